@@ -1,0 +1,272 @@
+//! Attention over the paged cache and over packed batches.
+//!
+//! The CPU runs [`super::kernels::attention`]; the plain versions here are its
+//! oracle and the path of other devices.
+
+use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape as Dims, Tensor, bail};
+
+use super::batch::Batch;
+use super::kernels::attention::{Keys, Segment, Shape, attend};
+
+/// What differs between attention layers of one model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttentionSpec {
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    /// Multiplies the scores; usually 1/√head_dim.
+    pub scale: f32,
+    /// `cap · tanh(score / cap)` when set.
+    pub softcap: Option<f32>,
+    /// Positions a row sees, itself included; `None` sees all before it.
+    pub window: Option<usize>,
+}
+
+impl AttentionSpec {
+    fn shape(&self) -> Shape {
+        Shape {
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            scale: self.scale,
+            softcap: self.softcap,
+            window: self.window,
+        }
+    }
+}
+
+/// Causal attention of a ragged batch over one layer of the cache, which
+/// already holds this step's keys and values.
+///
+/// `q` is (tokens, heads, head_dim); `k` and `v` are (blocks, kv_heads,
+/// block_size, head_dim); the result is (tokens, heads · head_dim).
+pub fn paged(
+    spec: &AttentionSpec,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    batch: &Batch,
+) -> Result<Tensor> {
+    if q.device().is_cpu() {
+        q.contiguous()?
+            .apply_op3_no_bwd(k, v, &PagedCpu { spec, batch })
+    } else {
+        paged_plain(spec, q, k, v, batch)
+    }
+}
+
+/// Attention of every row over all rows of its own sequence, with no cache.
+///
+/// `q`, `k`, `v` are (tokens, heads or kv_heads, head_dim); sequence `s` owns
+/// rows `cu_seqlens[s]..cu_seqlens[s + 1]`; the result is (tokens, heads · head_dim).
+pub fn packed(
+    spec: &AttentionSpec,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    cu_seqlens: &[u32],
+) -> Result<Tensor> {
+    if q.device().is_cpu() {
+        let op = PackedCpu { spec, cu_seqlens };
+        q.contiguous()?
+            .apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &op)
+    } else {
+        packed_plain(spec, q, k, v, cu_seqlens)
+    }
+}
+
+/// [`paged`] in Candle operations: gathers each sequence's keys and values.
+pub fn paged_plain(
+    spec: &AttentionSpec,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    batch: &Batch,
+) -> Result<Tensor> {
+    let block_size = k.dim(2)?;
+    let mut outputs = Vec::with_capacity(batch.sequences());
+    for s in 0..batch.sequences() {
+        let rows = batch.rows(s);
+        let context = batch.context_lens[s] as usize;
+        let blocks = &batch.block_tables[s][..context.div_ceil(block_size)];
+        let blocks = Tensor::new(blocks, k.device())?;
+        // (kv_heads, context, head_dim)
+        let gather = |cache: &Tensor| -> Result<Tensor> {
+            let found = cache
+                .index_select(&blocks, 0)?
+                .transpose(0, 1)?
+                .contiguous()?;
+            found
+                .reshape((spec.kv_heads, (), spec.head_dim))?
+                .narrow(1, 0, context)
+        };
+        let q = q.narrow(0, rows.start, rows.len())?;
+        let first = context - rows.len();
+        outputs.push(one_plain(spec, &q, &gather(k)?, &gather(v)?, Some(first))?);
+    }
+    Tensor::cat(&outputs, 0)
+}
+
+/// [`packed`] in Candle operations.
+pub fn packed_plain(
+    spec: &AttentionSpec,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    cu_seqlens: &[u32],
+) -> Result<Tensor> {
+    let outputs = cu_seqlens
+        .windows(2)
+        .map(|w| {
+            let (start, len) = (w[0] as usize, (w[1] - w[0]) as usize);
+            let rows = |t: &Tensor| t.narrow(0, start, len);
+            let (k, v) = (rows(k)?.transpose(0, 1)?, rows(v)?.transpose(0, 1)?);
+            one_plain(spec, &rows(q)?, &k, &v, None)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Tensor::cat(&outputs, 0)
+}
+
+/// One sequence: `q` (rows, heads, d), `k` and `v` (kv_heads, keys, d).
+fn one_plain(
+    spec: &AttentionSpec,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    causal_from: Option<usize>,
+) -> Result<Tensor> {
+    let (rows, keys) = (q.dim(0)?, k.dim(1)?);
+    let (group, d) = (spec.heads / spec.kv_heads, spec.head_dim);
+    // The heads of a group become rows of their shared key head.
+    let q = q
+        .reshape((rows, spec.kv_heads, group, d))?
+        .permute((1, 2, 0, 3))?
+        .contiguous()?
+        .reshape((spec.kv_heads, group * rows, d))?;
+    let mut scores = (q.matmul(&k.transpose(1, 2)?.contiguous()?)? * spec.scale as f64)?;
+    if let Some(cap) = spec.softcap {
+        scores = ((scores / cap as f64)?.tanh()? * cap as f64)?;
+    }
+    if let Some(first) = causal_from {
+        let mask: Vec<f32> = (0..group * rows)
+            .flat_map(|r| {
+                let position = first + r % rows;
+                let low = spec.window.map_or(0, |w| (position + 1).saturating_sub(w));
+                (0..keys).map(move |key| match key > position || key < low {
+                    true => f32::NEG_INFINITY,
+                    false => 0.0,
+                })
+            })
+            .collect();
+        let mask = Tensor::from_vec(mask, (group * rows, keys), scores.device())?;
+        scores = scores.broadcast_add(&mask.to_dtype(scores.dtype())?)?;
+    }
+    let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
+    weights
+        .matmul(&v.contiguous()?)?
+        .reshape((spec.kv_heads, group, rows, d))?
+        .permute((2, 0, 1, 3))?
+        .contiguous()?
+        .reshape((rows, spec.heads * d))
+}
+
+fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(data), Some((start, end))) => Ok(&data[start..end]),
+        _ => bail!("attention needs contiguous f32"),
+    }
+}
+
+struct PagedCpu<'a> {
+    spec: &'a AttentionSpec,
+    batch: &'a Batch,
+}
+
+impl CustomOp3 for PagedCpu<'_> {
+    fn name(&self) -> &'static str {
+        "paged-attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        k: &CpuStorage,
+        k_layout: &Layout,
+        v: &CpuStorage,
+        v_layout: &Layout,
+    ) -> Result<(CpuStorage, Dims)> {
+        let (q, k, v) = (f32s(q, q_layout)?, f32s(k, k_layout)?, f32s(v, v_layout)?);
+        let block_size = k_layout.dims()[2];
+        let segments: Vec<_> = (0..self.batch.sequences())
+            .map(|s| {
+                let rows = self.batch.rows(s);
+                let context = self.batch.context_lens[s] as usize;
+                let blocks = &self.batch.block_tables[s];
+                Segment {
+                    keys: Keys::Paged {
+                        k,
+                        v,
+                        blocks,
+                        block_size,
+                    },
+                    context,
+                    causal_from: Some(context - rows.len()),
+                    rows,
+                }
+            })
+            .collect();
+        finish(self.spec, q, &segments)
+    }
+}
+
+struct PackedCpu<'a> {
+    spec: &'a AttentionSpec,
+    cu_seqlens: &'a [u32],
+}
+
+impl CustomOp3 for PackedCpu<'_> {
+    fn name(&self) -> &'static str {
+        "packed-attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        k: &CpuStorage,
+        k_layout: &Layout,
+        v: &CpuStorage,
+        v_layout: &Layout,
+    ) -> Result<(CpuStorage, Dims)> {
+        let (q, k, v) = (f32s(q, q_layout)?, f32s(k, k_layout)?, f32s(v, v_layout)?);
+        let segments: Vec<_> = self
+            .cu_seqlens
+            .windows(2)
+            .map(|w| {
+                let rows = w[0] as usize..w[1] as usize;
+                Segment {
+                    keys: Keys::Packed {
+                        k,
+                        v,
+                        first: rows.start,
+                    },
+                    context: rows.len(),
+                    causal_from: None,
+                    rows,
+                }
+            })
+            .collect();
+        finish(self.spec, q, &segments)
+    }
+}
+
+fn finish(spec: &AttentionSpec, q: &[f32], segments: &[Segment<'_>]) -> Result<(CpuStorage, Dims)> {
+    let mut out = vec![0f32; q.len()];
+    attend(&spec.shape(), q, segments, &mut out);
+    let width = spec.heads * spec.head_dim;
+    Ok((CpuStorage::F32(out), (q.len() / width, width).into()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! What a decoder is made of, read from `config.json` or from GGUF metadata.
+
+mod gguf;
+mod hf;
+
+pub use gguf::{ARCHITECTURES, from_gguf};
+pub use hf::{DECODERS, ENCODERS, encoder_from_json, from_json};
+
+use crate::backend::ops::Activation;
+
+/// Everything that differs between the decoders we load.
+#[derive(Debug, Clone)]
+pub struct DecoderConfig {
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub intermediate_size: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    /// Positions the model was trained for.
+    pub context_length: usize,
+    pub rms_norm_eps: f32,
+    pub activation: Activation,
+    /// One a layer.
+    pub layers: Vec<LayerConfig>,
+    /// The rotary embeddings that layers refer to.
+    pub ropes: Vec<RopeConfig>,
+    /// Multiplies attention scores.
+    pub attention_scale: f32,
+    pub qkv_bias: bool,
+    pub output_bias: bool,
+    pub mlp_bias: bool,
+    /// RMS norm over each head of q and k, before the rotary embedding.
+    pub qk_norm: bool,
+    /// Norms after attention and after the MLP as well as before (Gemma).
+    pub sandwich_norms: bool,
+    /// The file's norm weights lack the 1 that is added to them (Gemma in safetensors).
+    pub norm_plus_one: bool,
+    /// Multiplies token embeddings.
+    pub embedding_scale: Option<f32>,
+    /// `cap · tanh(score / cap)` on attention scores.
+    pub attention_softcap: Option<f32>,
+    /// The same on the logits.
+    pub final_softcap: Option<f32>,
+}
+
+/// What differs between layers of one decoder.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LayerConfig {
+    /// Positions a row sees; `None` sees all.
+    pub window: Option<usize>,
+    /// Index into [`DecoderConfig::ropes`].
+    pub rope: usize,
+}
+
+/// A rotary position embedding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RopeConfig {
+    pub theta: f64,
+    pub scaling: RopeScaling,
+}
+
+/// How frequencies are changed for contexts longer than those trained on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RopeScaling {
+    None,
+    /// All frequencies divided by the factor.
+    Linear {
+        factor: f64,
+    },
+    /// Llama 3: low frequencies divided, high ones kept, a ramp between.
+    Llama3 {
+        factor: f64,
+        low: f64,
+        high: f64,
+        original_context: f64,
+    },
+    /// One divisor a frequency, as GGUF stores it in `rope_freqs.weight`.
+    Divisors(Vec<f32>),
+}
+
+/// A BERT-shaped encoder.
+#[derive(Debug, Clone)]
+pub struct EncoderConfig {
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub intermediate_size: usize,
+    pub layers: usize,
+    pub heads: usize,
+    /// Rows of the position table.
+    pub max_positions: usize,
+    /// Row of the first token: 0 for BERT, `pad_token_id + 1` for RoBERTa.
+    pub position_offset: usize,
+    pub type_vocab_size: usize,
+    pub layer_norm_eps: f32,
+    pub activation: Activation,
+}
+
+impl EncoderConfig {
+    /// Longest input in tokens.
+    pub fn context_length(&self) -> usize {
+        self.max_positions - self.position_offset
+    }
+}

@@ -1,0 +1,390 @@
+//! `config.json` as Hugging Face transformers writes it, versions 4 and 5.
+
+use serde_json::Value;
+
+use super::{DecoderConfig, EncoderConfig, LayerConfig, RopeConfig, RopeScaling};
+use crate::backend::ops::Activation;
+use crate::models::error::LoadError;
+
+/// Model types [`from_json`] reads.
+pub const DECODERS: [&str; 5] = ["llama", "qwen2", "qwen3", "gemma3", "gemma3_text"];
+/// Model types [`encoder_from_json`] reads.
+pub const ENCODERS: [&str; 3] = ["bert", "xlm-roberta", "roberta"];
+
+/// Fields of one object of the config, with errors that name the field.
+struct Fields<'a>(&'a Value);
+
+impl<'a> Fields<'a> {
+    /// `null` counts as absent, as in transformers.
+    fn get(&self, key: &str) -> Option<&'a Value> {
+        self.0.get(key).filter(|v| !v.is_null())
+    }
+
+    fn size(&self, key: &str) -> Result<Option<usize>, LoadError> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        match value.as_u64() {
+            // No model has more of anything; larger would only overflow later.
+            Some(n) if (1..=1 << 30).contains(&n) => Ok(Some(n as usize)),
+            _ => Err(LoadError::config(key, format!("{value} is not a size"))),
+        }
+    }
+
+    fn need(&self, key: &str) -> Result<usize, LoadError> {
+        self.size(key)?
+            .ok_or_else(|| LoadError::config(key, "is missing from config.json"))
+    }
+
+    fn float(&self, key: &str) -> Result<Option<f64>, LoadError> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        match value.as_f64() {
+            Some(x) if x.is_finite() => Ok(Some(x)),
+            _ => Err(LoadError::config(key, format!("{value} is not a number"))),
+        }
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        self.get(key).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    fn text(&self, key: &str) -> Option<&'a str> {
+        self.get(key).and_then(Value::as_str)
+    }
+}
+
+/// Reads a decoder's `config.json`.
+///
+/// # Errors
+/// An architecture, activation or rope scaling that is not supported, or a
+/// field that is missing or out of range; the message names it.
+pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
+    let model_type = root
+        .get("model_type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    // Multimodal Gemma 3 keeps its decoder's fields in `text_config`.
+    let json = Fields(
+        root.get("text_config")
+            .filter(|v| v.is_object())
+            .unwrap_or(root),
+    );
+    if let Some(method) = root.get("quantization_config") {
+        let method = method
+            .get("quant_method")
+            .and_then(Value::as_str)
+            .unwrap_or("unknown");
+        return Err(LoadError::config(
+            "quantization_config",
+            format!("{method} weights are not supported; use the f16, bf16 or GGUF weights"),
+        ));
+    }
+    let gemma = model_type.starts_with("gemma3");
+    let heads = json.need("num_attention_heads")?;
+    let hidden_size = json.need("hidden_size")?;
+    let head_dim = match json.size("head_dim")? {
+        Some(d) => d,
+        None if hidden_size % heads == 0 => hidden_size / heads,
+        None => {
+            return Err(LoadError::config(
+                "hidden_size",
+                "is no multiple of num_attention_heads",
+            ));
+        }
+    };
+    let kv_heads = json.size("num_key_value_heads")?.unwrap_or(heads);
+    if heads % kv_heads != 0 {
+        return Err(LoadError::config(
+            "num_key_value_heads",
+            format!("{kv_heads} does not divide {heads}"),
+        ));
+    }
+    let (ropes, layers) = layers(&json, json.need("num_hidden_layers")?, gemma)?;
+    let scale = json
+        .float("query_pre_attn_scalar")?
+        .unwrap_or(head_dim as f64);
+    Ok(DecoderConfig {
+        vocab_size: json.need("vocab_size")?,
+        hidden_size,
+        intermediate_size: json.need("intermediate_size")?,
+        heads,
+        kv_heads,
+        head_dim,
+        context_length: json.need("max_position_embeddings")?,
+        rms_norm_eps: json.float("rms_norm_eps")?.unwrap_or(1e-6) as f32,
+        activation: activation(&json, &["hidden_activation", "hidden_act"])?,
+        layers,
+        ropes,
+        attention_scale: scale.powf(-0.5) as f32,
+        qkv_bias: model_type == "qwen2" || json.flag("attention_bias"),
+        output_bias: model_type != "qwen2" && json.flag("attention_bias"),
+        mlp_bias: json.flag("mlp_bias"),
+        qk_norm: gemma || model_type == "qwen3",
+        sandwich_norms: gemma,
+        norm_plus_one: gemma,
+        embedding_scale: gemma.then(|| (hidden_size as f32).sqrt()),
+        attention_softcap: json.float("attn_logit_softcapping")?.map(|x| x as f32),
+        final_softcap: json.float("final_logit_softcapping")?.map(|x| x as f32),
+    })
+}
+
+/// Ropes and layers: windows by `layer_types`, or by the older pattern fields.
+fn layers(
+    json: &Fields<'_>,
+    count: usize,
+    gemma: bool,
+) -> Result<(Vec<RopeConfig>, Vec<LayerConfig>), LoadError> {
+    let window = json.size("sliding_window")?;
+    let sliding: Vec<bool> = match json.get("layer_types").and_then(Value::as_array) {
+        Some(types) if types.len() == count => types
+            .iter()
+            .map(|t| match t.as_str() {
+                Some("sliding_attention") => Ok(true),
+                Some("full_attention") => Ok(false),
+                _ => Err(LoadError::config(
+                    "layer_types",
+                    format!("{t} is not supported"),
+                )),
+            })
+            .collect::<Result<_, _>>()?,
+        Some(types) => {
+            return Err(LoadError::config(
+                "layer_types",
+                format!("has {} entries for {count} layers", types.len()),
+            ));
+        }
+        None if gemma => {
+            let pattern = json.size("sliding_window_pattern")?.unwrap_or(6);
+            (0..count).map(|i| (i + 1) % pattern != 0).collect()
+        }
+        None => {
+            let from = json.size("max_window_layers")?.unwrap_or(0);
+            let on = json.flag("use_sliding_window");
+            (0..count).map(|i| on && i >= from).collect()
+        }
+    };
+    if sliding.contains(&true) && window.is_none() {
+        return Err(LoadError::config(
+            "sliding_window",
+            "is missing, but layers use it",
+        ));
+    }
+    let (full, local) = ropes(json, gemma)?;
+    let layers = sliding
+        .iter()
+        .map(|&s| LayerConfig {
+            window: window.filter(|_| s),
+            rope: usize::from(s && local.is_some()),
+        })
+        .collect();
+    Ok((std::iter::once(full).chain(local).collect(), layers))
+}
+
+/// The rope of full layers, and of sliding layers where it differs.
+fn ropes(json: &Fields<'_>, gemma: bool) -> Result<(RopeConfig, Option<RopeConfig>), LoadError> {
+    if let Some(parameters) = json.get("rope_parameters") {
+        // transformers 5: one object, or one for each layer type.
+        let one = |value: &Value| rope(&Fields(value), "rope_parameters");
+        return match parameters.get("full_attention") {
+            Some(full) => {
+                let local = parameters.get("sliding_attention").map(one).transpose()?;
+                Ok((one(full)?, local))
+            }
+            None => Ok((one(parameters)?, None)),
+        };
+    }
+    let theta = json
+        .float("rope_theta")?
+        .unwrap_or(if gemma { 1e6 } else { 1e4 });
+    let mut full = match json.get("rope_scaling") {
+        Some(value) => rope(&Fields(value), "rope_scaling")?,
+        None => RopeConfig {
+            theta,
+            scaling: RopeScaling::None,
+        },
+    };
+    full.theta = theta;
+    let local = match json.float("rope_local_base_freq")? {
+        Some(theta) => Some(theta),
+        None => gemma.then_some(1e4),
+    };
+    Ok((
+        full,
+        local.map(|theta| RopeConfig {
+            theta,
+            scaling: RopeScaling::None,
+        }),
+    ))
+}
+
+fn rope(json: &Fields<'_>, field: &str) -> Result<RopeConfig, LoadError> {
+    let need = |key: &str| {
+        json.float(key)?
+            .ok_or_else(|| LoadError::config(format!("{field}.{key}"), "is missing"))
+    };
+    let kind = json
+        .text("rope_type")
+        .or_else(|| json.text("type"))
+        .unwrap_or("default");
+    let scaling = match kind {
+        "default" => RopeScaling::None,
+        "linear" => RopeScaling::Linear {
+            factor: need("factor")?,
+        },
+        "llama3" => RopeScaling::Llama3 {
+            factor: need("factor")?,
+            low: need("low_freq_factor")?,
+            high: need("high_freq_factor")?,
+            original_context: need("original_max_position_embeddings")?,
+        },
+        other => {
+            return Err(LoadError::config(
+                format!("{field}.rope_type"),
+                format!("{other:?} is not supported; default, linear and llama3 are"),
+            ));
+        }
+    };
+    Ok(RopeConfig {
+        theta: json.float("rope_theta")?.unwrap_or(1e4),
+        scaling,
+    })
+}
+
+fn activation(json: &Fields<'_>, keys: &[&str]) -> Result<Activation, LoadError> {
+    let (key, name) = keys
+        .iter()
+        .find_map(|key| Some((*key, json.text(key)?)))
+        .ok_or_else(|| LoadError::config(keys[keys.len() - 1], "is missing from config.json"))?;
+    match name {
+        "silu" | "swish" => Ok(Activation::Silu),
+        "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Activation::GeluTanh),
+        "gelu" => Ok(Activation::GeluErf),
+        "relu" => Ok(Activation::Relu),
+        other => Err(LoadError::config(
+            key,
+            format!("activation {other:?} is not supported"),
+        )),
+    }
+}
+
+/// Reads an encoder's `config.json`.
+///
+/// # Errors
+/// As [`from_json`].
+pub fn encoder_from_json(root: &Value) -> Result<EncoderConfig, LoadError> {
+    let json = Fields(root);
+    let model_type = json.text("model_type").unwrap_or_default();
+    if let Some(kind) = json
+        .text("position_embedding_type")
+        .filter(|k| *k != "absolute")
+    {
+        return Err(LoadError::config(
+            "position_embedding_type",
+            format!("{kind:?} is not supported"),
+        ));
+    }
+    let max_positions = json.need("max_position_embeddings")?;
+    let position_offset = match model_type {
+        "bert" => 0,
+        _ => {
+            json.get("pad_token_id")
+                .and_then(Value::as_u64)
+                .unwrap_or(1) as usize
+                + 1
+        }
+    };
+    let (hidden_size, heads) = (json.need("hidden_size")?, json.need("num_attention_heads")?);
+    if hidden_size % heads != 0 {
+        return Err(LoadError::config(
+            "hidden_size",
+            "is no multiple of num_attention_heads",
+        ));
+    }
+    if position_offset >= max_positions {
+        return Err(LoadError::config(
+            "max_position_embeddings",
+            "leaves no position for a token",
+        ));
+    }
+    Ok(EncoderConfig {
+        vocab_size: json.need("vocab_size")?,
+        hidden_size,
+        intermediate_size: json.need("intermediate_size")?,
+        layers: json.need("num_hidden_layers")?,
+        heads,
+        max_positions,
+        position_offset,
+        type_vocab_size: json.size("type_vocab_size")?.unwrap_or(1),
+        layer_norm_eps: json.float("layer_norm_eps")?.unwrap_or(1e-12) as f32,
+        activation: activation(&json, &["hidden_act"])?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn llama() -> Value {
+        json!({"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "num_hidden_layers": 2, "vocab_size": 96,
+            "intermediate_size": 128, "max_position_embeddings": 128, "hidden_act": "silu"})
+    }
+
+    #[test]
+    fn a_fault_is_named() {
+        let cases = [
+            ("vocab_size", json!(null), "vocab_size: is missing"),
+            ("vocab_size", json!(-1), "vocab_size: -1 is not a size"),
+            ("num_key_value_heads", json!(3), "num_key_value_heads"),
+            (
+                "hidden_act",
+                json!("tanhshrink"),
+                "hidden_act: activation \"tanhshrink\"",
+            ),
+            (
+                "rope_scaling",
+                json!({"rope_type": "yarn", "factor": 4}),
+                "rope_scaling.rope_type: \"yarn\"",
+            ),
+            (
+                "rope_scaling",
+                json!({"rope_type": "linear"}),
+                "rope_scaling.factor: is missing",
+            ),
+            (
+                "quantization_config",
+                json!({"quant_method": "gptq"}),
+                "gptq",
+            ),
+            (
+                "layer_types",
+                json!(["full_attention"]),
+                "layer_types: has 1 entries for 2",
+            ),
+        ];
+        for (key, value, expected) in cases {
+            let mut config = llama();
+            config[key] = value;
+            let error = from_json(&config).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error:?} lacks {expected:?}");
+        }
+    }
+
+    #[test]
+    fn both_spellings_of_rope_are_read() {
+        let mut old = llama();
+        old["rope_theta"] = json!(5e5);
+        old["rope_scaling"] = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 64});
+        let mut new = llama();
+        new["rope_parameters"] = old["rope_scaling"].clone();
+        new["rope_parameters"]["rope_theta"] = json!(5e5);
+        assert_eq!(
+            from_json(&old).unwrap().ropes,
+            from_json(&new).unwrap().ropes
+        );
+    }
+}

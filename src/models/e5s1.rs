@@ -1,0 +1,255 @@
+//! The E5S1 container, in which one package ships multilingual-e5-small.
+//!
+//! Little endian: magic `E5S1`, version, sizes, a vocabulary with scores, the
+//! tokenizer's normaliser table, then a tensor directory. The big matrices
+//! are stored in blocks of 32 that are bit for bit GGUF's Q4_0.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::Device;
+use candle_core::quantized::GgmlDType;
+use memmap2::Mmap;
+
+use super::config::EncoderConfig;
+use super::error::LoadError;
+use super::weights::{TensorSource, from_bytes};
+use crate::backend::kernels::mmap;
+use crate::backend::linear::Weight;
+use crate::backend::ops::Activation;
+
+pub const MAGIC: &[u8; 4] = b"E5S1";
+
+struct Entry {
+    dtype: GgmlDType,
+    count: usize,
+    range: std::ops::Range<usize>,
+}
+
+/// An open container.
+pub struct E5s1 {
+    map: Mmap,
+    entries: HashMap<String, Entry>,
+    config: EncoderConfig,
+}
+
+/// Rows of the position table that precede the first token's (XLM-R pads with id 1).
+const POSITION_OFFSET: usize = 2;
+
+impl E5s1 {
+    /// Maps `path` and reads its header and directory.
+    ///
+    /// # Errors
+    /// Not such a container, or one whose parts do not fit the file.
+    pub fn open(path: &Path) -> Result<Self, LoadError> {
+        let map = mmap::map(path).map_err(|source| LoadError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let (config, entries) = parse(&map).map_err(|reason| LoadError::Malformed {
+            path: path.to_owned(),
+            reason,
+        })?;
+        Ok(Self {
+            map,
+            entries,
+            config,
+        })
+    }
+
+    pub fn config(&self) -> EncoderConfig {
+        self.config.clone()
+    }
+
+    /// The container's name of a tensor, and its shape.
+    fn locate(&self, name: &str) -> Option<(&Entry, Vec<usize>)> {
+        let c = &self.config;
+        let (h, f) = (c.hidden_size, c.intermediate_size);
+        let (stem, kind) = name.rsplit_once('.')?;
+        let suffix = if kind == "weight" { "w" } else { "b" };
+        let matrix = |rows: usize, columns: usize| match kind {
+            "weight" => vec![rows, columns],
+            _ => vec![rows],
+        };
+        let (own, shape) = match stem {
+            "embeddings.word_embeddings" => ("emb.word".to_owned(), vec![c.vocab_size, h]),
+            "embeddings.position_embeddings" => ("emb.pos".to_owned(), vec![c.max_positions, h]),
+            "embeddings.token_type_embeddings" => {
+                ("emb.type".to_owned(), vec![c.type_vocab_size, h])
+            }
+            "embeddings.LayerNorm" => (format!("emb.ln.{suffix}"), vec![h]),
+            _ => {
+                let (layer, part) = stem.strip_prefix("encoder.layer.")?.split_once('.')?;
+                let (short, shape) = match part {
+                    "attention.self.query" => ("q", matrix(h, h)),
+                    "attention.self.key" => ("k", matrix(h, h)),
+                    "attention.self.value" => ("v", matrix(h, h)),
+                    "attention.output.dense" => ("ao", matrix(h, h)),
+                    "attention.output.LayerNorm" => ("aln", vec![h]),
+                    "intermediate.dense" => ("fi", matrix(f, h)),
+                    "output.dense" => ("fo", matrix(h, f)),
+                    "output.LayerNorm" => ("oln", vec![h]),
+                    _ => return None,
+                };
+                (format!("l{layer}.{short}.{suffix}"), shape)
+            }
+        };
+        Some((self.entries.get(&own)?, shape))
+    }
+}
+
+impl TensorSource for E5s1 {
+    fn has(&self, name: &str) -> bool {
+        self.locate(name).is_some()
+    }
+
+    fn read(&self, name: &str, device: &Device) -> Result<Weight, LoadError> {
+        let (entry, shape) = self.locate(name).ok_or_else(|| LoadError::MissingTensor {
+            name: name.to_owned(),
+        })?;
+        if entry.count != shape.iter().product::<usize>() {
+            return Err(LoadError::Shape {
+                name: name.to_owned(),
+                found: vec![entry.count],
+                expected: shape,
+            });
+        }
+        // The directory does not align tensors, so the bytes are copied first.
+        let bytes = self.map[entry.range.clone()].to_vec();
+        from_bytes(&bytes, entry.dtype, &shape, device)
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn parameters(&self) -> u64 {
+        self.entries.values().map(|e| e.count as u64).sum()
+    }
+
+    fn storage(&self) -> String {
+        "Q4_0".to_owned()
+    }
+}
+
+type Parsed = (EncoderConfig, HashMap<String, Entry>);
+
+fn parse(bytes: &[u8]) -> Result<Parsed, String> {
+    let mut r = Reader { bytes, at: 0 };
+    if r.take(4)? != MAGIC {
+        return Err("not an E5S1 container".into());
+    }
+    let version = r.u32()?;
+    if version != 1 {
+        return Err(format!("E5S1 version {version} is not supported; 1 is"));
+    }
+    let hidden_size = r.size("hidden size")?;
+    let layers = r.size("layers")?;
+    let heads = r.size("heads")?;
+    let intermediate_size = r.size("feed-forward size")?;
+    let vocab_size = r.size("vocabulary")?;
+    let max_positions = r.size("positions")?;
+    let type_vocab_size = r.size("token types")?;
+    let layer_norm_eps = f32::from_bits(r.u32()?);
+    let _quant_kind = r.u32()?;
+    let pieces = r.size("pieces")?;
+    r.take(4 * 4)?; // bos, eos, pad, unk
+    let blob = r.u64()?;
+    r.take(
+        pieces
+            .checked_add(1)
+            .and_then(|n| n.checked_mul(4))
+            .ok_or("too many pieces")?,
+    )?;
+    r.take(pieces.checked_mul(4).ok_or("too many pieces")?)?;
+    r.take(usize::try_from(blob).map_err(|e| e.to_string())?)?;
+    let _normaliser_entries = r.u32()?;
+    let normaliser_bytes = r.u32()? as usize;
+    r.take(normaliser_bytes)?;
+    if hidden_size % heads != 0 || max_positions <= POSITION_OFFSET {
+        return Err("its sizes contradict each other".into());
+    }
+    let count = r.size("tensors")?;
+    let mut entries = HashMap::new();
+    for _ in 0..count {
+        let len = usize::from(u16::from_le_bytes(r.array()?));
+        let name = String::from_utf8(r.take(len)?.to_vec()).map_err(|e| e.to_string())?;
+        let kind = r.take(1)?[0];
+        let count = r.u32()? as usize;
+        let (offset, size) = (r.u64()?, r.u64()?);
+        let (dtype, expected) = match size {
+            n if n == count as u64 * 4 => (GgmlDType::F32, n),
+            n if count % 32 == 0 && n == count as u64 / 32 * 18 => (GgmlDType::Q4_0, n),
+            _ => {
+                return Err(format!(
+                    "tensor {name:?} of type {kind} has {size} bytes for {count} values"
+                ));
+            }
+        };
+        let end = offset
+            .checked_add(expected)
+            .filter(|&end| end <= bytes.len() as u64);
+        let end =
+            end.ok_or_else(|| format!("tensor {name:?} reaches beyond the end of the file"))?;
+        entries.insert(
+            name,
+            Entry {
+                dtype,
+                count,
+                range: offset as usize..end as usize,
+            },
+        );
+    }
+    let config = EncoderConfig {
+        vocab_size,
+        hidden_size,
+        intermediate_size,
+        layers,
+        heads,
+        max_positions,
+        position_offset: POSITION_OFFSET,
+        type_vocab_size,
+        layer_norm_eps,
+        activation: Activation::GeluErf,
+    };
+    Ok((config, entries))
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
+        let end = self
+            .at
+            .checked_add(n)
+            .filter(|&end| end <= self.bytes.len());
+        let end = end.ok_or("the header ends early; is the file truncated?")?;
+        let piece = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(piece)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        let mut out = [0; N];
+        out.copy_from_slice(self.take(N)?);
+        Ok(out)
+    }
+
+    fn u32(&mut self) -> Result<u32, String> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, String> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn size(&mut self, what: &str) -> Result<usize, String> {
+        match self.u32()? {
+            n @ 1..=0x1000_0000 => Ok(n as usize),
+            n => Err(format!("{n} is no number of {what}")),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Rotary position embedding (arXiv:2104.09864), halves rotated against each
+//! other as in GPT-NeoX.
+
+use candle_core::{Device, Result, Tensor};
+
+use crate::models::config::{RopeConfig, RopeScaling};
+
+/// Cosines and sines of every position.
+#[derive(Debug, Clone)]
+pub struct Rope {
+    /// (positions, head_dim / 2)
+    cos: Tensor,
+    sin: Tensor,
+}
+
+/// Cosines and sines of the rows of one batch, shared by all its layers.
+#[derive(Debug, Clone)]
+pub struct RopeRows {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl Rope {
+    pub fn new(
+        config: &RopeConfig,
+        head_dim: usize,
+        positions: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let frequencies = frequencies(config, head_dim);
+        let half = frequencies.len();
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        cos.reserve_exact(positions * half);
+        sin.reserve_exact(positions * half);
+        for p in 0..positions {
+            for f in &frequencies {
+                // f64, because p·f loses digits at long contexts in f32.
+                let (s, c) = (p as f64 * f).sin_cos();
+                cos.push(c as f32);
+                sin.push(s as f32);
+            }
+        }
+        Ok(Self {
+            cos: Tensor::from_vec(cos, (positions, half), device)?,
+            sin: Tensor::from_vec(sin, (positions, half), device)?,
+        })
+    }
+
+    /// The rows of a batch by their positions, a (tokens) tensor of u32.
+    pub fn rows(&self, positions: &Tensor) -> Result<RopeRows> {
+        Ok(RopeRows {
+            cos: self.cos.index_select(positions, 0)?,
+            sin: self.sin.index_select(positions, 0)?,
+        })
+    }
+}
+
+impl RopeRows {
+    /// Rotates `x`, (tokens, heads, head_dim).
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let x = x.contiguous()?.unsqueeze(0)?;
+        candle_nn::rotary_emb::rope_thd(&x, &self.cos, &self.sin)?.squeeze(0)
+    }
+}
+
+/// Radians a position, for each pair of a head's components.
+fn frequencies(config: &RopeConfig, head_dim: usize) -> Vec<f64> {
+    let base = |i: usize| config.theta.powf(-((2 * i) as f64) / head_dim as f64);
+    let half = head_dim / 2;
+    match &config.scaling {
+        RopeScaling::None => (0..half).map(base).collect(),
+        RopeScaling::Linear { factor } => (0..half).map(|i| base(i) / factor).collect(),
+        RopeScaling::Divisors(divisors) => (0..half)
+            .map(|i| base(i) / f64::from(divisors.get(i).copied().unwrap_or(1.0)))
+            .collect(),
+        // As in transformers' modeling_rope_utils, `_compute_llama3_parameters`.
+        RopeScaling::Llama3 {
+            factor,
+            low,
+            high,
+            original_context,
+        } => (0..half)
+            .map(|i| {
+                let f = base(i);
+                let turns = original_context * f / std::f64::consts::TAU;
+                let keep = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+                f * keep + f / factor * (1.0 - keep)
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn llama3_scaling_keeps_high_and_divides_low_frequencies() {
+        let plain = RopeConfig {
+            theta: 5e5,
+            scaling: RopeScaling::None,
+        };
+        let scaling = RopeScaling::Llama3 {
+            factor: 8.0,
+            low: 1.0,
+            high: 4.0,
+            original_context: 8192.0,
+        };
+        let scaled = RopeConfig {
+            theta: 5e5,
+            scaling,
+        };
+        let (a, b) = (frequencies(&plain, 128), frequencies(&scaled, 128));
+        assert_eq!(a[0], b[0]);
+        assert!((a[63] / b[63] - 8.0).abs() < 1e-9);
+        assert!(
+            a.iter()
+                .zip(&b)
+                .all(|(a, b)| b <= a && *b >= a / 8.0 - 1e-12)
+        );
+    }
+}

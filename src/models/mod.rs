@@ -1,0 +1,18 @@
+//! Models as lists of layers, their configuration, and their weights.
+
+pub mod config;
+pub mod decoder;
+pub mod e5s1;
+pub mod encoder;
+pub mod error;
+pub mod gguf;
+pub mod gguf_source;
+pub mod layers;
+pub mod registry;
+pub mod safetensors;
+pub mod weights;
+
+pub use decoder::Decoder;
+pub use encoder::Encoder;
+pub use error::LoadError;
+pub use registry::{LoadOptions, LoadedModel, ModelPaths, Network, load};

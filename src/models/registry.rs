@@ -1,0 +1,193 @@
+//! From files to a model: which loader an architecture's name stands for.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use serde_json::Value;
+
+use super::config::{self, DecoderConfig, EncoderConfig};
+use super::decoder::Decoder;
+use super::e5s1::{self, E5s1};
+use super::encoder::Encoder;
+use super::error::LoadError;
+use super::gguf::GgufFile;
+use super::gguf_source::GgufSource;
+use super::safetensors::{self, Safetensors};
+use super::weights::{OnProgress, Weights};
+
+/// The files of one model.
+#[derive(Debug, Clone, Default)]
+pub struct ModelPaths {
+    /// One GGUF file, one container, or the shards of safetensors.
+    pub weights: Vec<PathBuf>,
+    /// `config.json`; safetensors need it.
+    pub config: Option<PathBuf>,
+}
+
+/// A model and what is known of its weights.
+pub struct LoadedModel {
+    pub network: Network,
+    pub architecture: String,
+    pub parameters: u64,
+    /// How most weights are stored.
+    pub storage: String,
+}
+
+/// The kinds of model the engine runs.
+pub enum Network {
+    Decoder(Box<Decoder>),
+    Encoder(Box<Encoder>),
+}
+
+/// Options of [`load`].
+pub struct LoadOptions<'a> {
+    pub device: Device,
+    /// Upper bound on the context; `None` takes the model's own.
+    pub context_length: Option<usize>,
+    pub on_progress: OnProgress<'a>,
+}
+
+/// Loads a model onto a device. The format is known by the files' first bytes
+/// and names, the architecture by the metadata or `config.json`.
+///
+/// # Errors
+/// A file that is missing, malformed, or holds what is not supported.
+pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel, LoadError> {
+    let first = paths.weights.first().ok_or_else(|| {
+        LoadError::config(
+            "weights",
+            "the model has no weight files (.gguf or .safetensors)",
+        )
+    })?;
+    match format(first)? {
+        Format::Gguf => {
+            let file = GgufFile::open(first)?;
+            let architecture = file
+                .string("general.architecture")
+                .unwrap_or_default()
+                .to_owned();
+            let config = config::from_gguf(&file)?;
+            let source = GgufSource::new(file, &config);
+            decoder(
+                config,
+                architecture,
+                Weights::new(Box::new(source), options.device, options.on_progress),
+                options.context_length,
+            )
+        }
+        Format::E5s1 => {
+            let source = E5s1::open(first)?;
+            let config = source.config();
+            let weights = Weights::new(Box::new(source), options.device, options.on_progress);
+            encoder(config, "xlm-roberta".to_owned(), weights)
+        }
+        Format::Safetensors => {
+            let json = read_config(paths)?;
+            let architecture = json
+                .get("model_type")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
+            let open = |names| Safetensors::open(&paths.weights, names).map(Box::new);
+            if config::DECODERS.contains(&architecture.as_str()) {
+                let config = config::from_json(&json)?;
+                let names = match config.sandwich_norms {
+                    true => safetensors::names::sandwich_decoder,
+                    false => safetensors::names::decoder,
+                };
+                let weights = Weights::new(open(names)?, options.device, options.on_progress);
+                decoder(config, architecture, weights, options.context_length)
+            } else if config::ENCODERS.contains(&architecture.as_str()) {
+                let config = config::encoder_from_json(&json)?;
+                let source = open(safetensors::names::encoder)?;
+                let weights = Weights::new(source, options.device, options.on_progress);
+                encoder(config, architecture, weights)
+            } else {
+                Err(LoadError::Architecture {
+                    found: architecture,
+                    supported: [&config::DECODERS[..], &config::ENCODERS[..]]
+                        .concat()
+                        .join(", "),
+                })
+            }
+        }
+    }
+}
+
+fn decoder(
+    config: DecoderConfig,
+    architecture: String,
+    weights: Weights<'_>,
+    limit: Option<usize>,
+) -> Result<LoadedModel, LoadError> {
+    let context = limit.map_or(config.context_length, |l| l.min(config.context_length));
+    let network = Network::Decoder(Box::new(Decoder::load(config, &weights, context)?));
+    Ok(finish(network, architecture, &weights))
+}
+
+fn encoder(
+    config: EncoderConfig,
+    architecture: String,
+    weights: Weights<'_>,
+) -> Result<LoadedModel, LoadError> {
+    let network = Network::Encoder(Box::new(Encoder::load(config, &weights)?));
+    Ok(finish(network, architecture, &weights))
+}
+
+fn finish(network: Network, architecture: String, weights: &Weights<'_>) -> LoadedModel {
+    let source = weights.source();
+    LoadedModel {
+        network,
+        architecture,
+        parameters: source.parameters(),
+        storage: source.storage(),
+    }
+}
+
+enum Format {
+    Gguf,
+    E5s1,
+    Safetensors,
+}
+
+fn format(path: &Path) -> Result<Format, LoadError> {
+    use std::io::Read;
+    let io = |source| LoadError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut magic = [0u8; 4];
+    let mut file = std::fs::File::open(path).map_err(io)?;
+    let read = file.read(&mut magic).map_err(io)?;
+    let malformed = |reason: &str| {
+        Err(LoadError::Malformed {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        })
+    };
+    match &magic {
+        b"GGUF" => Ok(Format::Gguf),
+        m if m == e5s1::MAGIC => Ok(Format::E5s1),
+        [b'P', b'K', ..] | [0x80, ..] => {
+            malformed("is a pickle file, which can run code; use safetensors or GGUF")
+        }
+        _ if read == 4 && path.extension().is_some_and(|e| e == "safetensors") => {
+            Ok(Format::Safetensors)
+        }
+        _ => malformed("is neither a GGUF nor a safetensors file"),
+    }
+}
+
+fn read_config(paths: &ModelPaths) -> Result<Value, LoadError> {
+    let path = paths.config.as_ref().ok_or_else(|| {
+        LoadError::config("config.json", "is missing beside the safetensors weights")
+    })?;
+    let text = std::fs::read(path).map_err(|source| LoadError::Io {
+        path: path.clone(),
+        source,
+    })?;
+    serde_json::from_slice(&text).map_err(|e| LoadError::Malformed {
+        path: path.clone(),
+        reason: e.to_string(),
+    })
+}

@@ -1,0 +1,143 @@
+//! Safetensors files, one or sharded, from memory maps.
+
+pub mod names;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use candle_core::quantized::GgmlDType;
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors};
+
+use super::error::LoadError;
+use super::weights::{TensorSource, from_bytes};
+use crate::backend::kernels::mmap;
+use crate::backend::linear::Weight;
+
+struct Entry {
+    shard: usize,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    range: std::ops::Range<usize>,
+}
+
+/// All tensors of a model's safetensors files.
+pub struct Safetensors {
+    shards: Vec<(PathBuf, Mmap)>,
+    entries: HashMap<String, Entry>,
+    /// From the name a model asks for to the names a file may use.
+    names: fn(&str) -> Vec<String>,
+}
+
+impl Safetensors {
+    /// Maps `paths` and reads their headers. `names` lists, for a name a model
+    /// asks for, what the file may call it.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is malformed, or repeats a tensor.
+    pub fn open(paths: &[PathBuf], names: fn(&str) -> Vec<String>) -> Result<Self, LoadError> {
+        let mut shards = Vec::new();
+        let mut entries = HashMap::new();
+        for (shard, path) in paths.iter().enumerate() {
+            let map = mmap::map(path).map_err(|source| LoadError::Io {
+                path: path.clone(),
+                source,
+            })?;
+            for (name, entry) in header(&map, shard).map_err(|reason| malformed(path, reason))? {
+                if entries.insert(name.clone(), entry).is_some() {
+                    return Err(malformed(path, format!("tensor {name:?} is in two files")));
+                }
+            }
+            shards.push((path.clone(), map));
+        }
+        Ok(Self {
+            shards,
+            entries,
+            names,
+        })
+    }
+
+    fn find(&self, name: &str) -> Option<(String, &Entry)> {
+        (self.names)(name)
+            .into_iter()
+            .find_map(|n| Some((n.clone(), self.entries.get(&n)?)))
+    }
+}
+
+fn malformed(path: &Path, reason: impl Into<String>) -> LoadError {
+    LoadError::Malformed {
+        path: path.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+fn header(map: &[u8], shard: usize) -> Result<Vec<(String, Entry)>, String> {
+    // Checks that every range lies in the file and fits its shape.
+    let file = SafeTensors::deserialize(map).map_err(|e| format!("not a safetensors file: {e}"))?;
+    let base = map.as_ptr() as usize;
+    Ok(file
+        .iter()
+        .map(|(name, view)| {
+            let start = view.data().as_ptr() as usize - base;
+            let entry = Entry {
+                shard,
+                dtype: view.dtype(),
+                shape: view.shape().to_vec(),
+                range: start..start + view.data().len(),
+            };
+            (name.to_owned(), entry)
+        })
+        .collect())
+}
+
+impl TensorSource for Safetensors {
+    fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    fn read(&self, name: &str, device: &Device) -> Result<Weight, LoadError> {
+        let (_, entry) = self.find(name).ok_or_else(|| LoadError::MissingTensor {
+            name: (self.names)(name)
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| name.to_owned()),
+        })?;
+        let dtype = match entry.dtype {
+            Dtype::F32 => GgmlDType::F32,
+            Dtype::F16 => GgmlDType::F16,
+            Dtype::BF16 => GgmlDType::BF16,
+            other => {
+                return Err(LoadError::TensorType {
+                    name: name.to_owned(),
+                    found: format!("{other:?}"),
+                    supported: "F32, F16, BF16",
+                });
+            }
+        };
+        from_bytes(
+            &self.shards[entry.shard].1[entry.range.clone()],
+            dtype,
+            &entry.shape,
+            device,
+        )
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn parameters(&self) -> u64 {
+        self.entries
+            .values()
+            .map(|e| e.shape.iter().product::<usize>() as u64)
+            .sum()
+    }
+
+    fn storage(&self) -> String {
+        self.entries
+            .values()
+            .max_by_key(|e| e.range.len())
+            .map_or_else(String::new, |e| format!("{:?}", e.dtype))
+    }
+}

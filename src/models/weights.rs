@@ -1,0 +1,152 @@
+//! One view of weights, whatever file they come from.
+//!
+//! Decoders ask by GGUF's tensor names, encoders by Hugging Face's BERT names;
+//! each source maps those to what its file calls them.
+
+use std::sync::Arc;
+
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::{DType, Device, Tensor};
+
+use super::error::LoadError;
+use crate::backend::linear::Weight;
+use crate::backend::{Embedding, Linear};
+
+/// A file, or several, that tensors can be read from by name.
+pub trait TensorSource {
+    fn has(&self, name: &str) -> bool;
+
+    /// Reads one tensor onto `device`: f32 for plain types, blocks as they are.
+    ///
+    /// # Errors
+    /// The tensor is missing, malformed or of an unsupported type.
+    fn read(&self, name: &str, device: &Device) -> Result<Weight, LoadError>;
+
+    /// Tensors in the source, for progress.
+    fn len(&self) -> usize;
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Parameters in the source.
+    fn parameters(&self) -> u64;
+
+    /// How most of the weights are stored: "Q4_K", "BF16" and so on.
+    fn storage(&self) -> String;
+}
+
+/// Called with tensors read and tensors in all.
+pub type OnProgress<'a> = &'a (dyn Fn(usize, usize) + Sync);
+
+/// Reads weights with their shapes checked.
+pub struct Weights<'a> {
+    source: Box<dyn TensorSource>,
+    device: Device,
+    on_progress: OnProgress<'a>,
+    done: std::cell::Cell<usize>,
+}
+
+impl<'a> Weights<'a> {
+    pub fn new(source: Box<dyn TensorSource>, device: Device, on_progress: OnProgress<'a>) -> Self {
+        Self {
+            source,
+            device,
+            on_progress,
+            done: 0.into(),
+        }
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub fn source(&self) -> &dyn TensorSource {
+        self.source.as_ref()
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.source.has(name)
+    }
+
+    fn read(&self, name: &str, expected: &[usize]) -> Result<Weight, LoadError> {
+        let weight = self.source.read(name, &self.device)?;
+        let found = match &weight {
+            Weight::Dense(t) => t.dims(),
+            Weight::Quantized(q) => q.shape().dims(),
+        };
+        if found != expected {
+            return Err(LoadError::Shape {
+                name: name.to_owned(),
+                found: found.to_vec(),
+                expected: expected.to_vec(),
+            });
+        }
+        self.done.set(self.done.get() + 1);
+        (self.on_progress)(self.done.get(), self.source.len());
+        Ok(weight)
+    }
+
+    /// A vector in f32.
+    pub fn vector(&self, name: &str, len: usize) -> Result<Tensor, LoadError> {
+        self.dense(name, &[len])
+    }
+
+    /// A tensor in f32, blocks expanded.
+    pub fn dense(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
+        Ok(match self.read(name, shape)? {
+            Weight::Dense(t) => t,
+            Weight::Quantized(q) => q.dequantize(&self.device)?,
+        })
+    }
+
+    /// `{name}.weight` of (out, in) and, if asked for, `{name}.bias`.
+    pub fn linear(
+        &self,
+        name: &str,
+        (out, input): (usize, usize),
+        bias: bool,
+    ) -> Result<Linear, LoadError> {
+        let weight = self.read(&format!("{name}.weight"), &[out, input])?;
+        let bias = match bias {
+            true => Some(self.vector(&format!("{name}.bias"), out)?),
+            false => None,
+        };
+        Ok(Linear::new(weight, bias)?)
+    }
+
+    /// `{name}.weight` of (rows, hidden), looked up by row.
+    pub fn embedding(
+        &self,
+        name: &str,
+        rows: usize,
+        hidden: usize,
+    ) -> Result<Embedding, LoadError> {
+        Ok(Embedding::new(
+            self.read(&format!("{name}.weight"), &[rows, hidden])?,
+        ))
+    }
+}
+
+/// Makes a weight from the bytes of a file: f32 for plain types, a block
+/// tensor otherwise.
+pub fn from_bytes(
+    bytes: &[u8],
+    dtype: GgmlDType,
+    shape: &[usize],
+    device: &Device,
+) -> Result<Weight, LoadError> {
+    let plain = |dtype| -> Result<Weight, LoadError> {
+        let t = Tensor::from_raw_buffer(bytes, dtype, shape, device)?;
+        Ok(Weight::Dense(t.to_dtype(DType::F32)?))
+    };
+    match dtype {
+        GgmlDType::F32 => plain(DType::F32),
+        GgmlDType::F16 => plain(DType::F16),
+        GgmlDType::BF16 => plain(DType::BF16),
+        quantized => {
+            let storage = QStorage::from_data(bytes.into(), device, quantized)?;
+            Ok(Weight::Quantized(Arc::new(QTensor::new(storage, shape)?)))
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Our logits and embeddings against Hugging Face transformers', on tiny
+//! random models: alone, in one ragged batch, in chunks, token by token.
+
+use dragoman::backend::{Batch, KvCache};
+use dragoman::models::encoder::Pooling;
+use dragoman::models::{Decoder, Encoder, Network};
+use serde::Deserialize;
+
+use crate::support::{json, relative_error, tiny};
+
+const TOLERANCE: f32 = 1e-4;
+const BLOCK: usize = 8;
+
+#[derive(Deserialize)]
+struct DecoderFixture {
+    prompts: Vec<Vec<u32>>,
+    /// Of each prompt's last position.
+    logits: Vec<Vec<f32>>,
+    all_logits: AllLogits,
+    greedy: Vec<Vec<u32>>,
+}
+
+#[derive(Deserialize)]
+struct AllLogits {
+    prompt: usize,
+    logits: Vec<Vec<f32>>,
+}
+
+/// A decoder with its own cache; sequence `s` owns every sixteenth block, out
+/// of order, so that a mistake in a block table shows.
+struct Bench {
+    model: Decoder,
+    cache: KvCache,
+}
+
+impl Bench {
+    fn new(name: &str, config: &str) -> Self {
+        let Network::Decoder(model) = tiny(name, config).network else {
+            panic!("{name} is no decoder")
+        };
+        let cache = KvCache::new(model.kv_shape(BLOCK), 16 * 12, model.device()).unwrap();
+        Self {
+            model: *model,
+            cache,
+        }
+    }
+
+    fn blocks(sequence: usize) -> Vec<u32> {
+        (0..12u32).rev().map(|i| i * 16 + sequence as u32).collect()
+    }
+
+    fn push(batch: &mut Batch, sequence: usize, ids: &[u32], first: usize) {
+        batch.push(ids, first, &Self::blocks(sequence), BLOCK, true);
+    }
+
+    fn forward(&mut self, batch: &Batch) -> Vec<Vec<f32>> {
+        let logits = self.model.forward(batch, &mut self.cache).unwrap();
+        logits.unwrap().to_vec2().unwrap()
+    }
+}
+
+fn argmax(row: &[f32]) -> u32 {
+    (0..row.len())
+        .max_by(|&a, &b| row[a].total_cmp(&row[b]))
+        .unwrap() as u32
+}
+
+fn decoder_parity(name: &str, config: &str) {
+    let fixture: DecoderFixture = json(&format!("tiny/{name}/fixture.json"));
+    let close = |what: &str, found: &[f32], expected: &[f32]| {
+        let error = relative_error(found, expected);
+        assert!(error < TOLERANCE, "{name}, {what}: off by {error}");
+    };
+
+    // Alone.
+    let mut bench = Bench::new(name, config);
+    for (s, prompt) in fixture.prompts.iter().enumerate() {
+        let mut batch = Batch::new();
+        Bench::push(&mut batch, s, prompt, 0);
+        close("alone", &bench.forward(&batch)[0], &fixture.logits[s]);
+    }
+
+    // Every position of one prompt.
+    let AllLogits { prompt, logits } = &fixture.all_logits;
+    let mut batch = Batch::new();
+    Bench::push(&mut batch, 0, &fixture.prompts[*prompt], 0);
+    batch.logit_rows = (0..logits.len() as u32).collect();
+    for (found, expected) in bench.forward(&batch).iter().zip(logits) {
+        close("every position", found, expected);
+    }
+
+    // All prompts in one batch, then all decode together, on a fresh cache.
+    let mut bench = Bench::new(name, config);
+    let mut batch = Batch::new();
+    for (s, prompt) in fixture.prompts.iter().enumerate() {
+        Bench::push(&mut batch, s, prompt, 0);
+    }
+    let mut rows = bench.forward(&batch);
+    for (found, expected) in rows.iter().zip(&fixture.logits) {
+        close("ragged", found, expected);
+    }
+    for step in 0..fixture.greedy[0].len() {
+        let mut batch = Batch::new();
+        for (s, row) in rows.iter().enumerate() {
+            let token = argmax(row);
+            assert_eq!(
+                token, fixture.greedy[s][step],
+                "{name}, prompt {s}, token {step}"
+            );
+            Bench::push(&mut batch, s, &[token], fixture.prompts[s].len() + step);
+        }
+        rows = bench.forward(&batch);
+    }
+
+    // Prompts in uneven chunks, beside decode rows of others.
+    let mut bench = Bench::new(name, config);
+    let mut at = vec![0; fixture.prompts.len()];
+    let mut last = vec![vec![]; fixture.prompts.len()];
+    for round in 0.. {
+        let mut batch = Batch::new();
+        let mut members = Vec::new();
+        for (s, prompt) in fixture.prompts.iter().enumerate() {
+            let len = (1 + (round + 3 * s) % 7).min(prompt.len() - at[s]);
+            if len > 0 {
+                Bench::push(&mut batch, s, &prompt[at[s]..at[s] + len], at[s]);
+                at[s] += len;
+                members.push(s);
+            }
+        }
+        if members.is_empty() {
+            break;
+        }
+        for (s, row) in members.into_iter().zip(bench.forward(&batch)) {
+            last[s] = row;
+        }
+    }
+    for (found, expected) in last.iter().zip(&fixture.logits) {
+        close("in chunks", found, expected);
+    }
+}
+
+macro_rules! decoders {
+    ($($test:ident: $name:literal;)*) => { $(
+        #[test]
+        fn $test() {
+            // The configuration as transformers 5 and as transformers 4 write it.
+            decoder_parity($name, "config.json");
+            decoder_parity($name, "config.v4.json");
+        }
+    )* };
+}
+
+decoders! {
+    llama: "llama";
+    llama_with_scaled_rope: "llama3-rope";
+    qwen2: "qwen2";
+    qwen3: "qwen3";
+    gemma3: "gemma3";
+}
+
+#[derive(Deserialize)]
+struct EncoderFixture {
+    inputs: Vec<Vec<u32>>,
+    last_hidden_mean: Vec<Vec<f32>>,
+    cls: Vec<Vec<f32>>,
+    last_hidden: LastHidden,
+}
+
+#[derive(Deserialize)]
+struct LastHidden {
+    input: usize,
+    values: Vec<Vec<f32>>,
+}
+
+fn encoder_parity(name: &str) {
+    let fixture: EncoderFixture = json(&format!("tiny/{name}/fixture.json"));
+    let Network::Encoder(model) = tiny(name, "config.json").network else {
+        panic!("{name} is no encoder")
+    };
+    let close = |what: &str, found: &[f32], expected: &[f32]| {
+        let error = relative_error(found, expected);
+        assert!(error < TOLERANCE, "{name}, {what}: off by {error}");
+    };
+    let embed = |model: &Encoder, inputs: &[Vec<u32>], pooling| {
+        let mut cu_seqlens = vec![0u32];
+        for input in inputs {
+            cu_seqlens.push(cu_seqlens[cu_seqlens.len() - 1] + input.len() as u32);
+        }
+        model.embed(&inputs.concat(), &cu_seqlens, pooling).unwrap()
+    };
+    for (input, expected) in fixture.inputs.iter().zip(&fixture.last_hidden_mean) {
+        close(
+            "alone",
+            &embed(&model, std::slice::from_ref(input), Pooling::Mean)[0],
+            expected,
+        );
+    }
+    let packed = embed(&model, &fixture.inputs, Pooling::Mean);
+    for (found, expected) in packed.iter().zip(&fixture.last_hidden_mean) {
+        close("packed, mean", found, expected);
+    }
+    for (found, expected) in embed(&model, &fixture.inputs, Pooling::Cls)
+        .iter()
+        .zip(&fixture.cls)
+    {
+        close("packed, first token", found, expected);
+    }
+    let LastHidden { input, values } = &fixture.last_hidden;
+    let input = &fixture.inputs[*input];
+    let tokens = model
+        .forward(input, &[0, input.len() as u32])
+        .unwrap()
+        .to_vec2()
+        .unwrap();
+    for (found, expected) in tokens.iter().zip(values) {
+        close("every token", found, expected);
+    }
+    let last = embed(&model, std::slice::from_ref(input), Pooling::Last);
+    close("last token", &last[0], &values[values.len() - 1]);
+}
+
+#[test]
+fn bert() {
+    encoder_parity("bert");
+}
+
+#[test]
+fn xlm_roberta() {
+    encoder_parity("xlm-roberta");
+}
