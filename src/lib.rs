@@ -3,5 +3,14 @@
 //! ARCHITECTURE.md is the map: which module may know what, and how a request
 //! becomes tokens.
 
+#[cfg(feature = "server")]
+pub mod api;
 pub mod backend;
+#[cfg(feature = "server")]
+pub mod cli;
+pub mod config;
+pub mod engine;
 pub mod models;
+pub mod provision;
+pub mod telemetry;
+pub mod text;

@@ -48,8 +48,7 @@ pub fn paged(
     batch: &Batch,
 ) -> Result<Tensor> {
     if q.device().is_cpu() {
-        q.contiguous()?
-            .apply_op3_no_bwd(k, v, &PagedCpu { spec, batch })
+        q.contiguous()?.apply_op3_no_bwd(k, v, &PagedCpu { spec, batch })
     } else {
         paged_plain(spec, q, k, v, batch)
     }
@@ -68,8 +67,7 @@ pub fn packed(
 ) -> Result<Tensor> {
     if q.device().is_cpu() {
         let op = PackedCpu { spec, cu_seqlens };
-        q.contiguous()?
-            .apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &op)
+        q.contiguous()?.apply_op3_no_bwd(&k.contiguous()?, &v.contiguous()?, &op)
     } else {
         packed_plain(spec, q, k, v, cu_seqlens)
     }
@@ -92,13 +90,8 @@ pub fn paged_plain(
         let blocks = Tensor::new(blocks, k.device())?;
         // (kv_heads, context, head_dim)
         let gather = |cache: &Tensor| -> Result<Tensor> {
-            let found = cache
-                .index_select(&blocks, 0)?
-                .transpose(0, 1)?
-                .contiguous()?;
-            found
-                .reshape((spec.kv_heads, (), spec.head_dim))?
-                .narrow(1, 0, context)
+            let found = cache.index_select(&blocks, 0)?.transpose(0, 1)?.contiguous()?;
+            found.reshape((spec.kv_heads, (), spec.head_dim))?.narrow(1, 0, context)
         };
         let q = q.narrow(0, rows.start, rows.len())?;
         let first = context - rows.len();
@@ -204,12 +197,7 @@ impl CustomOp3 for PagedCpu<'_> {
                 let context = self.batch.context_lens[s] as usize;
                 let blocks = &self.batch.block_tables[s];
                 Segment {
-                    keys: Keys::Paged {
-                        k,
-                        v,
-                        blocks,
-                        block_size,
-                    },
+                    keys: Keys::Paged { k, v, blocks, block_size },
                     context,
                     causal_from: Some(context - rows.len()),
                     rows,
@@ -246,11 +234,7 @@ impl CustomOp3 for PackedCpu<'_> {
             .map(|w| {
                 let rows = w[0] as usize..w[1] as usize;
                 Segment {
-                    keys: Keys::Packed {
-                        k,
-                        v,
-                        first: rows.start,
-                    },
+                    keys: Keys::Packed { k, v, first: rows.start },
                     context: rows.len(),
                     causal_from: None,
                     rows,

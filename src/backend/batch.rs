@@ -26,10 +26,7 @@ pub struct Batch {
 
 impl Batch {
     pub fn new() -> Self {
-        Self {
-            cu_seqlens_q: vec![0],
-            ..Self::default()
-        }
+        Self { cu_seqlens_q: vec![0], ..Self::default() }
     }
 
     /// Rows in the batch.
@@ -62,8 +59,7 @@ impl Batch {
             let block = blocks[position / block_size] as usize;
             self.ids.push(id);
             self.positions.push(position as u32);
-            self.slot_mapping
-                .push((block * block_size + position % block_size) as u32);
+            self.slot_mapping.push((block * block_size + position % block_size) as u32);
         }
         self.cu_seqlens_q.push(self.ids.len() as u32);
         self.context_lens.push((first + ids.len()) as u32);

@@ -37,18 +37,9 @@ impl KvCache {
     pub fn new(shape: KvShape, blocks: usize, device: &Device) -> Result<Self> {
         let dims = (blocks, shape.kv_heads, shape.block_size, shape.head_dim);
         let layers = (0..shape.layers)
-            .map(|_| {
-                Ok((
-                    Tensor::zeros(dims, DTYPE, device)?,
-                    Tensor::zeros(dims, DTYPE, device)?,
-                ))
-            })
+            .map(|_| Ok((Tensor::zeros(dims, DTYPE, device)?, Tensor::zeros(dims, DTYPE, device)?)))
             .collect::<Result<_>>()?;
-        Ok(Self {
-            shape,
-            blocks,
-            layers,
-        })
+        Ok(Self { shape, blocks, layers })
     }
 
     pub fn blocks(&self) -> usize {
@@ -67,13 +58,7 @@ impl KvCache {
         for (cache, new) in [(cache_k, k), (cache_v, v)] {
             let new = new.contiguous()?;
             if cache.device().is_cpu() {
-                cache.inplace_op2(
-                    &new,
-                    &WriteRows {
-                        shape: self.shape,
-                        slots,
-                    },
-                )?;
+                cache.inplace_op2(&new, &WriteRows { shape: self.shape, slots })?;
             } else {
                 write_plain(cache, &new, slots, self.shape)?;
             }
@@ -98,9 +83,7 @@ fn write_plain(cache: &Tensor, new: &Tensor, slots: &[u32], shape: KvShape) -> R
         })
         .collect();
     let n = rows.len();
-    let index = Tensor::from_vec(rows, (n, 1), cache.device())?
-        .expand((n, d))?
-        .contiguous()?;
+    let index = Tensor::from_vec(rows, (n, 1), cache.device())?.expand((n, d))?.contiguous()?;
     let flat = cache.reshape(((), d))?;
     flat.scatter_set(&index, &new.reshape((n, d))?, 0)
 }
@@ -144,12 +127,7 @@ mod tests {
 
     #[test]
     fn the_kernel_and_the_plain_write_agree() -> Result<()> {
-        let shape = KvShape {
-            layers: 1,
-            kv_heads: 2,
-            head_dim: 3,
-            block_size: 4,
-        };
+        let shape = KvShape { layers: 1, kv_heads: 2, head_dim: 3, block_size: 4 };
         let slots = [5u32, 0, 11];
         let new = Tensor::rand(0f32, 1f32, (3, 2, 3), &Device::Cpu)?;
         let mut cache = KvCache::new(shape, 3, &Device::Cpu)?;

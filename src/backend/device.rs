@@ -56,29 +56,19 @@ pub struct Opened {
 /// # Errors
 /// A device that was named and is not in this build or on this machine.
 pub fn open(spec: DeviceSpec) -> Result<Opened, DeviceError> {
-    let direct = |device| Opened {
-        device,
-        why_not_gpu: None,
-    };
+    let direct = |device| Opened { device, why_not_gpu: None };
     match spec {
         DeviceSpec::Cpu => Ok(direct(Device::Cpu)),
         DeviceSpec::Cuda(ordinal) => cuda(ordinal).map(direct),
         DeviceSpec::Metal => metal().map(direct),
         DeviceSpec::Auto => Ok(
             match cuda(0).or_else(|no_cuda| {
-                metal().map_err(|no_metal| {
-                    if cfg!(feature = "metal") {
-                        no_metal
-                    } else {
-                        no_cuda
-                    }
-                })
+                metal().map_err(|no_metal| if cfg!(feature = "metal") { no_metal } else { no_cuda })
             }) {
                 Ok(device) => direct(device),
-                Err(reason) => Opened {
-                    device: Device::Cpu,
-                    why_not_gpu: Some(reason.to_string()),
-                },
+                Err(reason) => {
+                    Opened { device: Device::Cpu, why_not_gpu: Some(reason.to_string()) }
+                }
             },
         ),
     }
@@ -100,10 +90,8 @@ fn metal() -> Result<Device, DeviceError> {
     if !cfg!(feature = "metal") {
         return Err(DeviceError::NotBuilt { feature: "metal" });
     }
-    Device::new_metal(0).map_err(|e| DeviceError::Unavailable {
-        name: "metal".to_owned(),
-        reason: e.to_string(),
-    })
+    Device::new_metal(0)
+        .map_err(|e| DeviceError::Unavailable { name: "metal".to_owned(), reason: e.to_string() })
 }
 
 /// The device's name for logs and `/v1/models`.

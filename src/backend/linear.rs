@@ -1,24 +1,29 @@
-//! Weight matrices: dense or in GGML blocks, and the embedding lookup that can
+//! Weight matrices: dense or quantized, and the embedding lookup that can
 //! share one with the output head.
 
 use std::sync::Arc;
 
 use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{Module, Result, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Module, Result, Shape, Tensor, bail};
 
-/// A weight of shape (out, in), as it came from the file.
+use super::kernels::packed::{self, Packed};
+
+/// A weight of shape (out, in), in the form its device computes with.
 #[derive(Debug, Clone)]
 pub enum Weight {
     Dense(Tensor),
-    Quantized(Arc<QTensor>),
+    /// Quantized, packed for our CPU kernels.
+    Packed(Arc<Packed>),
+    /// Quantized, in GGML's blocks, for Candle's kernels.
+    Blocks(Arc<QTensor>),
 }
 
 impl Weight {
-    /// (out, in)
-    pub fn dims2(&self) -> Result<(usize, usize)> {
+    pub fn dims(&self) -> Vec<usize> {
         match self {
-            Self::Dense(t) => t.dims2(),
-            Self::Quantized(q) => q.shape().dims2(),
+            Self::Dense(t) => t.dims().to_vec(),
+            Self::Packed(p) => vec![p.rows(), p.columns()],
+            Self::Blocks(q) => q.shape().dims().to_vec(),
         }
     }
 }
@@ -26,26 +31,57 @@ impl Weight {
 /// `y = x Wᵀ + b`.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    weight: QMatMul,
+    weight: Form,
     bias: Option<Tensor>,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    Packed(Arc<Packed>),
+    Candle(QMatMul),
 }
 
 impl Linear {
     pub fn new(weight: Weight, bias: Option<Tensor>) -> Result<Self> {
         let weight = match weight {
-            Weight::Dense(t) => QMatMul::Tensor(t),
-            Weight::Quantized(q) => QMatMul::from_arc(q)?,
+            Weight::Dense(t) => Form::Candle(QMatMul::Tensor(t)),
+            Weight::Packed(p) => Form::Packed(p),
+            Weight::Blocks(q) => Form::Candle(QMatMul::from_arc(q)?),
         };
         Ok(Self { weight, bias })
     }
 
     /// `x` is (tokens, in), the result (tokens, out).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.weight.forward(x)?;
+        let y = match &self.weight {
+            Form::Packed(p) => x.contiguous()?.apply_op1_no_bwd(&Multiply(p))?,
+            Form::Candle(m) => m.forward(x)?,
+        };
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
         }
+    }
+}
+
+struct Multiply<'a>(&'a Packed);
+
+impl CustomOp1 for Multiply<'_> {
+    fn name(&self) -> &'static str {
+        "packed-linear"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (tokens, columns) = layout.shape().dims2()?;
+        let (CpuStorage::F32(x), Some((start, end))) = (x, layout.contiguous_offsets()) else {
+            bail!("a packed linear layer needs contiguous f32");
+        };
+        if columns != self.0.columns() {
+            bail!("a linear layer of {} inputs was given {columns}", self.0.columns());
+        }
+        let mut y = vec![0f32; tokens * self.0.rows()];
+        packed::matmul(self.0, &x[start..end], &mut y, packed::best_level());
+        Ok((CpuStorage::F32(y), (tokens, self.0.rows()).into()))
     }
 }
 
@@ -62,7 +98,18 @@ impl Embedding {
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
         match &self.0 {
             Weight::Dense(t) => t.index_select(ids, 0),
-            Weight::Quantized(q) => q.embedding(ids),
+            Weight::Blocks(q) => q.embedding(ids),
+            Weight::Packed(p) => {
+                let ids = ids.to_vec1::<u32>()?;
+                let mut out = vec![0f32; ids.len() * p.columns()];
+                for (&id, out) in ids.iter().zip(out.chunks_mut(p.columns())) {
+                    if id as usize >= p.rows() {
+                        bail!("token id {id} is outside the vocabulary of {}", p.rows());
+                    }
+                    p.row(id as usize, out);
+                }
+                Tensor::from_vec(out, (ids.len(), p.columns()), &candle_core::Device::Cpu)
+            }
         }
     }
 

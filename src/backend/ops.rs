@@ -28,9 +28,7 @@ impl Activation {
     /// `act(gate) * up`, the gated unit of most decoders.
     pub fn gated(self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
         if gate.device().is_cpu() {
-            return gate
-                .contiguous()?
-                .apply_op2_no_bwd(&up.contiguous()?, &Gated(self));
+            return gate.contiguous()?.apply_op2_no_bwd(&up.contiguous()?, &Gated(self));
         }
         self.plain(gate)? * up
     }
@@ -95,21 +93,11 @@ mod tests {
     fn kernels_agree_with_the_plain_versions() -> Result<()> {
         let x = Tensor::randn(0f32, 4f32, (7, 4099), &Device::Cpu)?;
         let up = Tensor::randn(0f32, 1f32, (7, 4099), &Device::Cpu)?;
-        for act in [
-            Activation::Silu,
-            Activation::GeluTanh,
-            Activation::GeluErf,
-            Activation::Relu,
-        ] {
-            for (fast, plain) in [
-                (act.forward(&x)?, act.plain(&x)?),
-                (act.gated(&x, &up)?, (act.plain(&x)? * &up)?),
-            ] {
-                let worst = (fast - plain)?
-                    .abs()?
-                    .flatten_all()?
-                    .max(0)?
-                    .to_scalar::<f32>()?;
+        for act in [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, Activation::Relu] {
+            for (fast, plain) in
+                [(act.forward(&x)?, act.plain(&x)?), (act.gated(&x, &up)?, (act.plain(&x)? * &up)?)]
+            {
+                let worst = (fast - plain)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
                 assert!(worst < 1e-5, "{act:?} is off by {worst}");
             }
         }

@@ -48,11 +48,7 @@ impl Decoder {
         let c = &config;
         let norm = |name: &str, len: usize| {
             let weight = weights.vector(&format!("{name}.weight"), len)?;
-            let weight = if c.norm_plus_one {
-                (weight + 1.0)?
-            } else {
-                weight
-            };
+            let weight = if c.norm_plus_one { (weight + 1.0)? } else { weight };
             Ok::<_, LoadError>(RmsNorm::new(weight, c.rms_norm_eps))
         };
         let embedding = weights.embedding("token_embd", c.vocab_size, c.hidden_size)?;
@@ -69,15 +65,7 @@ impl Decoder {
             .map(|r| Rope::new(r, c.head_dim, context_length, weights.device()))
             .collect::<Result<_>>()?;
         let norm = norm("output_norm", c.hidden_size)?;
-        Ok(Self {
-            device: weights.device().clone(),
-            embedding,
-            layers,
-            ropes,
-            norm,
-            head,
-            config,
-        })
+        Ok(Self { device: weights.device().clone(), embedding, layers, ropes, norm, head, config })
     }
 
     /// The cache this model writes.
@@ -103,11 +91,7 @@ impl Decoder {
         if let Some(scale) = self.config.embedding_scale {
             x = (x * f64::from(scale))?;
         }
-        let ropes = self
-            .ropes
-            .iter()
-            .map(|r| r.rows(&positions))
-            .collect::<Result<Vec<_>>>()?;
+        let ropes = self.ropes.iter().map(|r| r.rows(&positions)).collect::<Result<Vec<_>>>()?;
         for layer in &self.layers {
             x = layer.forward(x, &ropes, batch, cache)?;
         }
@@ -138,10 +122,7 @@ impl Layer {
         };
         let (h, d) = (c.hidden_size, c.head_dim);
         let qk_norm = match c.qk_norm {
-            true => Some((
-                norm(&name("attn_q_norm"), d)?,
-                norm(&name("attn_k_norm"), d)?,
-            )),
+            true => Some((norm(&name("attn_q_norm"), d)?, norm(&name("attn_k_norm"), d)?)),
             false => None,
         };
         let post = |part: &str| match c.sandwich_norms {
@@ -187,9 +168,7 @@ impl Layer {
         cache: &mut KvCache,
     ) -> Result<Tensor> {
         let normed = self.attention_norm.forward(&x)?;
-        let mut y = self
-            .attention
-            .forward(&normed, &ropes[self.rope], batch, cache)?;
+        let mut y = self.attention.forward(&normed, &ropes[self.rope], batch, cache)?;
         if let Some(norm) = &self.attention_post_norm {
             y = norm.forward(&y)?;
         }

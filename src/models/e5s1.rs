@@ -33,28 +33,17 @@ pub struct E5s1 {
     config: EncoderConfig,
 }
 
-/// Rows of the position table that precede the first token's (XLM-R pads with id 1).
-const POSITION_OFFSET: usize = 2;
-
 impl E5s1 {
     /// Maps `path` and reads its header and directory.
     ///
     /// # Errors
     /// Not such a container, or one whose parts do not fit the file.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let map = mmap::map(path).map_err(|source| LoadError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        let (config, entries) = parse(&map).map_err(|reason| LoadError::Malformed {
-            path: path.to_owned(),
-            reason,
-        })?;
-        Ok(Self {
-            map,
-            entries,
-            config,
-        })
+        let map =
+            mmap::map(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+        let (config, entries) =
+            parse(&map).map_err(|reason| LoadError::Malformed { path: path.to_owned(), reason })?;
+        Ok(Self { map, entries, config })
     }
 
     pub fn config(&self) -> EncoderConfig {
@@ -104,9 +93,8 @@ impl TensorSource for E5s1 {
     }
 
     fn read(&self, name: &str, device: &Device) -> Result<Weight, LoadError> {
-        let (entry, shape) = self.locate(name).ok_or_else(|| LoadError::MissingTensor {
-            name: name.to_owned(),
-        })?;
+        let (entry, shape) =
+            self.locate(name).ok_or_else(|| LoadError::MissingTensor { name: name.to_owned() })?;
         if entry.count != shape.iter().product::<usize>() {
             return Err(LoadError::Shape {
                 name: name.to_owned(),
@@ -155,18 +143,13 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     let pieces = r.size("pieces")?;
     r.take(4 * 4)?; // bos, eos, pad, unk
     let blob = r.u64()?;
-    r.take(
-        pieces
-            .checked_add(1)
-            .and_then(|n| n.checked_mul(4))
-            .ok_or("too many pieces")?,
-    )?;
+    r.take(pieces.checked_add(1).and_then(|n| n.checked_mul(4)).ok_or("too many pieces")?)?;
     r.take(pieces.checked_mul(4).ok_or("too many pieces")?)?;
     r.take(usize::try_from(blob).map_err(|e| e.to_string())?)?;
     let _normaliser_entries = r.u32()?;
     let normaliser_bytes = r.u32()? as usize;
     r.take(normaliser_bytes)?;
-    if hidden_size % heads != 0 || max_positions <= POSITION_OFFSET {
+    if !hidden_size.is_multiple_of(heads) {
         return Err("its sizes contradict each other".into());
     }
     let count = r.size("tensors")?;
@@ -179,26 +162,17 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
         let (offset, size) = (r.u64()?, r.u64()?);
         let (dtype, expected) = match size {
             n if n == count as u64 * 4 => (GgmlDType::F32, n),
-            n if count % 32 == 0 && n == count as u64 / 32 * 18 => (GgmlDType::Q4_0, n),
+            n if count.is_multiple_of(32) && n == count as u64 / 32 * 18 => (GgmlDType::Q4_0, n),
             _ => {
                 return Err(format!(
                     "tensor {name:?} of type {kind} has {size} bytes for {count} values"
                 ));
             }
         };
-        let end = offset
-            .checked_add(expected)
-            .filter(|&end| end <= bytes.len() as u64);
+        let end = offset.checked_add(expected).filter(|&end| end <= bytes.len() as u64);
         let end =
             end.ok_or_else(|| format!("tensor {name:?} reaches beyond the end of the file"))?;
-        entries.insert(
-            name,
-            Entry {
-                dtype,
-                count,
-                range: offset as usize..end as usize,
-            },
-        );
+        entries.insert(name, Entry { dtype, count, range: offset as usize..end as usize });
     }
     let config = EncoderConfig {
         vocab_size,
@@ -207,7 +181,8 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
         layers,
         heads,
         max_positions,
-        position_offset: POSITION_OFFSET,
+        // BERT's positions under XLM-R's vocabulary.
+        position_offset: 0,
         type_vocab_size,
         layer_norm_eps,
         activation: Activation::GeluErf,
@@ -222,10 +197,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
-        let end = self
-            .at
-            .checked_add(n)
-            .filter(|&end| end <= self.bytes.len());
+        let end = self.at.checked_add(n).filter(|&end| end <= self.bytes.len());
         let end = end.ok_or("the header ends early; is the file truncated?")?;
         let piece = &self.bytes[self.at..end];
         self.at = end;

@@ -58,10 +58,8 @@ impl Encoder {
             let bias = weights.vector(&format!("{name}.bias"), h)?;
             Ok::<_, LoadError>(LayerNorm::new(weight, bias, c.layer_norm_eps))
         };
-        let types = weights.dense(
-            "embeddings.token_type_embeddings.weight",
-            &[c.type_vocab_size, h],
-        )?;
+        let types =
+            weights.dense("embeddings.token_type_embeddings.weight", &[c.type_vocab_size, h])?;
         let layers = (0..c.layers)
             .map(|i| {
                 let name = |part: &str| format!("encoder.layer.{i}.{part}");
@@ -95,10 +93,8 @@ impl Encoder {
         Ok(Self {
             device: weights.device().clone(),
             words: weights.embedding("embeddings.word_embeddings", c.vocab_size, h)?,
-            positions: weights.dense(
-                "embeddings.position_embeddings.weight",
-                &[c.max_positions, h],
-            )?,
+            positions: weights
+                .dense("embeddings.position_embeddings.weight", &[c.max_positions, h])?,
             token_type: types.narrow(0, 0, 1)?.flatten_all()?,
             norm: norm("embeddings.LayerNorm")?,
             layers,
@@ -110,14 +106,11 @@ impl Encoder {
     /// end: sequence `s` owns `ids[cu_seqlens[s]..cu_seqlens[s + 1]]`.
     pub fn forward(&self, ids: &[u32], cu_seqlens: &[u32]) -> Result<Tensor> {
         let offset = self.config.position_offset as u32;
-        let positions: Vec<u32> = cu_seqlens
-            .windows(2)
-            .flat_map(|w| offset..offset + (w[1] - w[0]))
-            .collect();
+        let positions: Vec<u32> =
+            cu_seqlens.windows(2).flat_map(|w| offset..offset + (w[1] - w[0])).collect();
         let words = self.words.forward(&Tensor::new(ids, &self.device)?)?;
-        let positions = self
-            .positions
-            .index_select(&Tensor::new(positions.as_slice(), &self.device)?, 0)?;
+        let positions =
+            self.positions.index_select(&Tensor::new(positions.as_slice(), &self.device)?, 0)?;
         let x = (words + positions)?.broadcast_add(&self.token_type)?;
         let mut x = self.norm.forward(&x)?;
         for layer in &self.layers {

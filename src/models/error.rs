@@ -7,10 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("{}: {source}", path.display())]
-    Io {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     #[error("{}: {reason}", path.display())]
     Malformed { path: PathBuf, reason: String },
     #[error("architecture {found:?} is not supported; supported: {supported}")]
@@ -20,26 +17,15 @@ pub enum LoadError {
     #[error("tensor {name:?} is missing")]
     MissingTensor { name: String },
     #[error("tensor {name:?} has shape {found:?}, expected {expected:?}")]
-    Shape {
-        name: String,
-        found: Vec<usize>,
-        expected: Vec<usize>,
-    },
+    Shape { name: String, found: Vec<usize>, expected: Vec<usize> },
     #[error("tensor {name:?} is stored as {found}, which is not supported; supported: {supported}")]
-    TensorType {
-        name: String,
-        found: String,
-        supported: &'static str,
-    },
+    TensorType { name: String, found: String, supported: &'static str },
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
 
 impl LoadError {
     pub fn config(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Config {
-            field: field.into(),
-            reason: reason.into(),
-        }
+        Self::Config { field: field.into(), reason: reason.into() }
     }
 }

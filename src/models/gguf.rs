@@ -60,14 +60,9 @@ impl GgufFile {
     /// Not a GGUF file, a version other than 2 or 3, or a header that does not
     /// fit the file.
     pub fn open(path: &Path) -> Result<Self, LoadError> {
-        let map = mmap::map(path).map_err(|source| LoadError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        let malformed = |reason: String| LoadError::Malformed {
-            path: path.to_owned(),
-            reason,
-        };
+        let map =
+            mmap::map(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+        let malformed = |reason: String| LoadError::Malformed { path: path.to_owned(), reason };
         let header = Header::read(&map).map_err(malformed)?;
         Ok(Self {
             path: path.to_owned(),
@@ -90,18 +85,13 @@ impl GgufFile {
         let info = self
             .tensors
             .get(name)
-            .ok_or_else(|| LoadError::MissingTensor {
-                name: name.to_owned(),
-            })?;
+            .ok_or_else(|| LoadError::MissingTensor { name: name.to_owned() })?;
         let dtype = dtype(info.type_id).ok_or_else(|| LoadError::TensorType {
             name: name.to_owned(),
             found: type_name(info.type_id),
             supported: "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K",
         })?;
-        let malformed = |reason: String| LoadError::Malformed {
-            path: self.path.clone(),
-            reason,
-        };
+        let malformed = |reason: String| LoadError::Malformed { path: self.path.clone(), reason };
         let row = info.shape.last().copied().unwrap_or(1);
         if row % dtype.block_size() != 0 {
             return Err(malformed(format!(
@@ -116,9 +106,7 @@ impl GgufFile {
             .map(|n| n / dtype.block_size())
             .and_then(|blocks| blocks.checked_mul(dtype.type_size()))
             .and_then(|len| {
-                let start = self
-                    .data_start
-                    .checked_add(usize::try_from(info.offset).ok()?)?;
+                let start = self.data_start.checked_add(usize::try_from(info.offset).ok()?)?;
                 Some(start..start.checked_add(len)?)
             })
             .filter(|range| range.end <= self.map.len());
@@ -248,18 +236,14 @@ impl Header {
         }
         let version = r.u32()?;
         if !(2..=3).contains(&version) {
-            return Err(format!(
-                "GGUF version {version} is not supported; 2 and 3 are"
-            ));
+            return Err(format!("GGUF version {version} is not supported; 2 and 3 are"));
         }
         let (tensor_count, value_count) = (r.u64()?, r.u64()?);
         let mut metadata = HashMap::new();
         for _ in 0..value_count {
             let key = r.string()?;
             let type_id = r.u32()?;
-            let value = r
-                .value(type_id)
-                .map_err(|e| format!("metadata {key:?}: {e}"))?;
+            let value = r.value(type_id).map_err(|e| format!("metadata {key:?}: {e}"))?;
             metadata.insert(key, value);
         }
         let mut tensors = HashMap::new();
@@ -281,14 +265,7 @@ impl Header {
             }
             shape.reverse();
             let (type_id, offset) = (r.u32()?, r.u64()?);
-            tensors.insert(
-                name,
-                TensorInfo {
-                    shape,
-                    type_id,
-                    offset,
-                },
-            );
+            tensors.insert(name, TensorInfo { shape, type_id, offset });
         }
         let alignment = match metadata.get("general.alignment") {
             Some(Value::Unsigned(n)) if n.is_power_of_two() && *n <= 1 << 20 => *n as usize,
@@ -296,11 +273,7 @@ impl Header {
             None => 32,
         };
         let data_start = r.at.next_multiple_of(alignment);
-        Ok(Self {
-            metadata,
-            tensors,
-            data_start,
-        })
+        Ok(Self { metadata, tensors, data_start })
     }
 }
 
@@ -311,10 +284,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
-        let end = self
-            .at
-            .checked_add(n)
-            .filter(|&end| end <= self.bytes.len());
+        let end = self.at.checked_add(n).filter(|&end| end <= self.bytes.len());
         let end = end.ok_or("the header ends early; is the file truncated?")?;
         let piece = &self.bytes[self.at..end];
         self.at = end;
@@ -462,15 +432,9 @@ mod tests {
         let file = write(&sample());
         let gguf = GgufFile::open(file.path()).unwrap();
         assert_eq!(gguf.string("general.architecture"), Some("llama"));
-        assert_eq!(
-            gguf.metadata["tokens"],
-            Value::Strings(vec!["a".into(), "b".into()])
-        );
+        assert_eq!(gguf.metadata["tokens"], Value::Strings(vec!["a".into(), "b".into()]));
         let (info, dtype, bytes) = gguf.tensor("w").unwrap();
-        assert_eq!(
-            (info.shape.as_slice(), dtype, bytes.len()),
-            (&[2, 3][..], GgmlDType::F32, 24)
-        );
+        assert_eq!((info.shape.as_slice(), dtype, bytes.len()), (&[2, 3][..], GgmlDType::F32, 24));
     }
 
     #[test]
@@ -479,11 +443,7 @@ mod tests {
         for len in 0..whole.len() {
             let file = write(&whole[..len]);
             let result = GgufFile::open(file.path()).and_then(|g| g.tensor("w").map(|_| ()));
-            assert!(
-                result.is_err(),
-                "{len} bytes of {} were accepted",
-                whole.len()
-            );
+            assert!(result.is_err(), "{len} bytes of {} were accepted", whole.len());
         }
     }
 
@@ -498,16 +458,11 @@ mod tests {
 
         let mut odd = sample();
         let at = odd.len() - 24 - 32..odd.len();
-        let type_at = odd[..at.start + 32]
-            .windows(8)
-            .rposition(|w| w == 2u64.to_le_bytes());
+        let type_at = odd[..at.start + 32].windows(8).rposition(|w| w == 2u64.to_le_bytes());
         let type_at = type_at.unwrap() + 8;
         odd[type_at..type_at + 4].copy_from_slice(&20u32.to_le_bytes());
         let gguf = GgufFile::open(write(&odd).path()).unwrap();
         let error = gguf.tensor("w").unwrap_err().to_string();
-        assert!(
-            error.contains("IQ4_NL") && error.contains("\"w\""),
-            "{error}"
-        );
+        assert!(error.contains("IQ4_NL") && error.contains("\"w\""), "{error}");
     }
 }

@@ -56,10 +56,7 @@ impl TensorSource for GgufSource {
 
     fn parameters(&self) -> u64 {
         let count = |shape: &[usize]| shape.iter().fold(1u64, |n, &d| n.saturating_mul(d as u64));
-        self.file
-            .tensors
-            .values()
-            .fold(0u64, |n, t| n.saturating_add(count(&t.shape)))
+        self.file.tensors.values().fold(0u64, |n, t| n.saturating_add(count(&t.shape)))
     }
 
     fn storage(&self) -> String {
@@ -97,10 +94,7 @@ mod tests {
     fn halves_are_put_back_in_order() {
         // Two heads of six rows of two bytes; the byte tells the row.
         let bytes: Vec<u8> = (0..12).flat_map(|r| [r, r]).collect();
-        let rows: Vec<u8> = deinterleave(&bytes, 12, 2)
-            .chunks(2)
-            .map(|c| c[0])
-            .collect();
+        let rows: Vec<u8> = deinterleave(&bytes, 12, 2).chunks(2).map(|c| c[0]).collect();
         assert_eq!(rows, [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]);
     }
 }

@@ -54,18 +54,12 @@ pub struct LoadOptions<'a> {
 /// A file that is missing, malformed, or holds what is not supported.
 pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel, LoadError> {
     let first = paths.weights.first().ok_or_else(|| {
-        LoadError::config(
-            "weights",
-            "the model has no weight files (.gguf or .safetensors)",
-        )
+        LoadError::config("weights", "the model has no weight files (.gguf or .safetensors)")
     })?;
     match format(first)? {
         Format::Gguf => {
             let file = GgufFile::open(first)?;
-            let architecture = file
-                .string("general.architecture")
-                .unwrap_or_default()
-                .to_owned();
+            let architecture = file.string("general.architecture").unwrap_or_default().to_owned();
             let config = config::from_gguf(&file)?;
             let source = GgufSource::new(file, &config);
             decoder(
@@ -79,15 +73,12 @@ pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel,
             let source = E5s1::open(first)?;
             let config = source.config();
             let weights = Weights::new(Box::new(source), options.device, options.on_progress);
-            encoder(config, "xlm-roberta".to_owned(), weights)
+            encoder(config, "bert".to_owned(), weights)
         }
         Format::Safetensors => {
             let json = read_config(paths)?;
-            let architecture = json
-                .get("model_type")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned();
+            let architecture =
+                json.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
             let open = |names| Safetensors::open(&paths.weights, names).map(Box::new);
             if config::DECODERS.contains(&architecture.as_str()) {
                 let config = config::from_json(&json)?;
@@ -105,9 +96,7 @@ pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel,
             } else {
                 Err(LoadError::Architecture {
                     found: architecture,
-                    supported: [&config::DECODERS[..], &config::ENCODERS[..]]
-                        .concat()
-                        .join(", "),
+                    supported: [&config::DECODERS[..], &config::ENCODERS[..]].concat().join(", "),
                 })
             }
         }
@@ -152,18 +141,12 @@ enum Format {
 
 fn format(path: &Path) -> Result<Format, LoadError> {
     use std::io::Read;
-    let io = |source| LoadError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| LoadError::Io { path: path.to_owned(), source };
     let mut magic = [0u8; 4];
     let mut file = std::fs::File::open(path).map_err(io)?;
     let read = file.read(&mut magic).map_err(io)?;
     let malformed = |reason: &str| {
-        Err(LoadError::Malformed {
-            path: path.to_owned(),
-            reason: reason.to_owned(),
-        })
+        Err(LoadError::Malformed { path: path.to_owned(), reason: reason.to_owned() })
     };
     match &magic {
         b"GGUF" => Ok(Format::Gguf),
@@ -182,12 +165,8 @@ fn read_config(paths: &ModelPaths) -> Result<Value, LoadError> {
     let path = paths.config.as_ref().ok_or_else(|| {
         LoadError::config("config.json", "is missing beside the safetensors weights")
     })?;
-    let text = std::fs::read(path).map_err(|source| LoadError::Io {
-        path: path.clone(),
-        source,
-    })?;
-    serde_json::from_slice(&text).map_err(|e| LoadError::Malformed {
-        path: path.clone(),
-        reason: e.to_string(),
-    })
+    let text =
+        std::fs::read(path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
+    serde_json::from_slice(&text)
+        .map_err(|e| LoadError::Malformed { path: path.clone(), reason: e.to_string() })
 }

@@ -40,10 +40,8 @@ impl Safetensors {
         let mut shards = Vec::new();
         let mut entries = HashMap::new();
         for (shard, path) in paths.iter().enumerate() {
-            let map = mmap::map(path).map_err(|source| LoadError::Io {
-                path: path.clone(),
-                source,
-            })?;
+            let map =
+                mmap::map(path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
             for (name, entry) in header(&map, shard).map_err(|reason| malformed(path, reason))? {
                 if entries.insert(name.clone(), entry).is_some() {
                     return Err(malformed(path, format!("tensor {name:?} is in two files")));
@@ -51,25 +49,16 @@ impl Safetensors {
             }
             shards.push((path.clone(), map));
         }
-        Ok(Self {
-            shards,
-            entries,
-            names,
-        })
+        Ok(Self { shards, entries, names })
     }
 
     fn find(&self, name: &str) -> Option<(String, &Entry)> {
-        (self.names)(name)
-            .into_iter()
-            .find_map(|n| Some((n.clone(), self.entries.get(&n)?)))
+        (self.names)(name).into_iter().find_map(|n| Some((n.clone(), self.entries.get(&n)?)))
     }
 }
 
 fn malformed(path: &Path, reason: impl Into<String>) -> LoadError {
-    LoadError::Malformed {
-        path: path.to_owned(),
-        reason: reason.into(),
-    }
+    LoadError::Malformed { path: path.to_owned(), reason: reason.into() }
 }
 
 fn header(map: &[u8], shard: usize) -> Result<Vec<(String, Entry)>, String> {
@@ -98,10 +87,7 @@ impl TensorSource for Safetensors {
 
     fn read(&self, name: &str, device: &Device) -> Result<Weight, LoadError> {
         let (_, entry) = self.find(name).ok_or_else(|| LoadError::MissingTensor {
-            name: (self.names)(name)
-                .into_iter()
-                .next()
-                .unwrap_or_else(|| name.to_owned()),
+            name: (self.names)(name).into_iter().next().unwrap_or_else(|| name.to_owned()),
         })?;
         let dtype = match entry.dtype {
             Dtype::F32 => GgmlDType::F32,
@@ -115,12 +101,7 @@ impl TensorSource for Safetensors {
                 });
             }
         };
-        from_bytes(
-            &self.shards[entry.shard].1[entry.range.clone()],
-            dtype,
-            &entry.shape,
-            device,
-        )
+        from_bytes(&self.shards[entry.shard].1[entry.range.clone()], dtype, &entry.shape, device)
     }
 
     fn len(&self) -> usize {
@@ -128,10 +109,7 @@ impl TensorSource for Safetensors {
     }
 
     fn parameters(&self) -> u64 {
-        self.entries
-            .values()
-            .map(|e| e.shape.iter().product::<usize>() as u64)
-            .sum()
+        self.entries.values().map(|e| e.shape.iter().product::<usize>() as u64).sum()
     }
 
     fn storage(&self) -> String {

@@ -9,6 +9,7 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 
 use super::error::LoadError;
+use crate::backend::kernels::packed::Packed;
 use crate::backend::linear::Weight;
 use crate::backend::{Embedding, Linear};
 
@@ -49,12 +50,7 @@ pub struct Weights<'a> {
 
 impl<'a> Weights<'a> {
     pub fn new(source: Box<dyn TensorSource>, device: Device, on_progress: OnProgress<'a>) -> Self {
-        Self {
-            source,
-            device,
-            on_progress,
-            done: 0.into(),
-        }
+        Self { source, device, on_progress, done: 0.into() }
     }
 
     pub fn device(&self) -> &Device {
@@ -71,14 +67,11 @@ impl<'a> Weights<'a> {
 
     fn read(&self, name: &str, expected: &[usize]) -> Result<Weight, LoadError> {
         let weight = self.source.read(name, &self.device)?;
-        let found = match &weight {
-            Weight::Dense(t) => t.dims(),
-            Weight::Quantized(q) => q.shape().dims(),
-        };
+        let found = weight.dims();
         if found != expected {
             return Err(LoadError::Shape {
                 name: name.to_owned(),
-                found: found.to_vec(),
+                found,
                 expected: expected.to_vec(),
             });
         }
@@ -96,7 +89,12 @@ impl<'a> Weights<'a> {
     pub fn dense(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
         Ok(match self.read(name, shape)? {
             Weight::Dense(t) => t,
-            Weight::Quantized(q) => q.dequantize(&self.device)?,
+            Weight::Blocks(q) => q.dequantize(&self.device)?,
+            Weight::Packed(p) => {
+                let mut all = vec![0f32; p.rows() * p.columns()];
+                all.chunks_mut(p.columns()).enumerate().for_each(|(r, row)| p.row(r, row));
+                Tensor::from_vec(all, shape, &self.device)?
+            }
         })
     }
 
@@ -122,14 +120,12 @@ impl<'a> Weights<'a> {
         rows: usize,
         hidden: usize,
     ) -> Result<Embedding, LoadError> {
-        Ok(Embedding::new(
-            self.read(&format!("{name}.weight"), &[rows, hidden])?,
-        ))
+        Ok(Embedding::new(self.read(&format!("{name}.weight"), &[rows, hidden])?))
     }
 }
 
-/// Makes a weight from the bytes of a file: f32 for plain types, a block
-/// tensor otherwise.
+/// Makes a weight from the bytes of a file: f32 for plain types; for quantized
+/// matrices on the CPU our packed form, elsewhere GGML's blocks.
 pub fn from_bytes(
     bytes: &[u8],
     dtype: GgmlDType,
@@ -145,8 +141,13 @@ pub fn from_bytes(
         GgmlDType::F16 => plain(DType::F16),
         GgmlDType::BF16 => plain(DType::BF16),
         quantized => {
+            if let (true, [rows, columns]) = (device.is_cpu(), shape)
+                && let Some(packed) = Packed::new(bytes, quantized, *rows, *columns)
+            {
+                return Ok(Weight::Packed(Arc::new(packed)));
+            }
             let storage = QStorage::from_data(bytes.into(), device, quantized)?;
-            Ok(Weight::Quantized(Arc::new(QTensor::new(storage, shape)?)))
+            Ok(Weight::Blocks(Arc::new(QTensor::new(storage, shape)?)))
         }
     }
 }

@@ -33,11 +33,7 @@ fn sources() -> Vec<PathBuf> {
             if path.is_dir() {
                 walk(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(
-                    path.strip_prefix(root())
-                        .expect("under the root")
-                        .to_owned(),
-                );
+                found.push(path.strip_prefix(root()).expect("under the root").to_owned());
             }
         }
     }
@@ -62,13 +58,8 @@ fn table(document: &str, header: [&str; 2]) -> Vec<[String; 2]> {
         let row = [cell()?, cell()?];
         cells.next().is_none().then_some(row)
     };
-    let mut lines = document
-        .lines()
-        .skip_while(|line| cells(line).is_none_or(|row| row != header));
-    assert!(
-        lines.next().is_some(),
-        "ARCHITECTURE.md has no table {header:?}"
-    );
+    let mut lines = document.lines().skip_while(|line| cells(line).is_none_or(|row| row != header));
+    assert!(lines.next().is_some(), "ARCHITECTURE.md has no table {header:?}");
     lines.skip(1).map_while(cells).collect()
 }
 
@@ -87,17 +78,10 @@ fn rules(document: &str) -> Rules {
             "external crates only" => Some(BTreeSet::new()),
             list => Some(names(list)),
         };
-        rules.extend(
-            names(&modules)
-                .into_iter()
-                .map(|module| (module, allowed.clone())),
-        );
+        rules.extend(names(&modules).into_iter().map(|module| (module, allowed.clone())));
     }
     for imported in rules.values().flatten().flatten() {
-        assert!(
-            rules.contains_key(imported),
-            "the table has no row for `{imported}`"
-        );
+        assert!(rules.contains_key(imported), "the table has no row for `{imported}`");
     }
     rules
 }
@@ -126,11 +110,7 @@ fn reaches(file: &Path, import: &Import) -> Option<String> {
     let target = match names.next().map(String::as_str)? {
         "crate" | "dragoman" => names.next()?.clone(),
         "super" => {
-            let ups = import
-                .path
-                .iter()
-                .take_while(|name| *name == "super")
-                .count();
+            let ups = import.path.iter().take_while(|name| *name == "super").count();
             // Only a chain that climbs to the root leaves the top module.
             if ups < own.len() + import.inline_depth {
                 return None;
@@ -152,10 +132,7 @@ fn modules_import_only_what_the_table_allows() {
             continue;
         };
         let Some(allowed) = rules.get(&module) else {
-            broken.push(format!(
-                "{}: the table has no row for `{module}`",
-                file.display()
-            ));
+            broken.push(format!("{}: the table has no row for `{module}`", file.display()));
             continue;
         };
         let Some(allowed) = allowed else { continue };
@@ -164,10 +141,7 @@ fn modules_import_only_what_the_table_allows() {
                 && !allowed.contains(&target)
             {
                 let line = import.line;
-                broken.push(format!(
-                    "{}:{line}: `{module}` imports `{target}`",
-                    file.display()
-                ));
+                broken.push(format!("{}:{line}: `{module}` imports `{target}`", file.display()));
             }
         }
     }
@@ -192,14 +166,8 @@ fn crates_are_known_only_where_the_table_says() {
         };
         let stripped = rust_source::strip(&read(&file));
         for (name, line) in rust_source::path_roots(&stripped) {
-            if homes
-                .get(name)
-                .is_some_and(|modules| !modules.contains(&module))
-            {
-                broken.push(format!(
-                    "{}:{line}: `{module}` uses `{name}`",
-                    file.display()
-                ));
+            if homes.get(name).is_some_and(|modules| !modules.contains(&module)) {
+                broken.push(format!("{}:{line}: `{module}` uses `{name}`", file.display()));
             }
         }
     }
@@ -212,39 +180,24 @@ fn crates_are_known_only_where_the_table_says() {
 
 #[test]
 fn the_table_has_no_row_for_a_module_that_is_gone() {
-    let modules: BTreeSet<_> = sources()
-        .iter()
-        .filter_map(|file| module_path(file).into_iter().next())
-        .collect();
+    let modules: BTreeSet<_> =
+        sources().iter().filter_map(|file| module_path(file).into_iter().next()).collect();
     let rules = rules(&document());
-    let gone: Vec<_> = rules
-        .keys()
-        .filter(|module| !modules.contains(*module))
-        .collect();
-    assert!(
-        gone.is_empty(),
-        "rows of ARCHITECTURE.md without a module in src/: {gone:?}"
-    );
+    let gone: Vec<_> = rules.keys().filter(|module| !modules.contains(*module)).collect();
+    assert!(gone.is_empty(), "rows of ARCHITECTURE.md without a module in src/: {gone:?}");
 }
 
 #[test]
 fn unsafe_stands_only_in_the_kernels() {
     let mut found = Vec::new();
-    for file in sources()
-        .iter()
-        .filter(|file| !file.starts_with(UNSAFE_HOME))
-    {
+    for file in sources().iter().filter(|file| !file.starts_with(UNSAFE_HOME)) {
         for (line, text) in rust_source::strip(&read(file)).lines().enumerate() {
             if rust_source::words(text).any(|word| word == "unsafe") {
                 found.push(format!("{}:{}", file.display(), line + 1));
             }
         }
     }
-    assert!(
-        found.is_empty(),
-        "`unsafe` outside {UNSAFE_HOME}:\n{}",
-        found.join("\n")
-    );
+    assert!(found.is_empty(), "`unsafe` outside {UNSAFE_HOME}:\n{}", found.join("\n"));
 }
 
 #[test]
@@ -255,11 +208,7 @@ fn no_file_is_too_long() {
         .filter(|(lines, _)| *lines > MAX_LINES)
         .map(|(lines, file)| format!("{}: {lines} lines", file.display()))
         .collect();
-    assert!(
-        long.is_empty(),
-        "over {MAX_LINES} lines:\n{}",
-        long.join("\n")
-    );
+    assert!(long.is_empty(), "over {MAX_LINES} lines:\n{}", long.join("\n"));
 }
 
 #[test]
@@ -277,27 +226,13 @@ fn every_file_is_part_of_the_crate() {
             _ => file.with_extension(""),
         };
         for name in rust_source::file_modules(&rust_source::strip(&read(&file))) {
-            let candidates = [
-                folder.join(format!("{name}.rs")),
-                folder.join(&name).join("mod.rs"),
-            ];
-            open.extend(
-                candidates
-                    .into_iter()
-                    .filter(|f| all.contains(f) && !reached.contains(f)),
-            );
+            let candidates = [folder.join(format!("{name}.rs")), folder.join(&name).join("mod.rs")];
+            open.extend(candidates.into_iter().filter(|f| all.contains(f) && !reached.contains(f)));
         }
         reached.insert(file);
     }
-    let orphans: Vec<_> = all
-        .difference(&reached)
-        .map(|file| file.display().to_string())
-        .collect();
-    assert!(
-        orphans.is_empty(),
-        "no `mod` line reaches:\n{}",
-        orphans.join("\n")
-    );
+    let orphans: Vec<_> = all.difference(&reached).map(|file| file.display().to_string()).collect();
+    assert!(orphans.is_empty(), "no `mod` line reaches:\n{}", orphans.join("\n"));
 }
 
 #[test]
@@ -317,16 +252,10 @@ fn the_table_is_understood() {
 | other | table |
 ";
     let rules = rules(document);
-    assert_eq!(
-        rules.keys().collect::<Vec<_>>(),
-        ["cli", "config", "engine", "text"]
-    );
+    assert_eq!(rules.keys().collect::<Vec<_>>(), ["cli", "config", "engine", "text"]);
     assert_eq!(rules["cli"], None);
     assert_eq!(rules["text"], Some(BTreeSet::new()));
-    assert_eq!(
-        rules["engine"],
-        Some(BTreeSet::from(["text".to_owned(), "config".to_owned()]))
-    );
+    assert_eq!(rules["engine"], Some(BTreeSet::from(["text".to_owned(), "config".to_owned()])));
 }
 
 /// Every way to reach another module from `src/api/wire/chat.rs`.
@@ -346,29 +275,13 @@ fn every_way_out_is_seen() {
         "use crate::{engine::{Engine, X}, text, api::wire};",
         &["engine", "engine", "text"],
     );
-    check(
-        wire,
-        "pub(crate) use crate::{\n  engine as e,\n};",
-        &["engine"],
-    );
-    check(
-        wire,
-        "fn f(x: crate::models::Y) { $crate::text::z() }",
-        &["models", "text"],
-    );
+    check(wire, "pub(crate) use crate::{\n  engine as e,\n};", &["engine"]);
+    check(wire, "fn f(x: crate::models::Y) { $crate::text::z() }", &["models", "text"]);
     check(wire, "use crate :: engine;", &["engine"]);
     check(wire, "use super::super::super::engine;", &["engine"]);
     check(wire, "use super::super::errors;", &[]);
-    check(
-        wire,
-        "mod tests { use super::*; use super::super::errors; }",
-        &[],
-    );
-    check(
-        wire,
-        "mod tests { use super::super::super::super::engine; }",
-        &["engine"],
-    );
+    check(wire, "mod tests { use super::*; use super::super::errors; }", &[]);
+    check(wire, "mod tests { use super::super::super::super::engine; }", &["engine"]);
     check(
         "src/api/mod.rs",
         "use super::engine; use super::{text, config};",
@@ -391,9 +304,5 @@ fn every_way_out_is_seen() {
         &["text"],
     );
     check("src/cli/mod.rs", "use dragoman::engine;", &["engine"]);
-    check(
-        "src/text/mod.rs",
-        "use tokenizers::crate_name; use textual::engine;",
-        &[],
-    );
+    check("src/text/mod.rs", "use tokenizers::crate_name; use textual::engine;", &[]);
 }

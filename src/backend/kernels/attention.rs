@@ -15,18 +15,9 @@ const ROWS: usize = 8;
 /// Where the keys and values of one sequence and key head lie.
 pub enum Keys<'a> {
     /// Blocks of a cache of shape (blocks, kv_heads, block_size, head_dim).
-    Paged {
-        k: &'a [f32],
-        v: &'a [f32],
-        blocks: &'a [u32],
-        block_size: usize,
-    },
+    Paged { k: &'a [f32], v: &'a [f32], blocks: &'a [u32], block_size: usize },
     /// Rows of arrays of shape (tokens, kv_heads, head_dim), from `first` on.
-    Packed {
-        k: &'a [f32],
-        v: &'a [f32],
-        first: usize,
-    },
+    Packed { k: &'a [f32], v: &'a [f32], first: usize },
 }
 
 /// One sequence's part of an attention call.
@@ -70,25 +61,13 @@ pub fn attend(shape: &Shape, q: &[f32], segments: &[Segment<'_>], out: &mut [f32
             tasks.push((segment, rows, piece));
         }
     }
-    tasks
-        .into_par_iter()
-        .for_each_init(Scratch::default, |scratch, (segment, rows, out)| {
-            let q = &q[rows.start * width..rows.end * width];
-            let first = segment
-                .causal_from
-                .map(|p| p + rows.start - segment.rows.start);
-            for kv_head in 0..shape.kv_heads {
-                task(Task {
-                    shape,
-                    q,
-                    out,
-                    segment,
-                    first,
-                    kv_head,
-                    scratch,
-                });
-            }
-        });
+    tasks.into_par_iter().for_each_init(Scratch::default, |scratch, (segment, rows, out)| {
+        let q = &q[rows.start * width..rows.end * width];
+        let first = segment.causal_from.map(|p| p + rows.start - segment.rows.start);
+        for kv_head in 0..shape.kv_heads {
+            task(Task { shape, q, out, segment, first, kv_head, scratch });
+        }
+    });
 }
 
 #[derive(Default)]
@@ -119,15 +98,7 @@ const PACKED_CHUNK: usize = 32;
 
 #[inline(always)]
 fn task_body(t: Task<'_, '_>) {
-    let Task {
-        shape,
-        q,
-        out,
-        segment,
-        first,
-        kv_head,
-        scratch,
-    } = t;
+    let Task { shape, q, out, segment, first, kv_head, scratch } = t;
     let (d, heads) = (shape.head_dim, shape.heads);
     let group = heads / shape.kv_heads;
     let rows = q.len() / (heads * d);
@@ -156,12 +127,7 @@ fn task_body(t: Task<'_, '_>) {
     while start < end {
         let len = step.min(end - start);
         let (k, v, stride) = match &segment.keys {
-            Keys::Paged {
-                k,
-                v,
-                blocks,
-                block_size,
-            } => {
+            Keys::Paged { k, v, blocks, block_size } => {
                 let block = blocks[start / block_size] as usize;
                 let from = (block * shape.kv_heads + kv_head) * block_size * d;
                 (&k[from..from + len * d], &v[from..from + len * d], d)
@@ -201,20 +167,13 @@ fn task_body(t: Task<'_, '_>) {
                 continue;
             }
             let max = scratch.max[r].max(highest);
-            let shrink = if scratch.max[r] == f32::NEG_INFINITY {
-                0.0
-            } else {
-                exp(scratch.max[r] - max)
-            };
+            let shrink =
+                if scratch.max[r] == f32::NEG_INFINITY { 0.0 } else { exp(scratch.max[r] - max) };
             scratch.max[r] = max;
             let mut sum = 0.0;
             for s in scores.iter_mut() {
                 // exp() clamps, so a masked key needs its zero by hand.
-                *s = if *s == f32::NEG_INFINITY {
-                    0.0
-                } else {
-                    exp(*s - max)
-                };
+                *s = if *s == f32::NEG_INFINITY { 0.0 } else { exp(*s - max) };
                 sum += *s;
             }
             scratch.sum[r] = scratch.sum[r] * shrink + sum;
@@ -230,11 +189,7 @@ fn task_body(t: Task<'_, '_>) {
         start += step;
     }
     for r in 0..n {
-        let inverse = if scratch.sum[r] > 0.0 {
-            1.0 / scratch.sum[r]
-        } else {
-            0.0
-        };
+        let inverse = if scratch.sum[r] > 0.0 { 1.0 / scratch.sum[r] } else { 0.0 };
         out[at(r)..at(r) + d].iter_mut().for_each(|o| *o *= inverse);
     }
 }

@@ -51,12 +51,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a, b) = (&a[..n], &b[..n]);
     let mut lanes = [0f32; LANES];
     let (ca, cb) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let tail: f32 = ca
-        .remainder()
-        .iter()
-        .zip(cb.remainder())
-        .map(|(x, y)| x * y)
-        .sum();
+    let tail: f32 = ca.remainder().iter().zip(cb.remainder()).map(|(x, y)| x * y).sum();
     for (x, y) in ca.zip(cb) {
         for l in 0..LANES {
             lanes[l] = x[l].mul_add(y[l], lanes[l]);
@@ -74,10 +69,7 @@ mod tests {
         let mut x = -87.0f32;
         while x < 88.0 {
             let (got, want) = (exp(x) as f64, (x as f64).exp());
-            assert!(
-                ((got - want) / want).abs() < 3e-7,
-                "exp({x}) = {got}, not {want}"
-            );
+            assert!(((got - want) / want).abs() < 3e-7, "exp({x}) = {got}, not {want}");
             x += 0.0137;
         }
         assert!(exp(-1e9) < 1e-37);
@@ -86,12 +78,7 @@ mod tests {
     #[test]
     fn erf_and_tanh_are_close() {
         // Values of the NIST tables.
-        for (x, want) in [
-            (0.0, 0.0),
-            (0.5, 0.520_499_88),
-            (1.0, 0.842_700_8),
-            (2.0, 0.995_322_3),
-        ] {
+        for (x, want) in [(0.0, 0.0), (0.5, 0.520_499_88), (1.0, 0.842_700_8), (2.0, 0.995_322_3)] {
             assert!((erf(x) - want).abs() < 5e-7);
             assert!((erf(-x) + want).abs() < 5e-7);
         }

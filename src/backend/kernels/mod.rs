@@ -9,6 +9,7 @@ pub mod activation;
 pub mod attention;
 pub mod math;
 pub mod mmap;
+pub mod packed;
 
 /// Defines `$name` as a function that runs `$body`, an `#[inline(always)]`
 /// function of the same signature, compiled for AVX-512, AVX2 or the baseline.

@@ -56,10 +56,7 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
         None => hidden_size / heads,
     };
     if size("attention.value_length")?.is_some_and(|d| d != head_dim) {
-        return Err(LoadError::config(
-            key("attention.value_length"),
-            "differs from key_length",
-        ));
+        return Err(LoadError::config(key("attention.value_length"), "differs from key_length"));
     }
     if size("rope.dimension_count")?.is_some_and(|d| d != head_dim) {
         return Err(LoadError::config(
@@ -67,33 +64,18 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
             "partial rotary embeddings are not supported",
         ));
     }
-    let vocab = file
-        .tensor("token_embd.weight")?
-        .0
-        .shape
-        .first()
-        .copied()
-        .unwrap_or(0);
+    let vocab = file.tensor("token_embd.weight")?.0.shape.first().copied().unwrap_or(0);
     let window = size("attention.sliding_window")?.filter(|_| gemma);
     let layers = (0..need("block_count")?)
         .map(|i| {
             let local = gemma && (i + 1) % GEMMA3_PATTERN != 0;
-            LayerConfig {
-                window: window.filter(|_| local),
-                rope: usize::from(local),
-            }
+            LayerConfig { window: window.filter(|_| local), rope: usize::from(local) }
         })
         .collect();
     let theta = file.float(&key("rope.freq_base")).unwrap_or(10_000.0);
-    let mut ropes = vec![RopeConfig {
-        theta,
-        scaling: scaling(file, &key)?,
-    }];
+    let mut ropes = vec![RopeConfig { theta, scaling: scaling(file, &key)? }];
     if gemma {
-        ropes.push(RopeConfig {
-            theta: GEMMA3_LOCAL_THETA,
-            scaling: RopeScaling::None,
-        });
+        ropes.push(RopeConfig { theta: GEMMA3_LOCAL_THETA, scaling: RopeScaling::None });
     }
     Ok(DecoderConfig {
         vocab_size: vocab,
@@ -103,14 +85,8 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
         kv_heads,
         head_dim,
         context_length: need("context_length")?,
-        rms_norm_eps: file
-            .float(&key("attention.layer_norm_rms_epsilon"))
-            .unwrap_or(1e-6) as f32,
-        activation: if gemma {
-            Activation::GeluTanh
-        } else {
-            Activation::Silu
-        },
+        rms_norm_eps: file.float(&key("attention.layer_norm_rms_epsilon")).unwrap_or(1e-6) as f32,
+        activation: if gemma { Activation::GeluTanh } else { Activation::Silu },
         layers,
         ropes,
         attention_scale: (head_dim as f32).powf(-0.5),
@@ -130,9 +106,7 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
 fn scaling(file: &GgufFile, key: &dyn Fn(&str) -> String) -> Result<RopeScaling, LoadError> {
     if file.tensors.contains_key("rope_freqs.weight") {
         let (_, _, bytes) = file.tensor("rope_freqs.weight")?;
-        let divisors = bytes
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let divisors = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         return Ok(RopeScaling::Divisors(divisors.collect()));
     }
     match file.string(&key("rope.scaling.type")).unwrap_or("none") {

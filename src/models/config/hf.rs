@@ -32,8 +32,7 @@ impl<'a> Fields<'a> {
     }
 
     fn need(&self, key: &str) -> Result<usize, LoadError> {
-        self.size(key)?
-            .ok_or_else(|| LoadError::config(key, "is missing from config.json"))
+        self.size(key)?.ok_or_else(|| LoadError::config(key, "is missing from config.json"))
     }
 
     fn float(&self, key: &str) -> Result<Option<f64>, LoadError> {
@@ -61,21 +60,11 @@ impl<'a> Fields<'a> {
 /// An architecture, activation or rope scaling that is not supported, or a
 /// field that is missing or out of range; the message names it.
 pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
-    let model_type = root
-        .get("model_type")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let model_type = root.get("model_type").and_then(Value::as_str).unwrap_or_default();
     // Multimodal Gemma 3 keeps its decoder's fields in `text_config`.
-    let json = Fields(
-        root.get("text_config")
-            .filter(|v| v.is_object())
-            .unwrap_or(root),
-    );
+    let json = Fields(root.get("text_config").filter(|v| v.is_object()).unwrap_or(root));
     if let Some(method) = root.get("quantization_config") {
-        let method = method
-            .get("quant_method")
-            .and_then(Value::as_str)
-            .unwrap_or("unknown");
+        let method = method.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
         return Err(LoadError::config(
             "quantization_config",
             format!("{method} weights are not supported; use the f16, bf16 or GGUF weights"),
@@ -88,10 +77,7 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
         Some(d) => d,
         None if hidden_size % heads == 0 => hidden_size / heads,
         None => {
-            return Err(LoadError::config(
-                "hidden_size",
-                "is no multiple of num_attention_heads",
-            ));
+            return Err(LoadError::config("hidden_size", "is no multiple of num_attention_heads"));
         }
     };
     let kv_heads = json.size("num_key_value_heads")?.unwrap_or(heads);
@@ -102,9 +88,7 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
         ));
     }
     let (ropes, layers) = layers(&json, json.need("num_hidden_layers")?, gemma)?;
-    let scale = json
-        .float("query_pre_attn_scalar")?
-        .unwrap_or(head_dim as f64);
+    let scale = json.float("query_pre_attn_scalar")?.unwrap_or(head_dim as f64);
     Ok(DecoderConfig {
         vocab_size: json.need("vocab_size")?,
         hidden_size,
@@ -143,10 +127,7 @@ fn layers(
             .map(|t| match t.as_str() {
                 Some("sliding_attention") => Ok(true),
                 Some("full_attention") => Ok(false),
-                _ => Err(LoadError::config(
-                    "layer_types",
-                    format!("{t} is not supported"),
-                )),
+                _ => Err(LoadError::config("layer_types", format!("{t} is not supported"))),
             })
             .collect::<Result<_, _>>()?,
         Some(types) => {
@@ -166,10 +147,7 @@ fn layers(
         }
     };
     if sliding.contains(&true) && window.is_none() {
-        return Err(LoadError::config(
-            "sliding_window",
-            "is missing, but layers use it",
-        ));
+        return Err(LoadError::config("sliding_window", "is missing, but layers use it"));
     }
     let (full, local) = ropes(json, gemma)?;
     let layers = sliding
@@ -195,44 +173,27 @@ fn ropes(json: &Fields<'_>, gemma: bool) -> Result<(RopeConfig, Option<RopeConfi
             None => Ok((one(parameters)?, None)),
         };
     }
-    let theta = json
-        .float("rope_theta")?
-        .unwrap_or(if gemma { 1e6 } else { 1e4 });
+    let theta = json.float("rope_theta")?.unwrap_or(if gemma { 1e6 } else { 1e4 });
     let mut full = match json.get("rope_scaling") {
         Some(value) => rope(&Fields(value), "rope_scaling")?,
-        None => RopeConfig {
-            theta,
-            scaling: RopeScaling::None,
-        },
+        None => RopeConfig { theta, scaling: RopeScaling::None },
     };
     full.theta = theta;
     let local = match json.float("rope_local_base_freq")? {
         Some(theta) => Some(theta),
         None => gemma.then_some(1e4),
     };
-    Ok((
-        full,
-        local.map(|theta| RopeConfig {
-            theta,
-            scaling: RopeScaling::None,
-        }),
-    ))
+    Ok((full, local.map(|theta| RopeConfig { theta, scaling: RopeScaling::None })))
 }
 
 fn rope(json: &Fields<'_>, field: &str) -> Result<RopeConfig, LoadError> {
     let need = |key: &str| {
-        json.float(key)?
-            .ok_or_else(|| LoadError::config(format!("{field}.{key}"), "is missing"))
+        json.float(key)?.ok_or_else(|| LoadError::config(format!("{field}.{key}"), "is missing"))
     };
-    let kind = json
-        .text("rope_type")
-        .or_else(|| json.text("type"))
-        .unwrap_or("default");
+    let kind = json.text("rope_type").or_else(|| json.text("type")).unwrap_or("default");
     let scaling = match kind {
         "default" => RopeScaling::None,
-        "linear" => RopeScaling::Linear {
-            factor: need("factor")?,
-        },
+        "linear" => RopeScaling::Linear { factor: need("factor")? },
         "llama3" => RopeScaling::Llama3 {
             factor: need("factor")?,
             low: need("low_freq_factor")?,
@@ -246,10 +207,7 @@ fn rope(json: &Fields<'_>, field: &str) -> Result<RopeConfig, LoadError> {
             ));
         }
     };
-    Ok(RopeConfig {
-        theta: json.float("rope_theta")?.unwrap_or(1e4),
-        scaling,
-    })
+    Ok(RopeConfig { theta: json.float("rope_theta")?.unwrap_or(1e4), scaling })
 }
 
 fn activation(json: &Fields<'_>, keys: &[&str]) -> Result<Activation, LoadError> {
@@ -262,10 +220,7 @@ fn activation(json: &Fields<'_>, keys: &[&str]) -> Result<Activation, LoadError>
         "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Ok(Activation::GeluTanh),
         "gelu" => Ok(Activation::GeluErf),
         "relu" => Ok(Activation::Relu),
-        other => Err(LoadError::config(
-            key,
-            format!("activation {other:?} is not supported"),
-        )),
+        other => Err(LoadError::config(key, format!("activation {other:?} is not supported"))),
     }
 }
 
@@ -276,10 +231,7 @@ fn activation(json: &Fields<'_>, keys: &[&str]) -> Result<Activation, LoadError>
 pub fn encoder_from_json(root: &Value) -> Result<EncoderConfig, LoadError> {
     let json = Fields(root);
     let model_type = json.text("model_type").unwrap_or_default();
-    if let Some(kind) = json
-        .text("position_embedding_type")
-        .filter(|k| *k != "absolute")
-    {
+    if let Some(kind) = json.text("position_embedding_type").filter(|k| *k != "absolute") {
         return Err(LoadError::config(
             "position_embedding_type",
             format!("{kind:?} is not supported"),
@@ -288,25 +240,14 @@ pub fn encoder_from_json(root: &Value) -> Result<EncoderConfig, LoadError> {
     let max_positions = json.need("max_position_embeddings")?;
     let position_offset = match model_type {
         "bert" => 0,
-        _ => {
-            json.get("pad_token_id")
-                .and_then(Value::as_u64)
-                .unwrap_or(1) as usize
-                + 1
-        }
+        _ => json.get("pad_token_id").and_then(Value::as_u64).unwrap_or(1) as usize + 1,
     };
     let (hidden_size, heads) = (json.need("hidden_size")?, json.need("num_attention_heads")?);
     if hidden_size % heads != 0 {
-        return Err(LoadError::config(
-            "hidden_size",
-            "is no multiple of num_attention_heads",
-        ));
+        return Err(LoadError::config("hidden_size", "is no multiple of num_attention_heads"));
     }
     if position_offset >= max_positions {
-        return Err(LoadError::config(
-            "max_position_embeddings",
-            "leaves no position for a token",
-        ));
+        return Err(LoadError::config("max_position_embeddings", "leaves no position for a token"));
     }
     Ok(EncoderConfig {
         vocab_size: json.need("vocab_size")?,
@@ -339,31 +280,15 @@ mod tests {
             ("vocab_size", json!(null), "vocab_size: is missing"),
             ("vocab_size", json!(-1), "vocab_size: -1 is not a size"),
             ("num_key_value_heads", json!(3), "num_key_value_heads"),
-            (
-                "hidden_act",
-                json!("tanhshrink"),
-                "hidden_act: activation \"tanhshrink\"",
-            ),
+            ("hidden_act", json!("tanhshrink"), "hidden_act: activation \"tanhshrink\""),
             (
                 "rope_scaling",
                 json!({"rope_type": "yarn", "factor": 4}),
                 "rope_scaling.rope_type: \"yarn\"",
             ),
-            (
-                "rope_scaling",
-                json!({"rope_type": "linear"}),
-                "rope_scaling.factor: is missing",
-            ),
-            (
-                "quantization_config",
-                json!({"quant_method": "gptq"}),
-                "gptq",
-            ),
-            (
-                "layer_types",
-                json!(["full_attention"]),
-                "layer_types: has 1 entries for 2",
-            ),
+            ("rope_scaling", json!({"rope_type": "linear"}), "rope_scaling.factor: is missing"),
+            ("quantization_config", json!({"quant_method": "gptq"}), "gptq"),
+            ("layer_types", json!(["full_attention"]), "layer_types: has 1 entries for 2"),
         ];
         for (key, value, expected) in cases {
             let mut config = llama();
@@ -382,9 +307,6 @@ mod tests {
         let mut new = llama();
         new["rope_parameters"] = old["rope_scaling"].clone();
         new["rope_parameters"]["rope_theta"] = json!(5e5);
-        assert_eq!(
-            from_json(&old).unwrap().ropes,
-            from_json(&new).unwrap().ropes
-        );
+        assert_eq!(from_json(&old).unwrap().ropes, from_json(&new).unwrap().ropes);
     }
 }

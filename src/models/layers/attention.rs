@@ -31,12 +31,7 @@ impl CausalAttention {
         cache: &mut KvCache,
     ) -> Result<Tensor> {
         let tokens = x.dim(0)?;
-        let AttentionSpec {
-            heads,
-            kv_heads,
-            head_dim,
-            ..
-        } = self.spec;
+        let AttentionSpec { heads, kv_heads, head_dim, .. } = self.spec;
         let mut q = self.q.forward(x)?.reshape((tokens, heads, head_dim))?;
         let mut k = self.k.forward(x)?.reshape((tokens, kv_heads, head_dim))?;
         let v = self.v.forward(x)?.reshape((tokens, kv_heads, head_dim))?;
@@ -47,8 +42,7 @@ impl CausalAttention {
         let (q, k) = (rope.apply(&q)?, rope.apply(&k)?);
         cache.write(self.layer, &k, &v, &batch.slot_mapping)?;
         let (keys, values) = cache.layer(self.layer);
-        self.output
-            .forward(&paged(&self.spec, &q, keys, values, batch)?)
+        self.output.forward(&paged(&self.spec, &q, keys, values, batch)?)
     }
 }
 
@@ -66,12 +60,9 @@ impl BidirectionalAttention {
     /// `x` is (tokens, hidden); sequence `s` owns rows `cu_seqlens[s]..cu_seqlens[s + 1]`.
     pub fn forward(&self, x: &Tensor, cu_seqlens: &[u32]) -> Result<Tensor> {
         let tokens = x.dim(0)?;
-        let AttentionSpec {
-            heads, head_dim, ..
-        } = self.spec;
+        let AttentionSpec { heads, head_dim, .. } = self.spec;
         let project = |l: &Linear| l.forward(x)?.reshape((tokens, heads, head_dim));
         let (q, k, v) = (project(&self.q)?, project(&self.k)?, project(&self.v)?);
-        self.output
-            .forward(&packed(&self.spec, &q, &k, &v, cu_seqlens)?)
+        self.output.forward(&packed(&self.spec, &q, &k, &v, cu_seqlens)?)
     }
 }

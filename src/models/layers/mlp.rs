@@ -16,9 +16,7 @@ pub struct GatedMlp {
 
 impl GatedMlp {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let hidden = self
-            .activation
-            .gated(&self.gate.forward(x)?, &self.up.forward(x)?)?;
+        let hidden = self.activation.gated(&self.gate.forward(x)?, &self.up.forward(x)?)?;
         self.down.forward(&hidden)
     }
 }
@@ -33,7 +31,6 @@ pub struct Mlp {
 
 impl Mlp {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.down
-            .forward(&self.activation.forward(&self.up.forward(x)?)?)
+        self.down.forward(&self.activation.forward(&self.up.forward(x)?)?)
     }
 }

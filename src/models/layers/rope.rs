@@ -74,12 +74,7 @@ fn frequencies(config: &RopeConfig, head_dim: usize) -> Vec<f64> {
             .map(|i| base(i) / f64::from(divisors.get(i).copied().unwrap_or(1.0)))
             .collect(),
         // As in transformers' modeling_rope_utils, `_compute_llama3_parameters`.
-        RopeScaling::Llama3 {
-            factor,
-            low,
-            high,
-            original_context,
-        } => (0..half)
+        RopeScaling::Llama3 { factor, low, high, original_context } => (0..half)
             .map(|i| {
                 let f = base(i);
                 let turns = original_context * f / std::f64::consts::TAU;
@@ -96,27 +91,13 @@ mod tests {
 
     #[test]
     fn llama3_scaling_keeps_high_and_divides_low_frequencies() {
-        let plain = RopeConfig {
-            theta: 5e5,
-            scaling: RopeScaling::None,
-        };
-        let scaling = RopeScaling::Llama3 {
-            factor: 8.0,
-            low: 1.0,
-            high: 4.0,
-            original_context: 8192.0,
-        };
-        let scaled = RopeConfig {
-            theta: 5e5,
-            scaling,
-        };
+        let plain = RopeConfig { theta: 5e5, scaling: RopeScaling::None };
+        let scaling =
+            RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original_context: 8192.0 };
+        let scaled = RopeConfig { theta: 5e5, scaling };
         let (a, b) = (frequencies(&plain, 128), frequencies(&scaled, 128));
         assert_eq!(a[0], b[0]);
         assert!((a[63] / b[63] - 8.0).abs() < 1e-9);
-        assert!(
-            a.iter()
-                .zip(&b)
-                .all(|(a, b)| b <= a && *b >= a / 8.0 - 1e-12)
-        );
+        assert!(a.iter().zip(&b).all(|(a, b)| b <= a && *b >= a / 8.0 - 1e-12));
     }
 }

@@ -19,10 +19,7 @@ pub fn sandwich_decoder(name: &str) -> Vec<String> {
 
 /// The BERT family; files of task models put `bert.` or `roberta.` before.
 pub fn encoder(name: &str) -> Vec<String> {
-    ["", "bert.", "roberta."]
-        .iter()
-        .map(|prefix| format!("{prefix}{name}"))
-        .collect()
+    ["", "bert.", "roberta."].iter().map(|prefix| format!("{prefix}{name}")).collect()
 }
 
 const SHARED: [(&str, &str); 12] = [
@@ -42,30 +39,18 @@ const SHARED: [(&str, &str); 12] = [
 
 fn translate(name: &str, norms: &[(&str, &str)]) -> Vec<String> {
     if let Some(rest) = name.strip_prefix("output.") {
-        return vec![
-            format!("lm_head.{rest}"),
-            format!("language_model.lm_head.{rest}"),
-        ];
+        return vec![format!("lm_head.{rest}"), format!("language_model.lm_head.{rest}")];
     }
     let (layer, rest) = match name.strip_prefix("blk.").and_then(|n| n.split_once('.')) {
         Some((layer, rest)) => (format!("layers.{layer}."), rest),
         None => (String::new(), name),
     };
     let (part, kind) = rest.rsplit_once('.').unwrap_or((rest, ""));
-    let own = norms
+    let own = norms.iter().chain(&SHARED).find(|(ours, _)| *ours == part).map_or(part, |p| p.1);
+    ["model.", "language_model.model.", "model.language_model.", ""]
         .iter()
-        .chain(&SHARED)
-        .find(|(ours, _)| *ours == part)
-        .map_or(part, |p| p.1);
-    [
-        "model.",
-        "language_model.model.",
-        "model.language_model.",
-        "",
-    ]
-    .iter()
-    .map(|prefix| format!("{prefix}{layer}{own}.{kind}"))
-    .collect()
+        .map(|prefix| format!("{prefix}{layer}{own}.{kind}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -79,10 +64,7 @@ mod tests {
             ("output.weight", "lm_head.weight"),
             ("output_norm.weight", "model.norm.weight"),
             ("blk.3.attn_q.bias", "model.layers.3.self_attn.q_proj.bias"),
-            (
-                "blk.0.ffn_norm.weight",
-                "model.layers.0.post_attention_layernorm.weight",
-            ),
+            ("blk.0.ffn_norm.weight", "model.layers.0.post_attention_layernorm.weight"),
         ] {
             assert_eq!(decoder(ours)[0], theirs);
         }

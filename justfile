@@ -1,0 +1,29 @@
+# The commands of daily work. `just` lists them.
+
+_default:
+    @just --list
+
+# Build and start the server; arguments go to `dragoman serve`.
+serve *args:
+    cargo run --release -- serve {{ args }}
+
+# All tests; arguments select some, for example `just test config`.
+test *args:
+    cargo test --locked {{ args }}
+
+# Formatting and lints, as CI checks them.
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets --locked -- -D warnings
+
+# Everything CI runs.
+ci:
+    bash .ci/run
+
+# Write config/dragoman.toml anew, after a change of src/config/mod.rs.
+template:
+    DRAGOMAN_TEST_UPDATE=1 cargo test --locked --test it committed_template
+
+# Licences, banned crates and sources of all dependencies; needs cargo-deny.
+deny:
+    cargo deny --locked check bans licenses sources

@@ -1,0 +1,155 @@
+//! `POST /v1/embeddings`.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::error::{ApiError, echo};
+use super::extract::Json;
+use super::inputs::tokens;
+use super::state::{Shared, offload};
+use super::wire::embeddings::{
+    Embedding, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsUsage, EncodingFormat, Vector,
+};
+use super::wire::inputs::Inputs;
+use crate::engine::{EmbeddingRequest, Embeddings, Limits, ModelInfo, ModelKind};
+
+/// Turns texts into vectors.
+pub async fn embed(
+    State(shared): State<Shared>,
+    Json(body): Json<EmbeddingsRequest>,
+) -> Result<Response, ApiError> {
+    let engine = shared.engine(body.model.as_deref(), ModelKind::Embedding)?;
+    let info = engine.info();
+    check_dimensions(body.dimensions, info)?;
+    let input = with_prompt(body.input, body.prompt_name.as_deref(), info)?;
+    let names: Vec<String> = (0..input.len()).map(|index| input.name("input", index)).collect();
+    let inputs = tokens(engine, input, "input").await?;
+    for (ids, name) in inputs.iter().zip(names) {
+        check_input(ids, name, &info.limits)?;
+    }
+    let count = inputs.len();
+    let request = EmbeddingRequest { inputs, dimensions: body.dimensions };
+    let embeddings = engine
+        .embed(request)
+        .await
+        .map_err(|error| ApiError::from(error).rename("prompt", "input"))?;
+    if embeddings.vectors.len() != count {
+        tracing::error!(count, got = embeddings.vectors.len(), "embeddings are missing");
+        return Err(ApiError::internal());
+    }
+    let model = info.id.clone();
+    let format = body.encoding_format.unwrap_or_default();
+    // About 12 characters for each number.
+    let size = embeddings.vectors.iter().map(|vector| vector.len() * 12).sum();
+    let json = offload(size, move || serde_json::to_vec(&answer(embeddings, model, format)))
+        .await?
+        .map_err(|_| ApiError::internal())?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
+}
+
+fn answer(embeddings: Embeddings, model: String, format: EncodingFormat) -> EmbeddingsResponse {
+    let write = |vector: Vec<f32>| match format {
+        EncodingFormat::Float => Vector::Float(vector),
+        EncodingFormat::Base64 => {
+            let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+            Vector::Base64(BASE64_STANDARD.encode(bytes))
+        }
+    };
+    let data = (embeddings.vectors.into_iter().enumerate())
+        .map(|(index, vector)| Embedding { object: "embedding", index, embedding: write(vector) })
+        .collect();
+    EmbeddingsResponse {
+        object: "list",
+        data,
+        model,
+        usage: EmbeddingsUsage {
+            prompt_tokens: embeddings.prompt_tokens,
+            total_tokens: embeddings.prompt_tokens,
+        },
+    }
+}
+
+fn check_dimensions(dimensions: Option<usize>, info: &ModelInfo) -> Result<(), ApiError> {
+    let (Some(wanted), Some(all)) = (dimensions, info.embedding_dims) else {
+        return Ok(());
+    };
+    if (1..=all).contains(&wanted) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(
+        "dimensions",
+        format!("dimensions is {wanted}; `{}` gives 1 to {all}", info.id),
+    ))
+}
+
+/// Puts the model's prompt of this name before each text.
+fn with_prompt(input: Inputs, name: Option<&str>, info: &ModelInfo) -> Result<Inputs, ApiError> {
+    let Some(name) = name else {
+        return Ok(input);
+    };
+    let Some(prefix) = info.prompts.get(name) else {
+        let names: Vec<String> = info.prompts.keys().map(|name| format!("`{name}`")).collect();
+        let choices = match names.is_empty() {
+            true => "it has none; leave prompt_name out".to_owned(),
+            false => format!("it has {}", names.join(", ")),
+        };
+        return Err(ApiError::invalid(
+            "prompt_name",
+            format!("`{}` has no prompt `{}`; {choices}", info.id, echo(name)),
+        ));
+    };
+    match input {
+        // An empty text stays empty, so that it is refused as such.
+        Inputs::Texts { texts, single } => Ok(Inputs::Texts {
+            texts: (texts.into_iter())
+                .map(|text| if text.is_empty() { text } else { format!("{prefix}{text}") })
+                .collect(),
+            single,
+        }),
+        Inputs::Tokens { .. } => Err(ApiError::invalid(
+            "prompt_name",
+            "prompt_name goes with texts; put the prompt's tokens into the input",
+        )),
+    }
+}
+
+/// Nothing is cut off: an input that is too long is the client's to split.
+fn check_input(ids: &[u32], name: String, limits: &Limits) -> Result<(), ApiError> {
+    if ids.len() > limits.context_length {
+        let message = format!(
+            "`{name}` has {} tokens and the model takes {}; split it",
+            ids.len(),
+            limits.context_length
+        );
+        let mut error = ApiError::invalid(name, message);
+        error.code = Some("context_length_exceeded");
+        return Err(error);
+    }
+    if let Some(id) = ids.iter().find(|id| **id as usize >= limits.vocab_size) {
+        let message = format!(
+            "`{name}` has the token id {id}, outside the vocabulary of {}",
+            limits.vocab_size
+        );
+        return Err(ApiError::invalid(name, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_little_endian_floats() {
+        let embeddings = || Embeddings { vectors: vec![vec![1.0, -0.5]], prompt_tokens: 3 };
+        let json = |format| serde_json::to_value(answer(embeddings(), "m".into(), format)).unwrap();
+        let float = json(EncodingFormat::Float);
+        assert_eq!(float["data"][0]["embedding"], serde_json::json!([1.0, -0.5]));
+        assert_eq!(float["usage"]["total_tokens"], 3);
+        let base64 = json(EncodingFormat::Base64);
+        assert_eq!(base64["data"][0]["embedding"], "AACAPwAAAL8=");
+    }
+}

@@ -1,0 +1,35 @@
+//! HTTP and JSON: the only module that knows either.
+//!
+//! A request passes [`trace`] (request id, log line, panic guard), then
+//! [`auth`], then the route. [`extract`] turns the body into a type of
+//! [`wire`], which honours each field or refuses it by name; the handler
+//! checks it once and hands the engine a value that cannot be wrong. What
+//! comes back leaves as one JSON document or, through [`stream`], as
+//! server-sent events.
+
+mod auth;
+mod body;
+mod chat;
+mod choices;
+mod completions;
+mod embeddings;
+pub mod error;
+mod extract;
+pub mod fields;
+mod health;
+mod inputs;
+mod messages;
+mod models;
+mod options;
+mod router;
+mod serve;
+mod state;
+mod stream;
+mod strict;
+mod suggest;
+mod trace;
+pub mod wire;
+
+pub use router::router;
+pub use serve::run;
+pub use state::AppState;

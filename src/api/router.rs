@@ -1,0 +1,132 @@
+//! Which path leads where, and what stands in the way.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+
+use super::error::{ApiError, echo};
+use super::state::{AppState, Lifecycle, Shared};
+use super::suggest::closest;
+use super::{auth, chat, completions, embeddings, health, models, trace};
+
+/// Every route, for the suggestions of the fallback.
+const ROUTES: [&str; 9] = [
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/models",
+    "/v1/models/{id}",
+    "/metrics",
+    "/health",
+    "/health/live",
+    "/health/ready",
+];
+
+/// The whole service, for callers that bring their own listener. It serves
+/// until dropped; [`super::run`] adds the graceful end.
+pub fn router(state: AppState) -> Router {
+    build(Shared::new(state, Lifecycle::default()))
+}
+
+/// The service for a server whose end is known.
+pub fn build(shared: Shared) -> Router {
+    let work = Router::new()
+        .route("/v1/chat/completions", only(post(chat::chat)))
+        .route("/v1/completions", only(post(completions::complete)))
+        .route("/v1/embeddings", only(post(embeddings::embed)))
+        .route_layer(from_fn_with_state(shared.clone(), admit));
+    // The key is asked for outside of everything, the fallback included.
+    let guarded = Router::new()
+        .merge(work)
+        .route("/v1/models", only(get(models::list)))
+        .route("/v1/models/{*id}", only(get(models::retrieve)))
+        .route("/metrics", only(get(health::metrics)))
+        .fallback(unknown_route)
+        .layer(from_fn_with_state(shared.clone(), auth::check));
+    Router::new()
+        .route("/health", only(get(health::ready)))
+        .route("/health/live", only(get(health::live)))
+        .route("/health/ready", only(get(health::ready)))
+        .merge(guarded)
+        .layer(from_fn(trace::observe))
+        .with_state(shared)
+}
+
+/// The method router, with errors in our shape for other methods. The `Allow`
+/// header is the library's.
+fn only(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    methods.fallback(wrong_method)
+}
+
+/// Counts a request to a model, refuses it while the server stops, and ends it
+/// when the grace is over.
+async fn admit(
+    State(shared): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let life = &shared.life;
+    let _running = life.running.token();
+    if life.draining.is_cancelled() {
+        return Err(ApiError::shutting_down());
+    }
+    tokio::select! {
+        response = next.run(request) => Ok(response),
+        () = life.ended.cancelled() => Err(ApiError::shutting_down()),
+    }
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("{method} is not a method of {}; the Allow header lists them", echo(uri.path())),
+    )
+    .into_response()
+}
+
+async fn unknown_route(method: Method, uri: Uri) -> Response {
+    let path = uri.path();
+    let hint = match nearest(path) {
+        Some(route) => format!("did you mean {route}?"),
+        None => format!("the routes are {}", ROUTES.join(", ")),
+    };
+    let message = format!("there is no route {method} {}; {hint}", echo(path));
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_url", message).into_response()
+}
+
+/// The route that a path is most likely a slip for: a slash too many, `/v1`
+/// left out or given twice, or a few wrong letters.
+fn nearest(path: &str) -> Option<&'static str> {
+    let parts: Vec<&str> =
+        path.split('/').filter(|part| !part.is_empty() && *part != "v1").collect();
+    let bare = parts.join("/");
+    if bare.is_empty() {
+        return None;
+    }
+    let short = |route: &'static str| route.trim_start_matches("/v1").trim_start_matches('/');
+    let found = closest(&bare, ROUTES.into_iter().map(short))?;
+    ROUTES.into_iter().find(|route| short(route) == found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn slips_find_their_route() {
+        let check = |path: &str, expected: Option<&str>| assert_eq!(nearest(path), expected);
+        check("/chat/completions", Some("/v1/chat/completions"));
+        check("/v1/v1/chat/completions", Some("/v1/chat/completions"));
+        check("/v1/chat/completions/", Some("/v1/chat/completions"));
+        check("/v1/chat/completion", Some("/v1/chat/completions"));
+        check("/v1/embedding", Some("/v1/embeddings"));
+        check("/models", Some("/v1/models"));
+        check("/healthz", Some("/health"));
+        check("/", None);
+        check("/favicon.ico", None);
+    }
+}

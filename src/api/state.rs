@@ -1,0 +1,167 @@
+//! What the handlers share.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::StatusCode;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::error::{ApiError, echo};
+use crate::config;
+use crate::engine::{Engine, Engines, ModelKind};
+use crate::telemetry::metrics::Metrics;
+
+/// What the program hands to the server.
+#[derive(Clone)]
+pub struct AppState {
+    /// All loaded models.
+    pub engines: Engines,
+    pub config: Arc<config::Server>,
+    /// Rendered by `/metrics`.
+    pub metrics: Metrics,
+}
+
+/// How far the server is in stopping, and what still runs.
+#[derive(Clone, Default)]
+pub struct Lifecycle {
+    /// No new work; running texts go on.
+    pub draining: CancellationToken,
+    /// The grace is over: texts that still run end with an error.
+    pub ended: CancellationToken,
+    /// One token for each request to a model, held until its last byte.
+    pub running: TaskTracker,
+}
+
+impl Lifecycle {
+    /// Waits until nothing runs, at most for `grace`, then ends what is left.
+    pub async fn drain(&self, grace: Duration) {
+        self.running.close();
+        if tokio::time::timeout(grace, self.running.wait()).await.is_err() {
+            tracing::warn!(
+                requests = self.running.len(),
+                "the shutdown grace is over; ending the requests that still run"
+            );
+        }
+        self.ended.cancel();
+    }
+}
+
+/// [`AppState`] and [`Lifecycle`] behind one pointer.
+#[derive(Clone)]
+pub struct Shared(Arc<Inner>);
+
+pub struct Inner {
+    pub app: AppState,
+    pub life: Lifecycle,
+}
+
+impl Deref for Shared {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Shared {
+    pub fn new(app: AppState, life: Lifecycle) -> Self {
+        Self(Arc::new(Inner { app, life }))
+    }
+
+    /// The engine for `model`, which must be of this kind.
+    ///
+    /// # Errors
+    /// 400 when no model is named or it is of the other kind, 404 when it is
+    /// not loaded; each names the models that would do.
+    pub fn engine(&self, model: Option<&str>, kind: ModelKind) -> Result<&Engine, ApiError> {
+        let Some(model) = model.filter(|model| !model.is_empty()) else {
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "missing_field",
+                format!("`model` is required; {}", self.loaded(kind)),
+            )
+            .with_param("model"));
+        };
+        let Some(engine) = self.app.engines.get(model) else {
+            return Err(self.unknown_model(model));
+        };
+        if engine.info().kind != kind {
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "wrong_model_kind",
+                format!(
+                    "the model `{}` {}; {}",
+                    engine.info().id,
+                    match kind {
+                        ModelKind::Generation => "makes embeddings and cannot generate text",
+                        ModelKind::Embedding => "generates text and cannot make embeddings",
+                    },
+                    self.loaded(kind)
+                ),
+            )
+            .with_param("model"));
+        }
+        Ok(engine)
+    }
+
+    /// 404 that names what is loaded.
+    pub fn unknown_model(&self, model: &str) -> ApiError {
+        let all: Vec<String> = (self.app.engines.iter())
+            .map(|engine| format!("`{}` ({})", engine.info().id, task(engine.info().kind)))
+            .collect();
+        let loaded = match all.is_empty() {
+            true => "no model is loaded".to_owned(),
+            false => format!("loaded: {}", all.join(", ")),
+        };
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "model_not_found",
+            format!("the model `{}` is not loaded; {loaded}", echo(model)),
+        )
+        .with_param("model")
+    }
+
+    fn loaded(&self, kind: ModelKind) -> String {
+        let names: Vec<String> = (self.app.engines.iter())
+            .filter(|engine| engine.info().kind == kind)
+            .map(|engine| format!("`{}`", engine.info().id))
+            .collect();
+        let task = task(kind);
+        match names.is_empty() {
+            true => format!("no {task} model is loaded; start the server with one (--model)"),
+            false => format!("loaded for {task}: {}", names.join(", ")),
+        }
+    }
+}
+
+/// The word for a kind of model on the wire.
+pub fn task(kind: ModelKind) -> &'static str {
+    match kind {
+        ModelKind::Generation => "generation",
+        ModelKind::Embedding => "embedding",
+    }
+}
+
+/// Seconds since 1970, as `created` counts them.
+pub fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// Runs CPU work, off the async threads when `bytes` says that it is long
+/// enough for other requests to feel it.
+///
+/// # Errors
+/// 500 when the work panics.
+pub async fn offload<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    /// About a tenth of a millisecond of JSON.
+    const INLINE_BYTES: usize = 64 * 1024;
+    if bytes <= INLINE_BYTES {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
+}

@@ -1,0 +1,259 @@
+//! `POST /v1/chat/completions`.
+
+use std::fmt;
+
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::super::fields::{Fields, Rule, neutral};
+use super::super::strict::{Strict, strict_list, strict_option};
+use super::common::{CALLER_LABELS, FinishReason, Stop, StreamOptions, Usage};
+
+/// A conversation to go on with.
+#[derive(Debug, Deserialize)]
+pub struct ChatRequest {
+    /// A loaded model, required; `/v1/models` lists them.
+    pub model: Option<String>,
+    /// The conversation so far; at least one message.
+    #[serde(deserialize_with = "strict_list")]
+    pub messages: Vec<Message>,
+    /// 0 to 2; 0 always takes the most likely token. Default 1.
+    pub temperature: Option<f32>,
+    /// Sample from the most likely tokens that together reach this
+    /// probability; above 0, up to 1. Default 1.
+    pub top_p: Option<f32>,
+    /// Sample from the k most likely tokens; 0 or -1, the default, for all.
+    pub top_k: Option<i64>,
+    /// Sample from tokens at least this fraction as likely as the best one;
+    /// 0 to 1. Default 0.
+    pub min_p: Option<f32>,
+    /// Above 1 makes tokens of the prompt and the answer less likely. Default 1.
+    pub repetition_penalty: Option<f32>,
+    /// -2 to 2; above 0 makes tokens of the answer less likely. Default 0.
+    pub presence_penalty: Option<f32>,
+    /// -2 to 2; the same, once for each occurrence. Default 0.
+    pub frequency_penalty: Option<f32>,
+    /// The same seed and request give the same text. Choice i of `n` uses
+    /// seed + i.
+    pub seed: Option<i64>,
+    /// Up to 16 texts that end the answer; they are not part of it.
+    pub stop: Option<Stop>,
+    /// Token ids that end the answer; an extension.
+    pub stop_token_ids: Option<Vec<u32>>,
+    /// At most so many tokens. By default the answer may fill the context.
+    pub max_tokens: Option<usize>,
+    /// The newer name of `max_tokens`.
+    pub max_completion_tokens: Option<usize>,
+    /// Go on through the model's end-of-text tokens; an extension for measuring.
+    pub ignore_eos: Option<bool>,
+    /// Further variables of the chat template, as `enable_thinking`; an extension.
+    pub chat_template_kwargs: Option<Map<String, Value>>,
+    /// How many answers, 1 to 128. Default 1.
+    pub n: Option<usize>,
+    /// Send the answer as server-sent events while it is written.
+    pub stream: Option<bool>,
+    /// Only with `stream`.
+    #[serde(default, deserialize_with = "strict_option")]
+    pub stream_options: Option<StreamOptions>,
+}
+
+impl Fields for ChatRequest {
+    const RULES: &'static [Rule] = &RULES;
+}
+
+const NO_TOOLS: &str = "describe the tools in a message and read the call from the answer";
+const NO_LOGPROBS: &str = "leave it out; probabilities are not returned yet";
+const TEXT_ONLY: &str = "only text goes in and out";
+
+static RULES: [Rule; 25] = {
+    let [user, metadata, safety, cache_key, cache_retention] = CALLER_LABELS;
+    [
+        user,
+        metadata,
+        safety,
+        cache_key,
+        cache_retention,
+        Rule::refuse(
+            "service_tier",
+            |v| matches!(v.as_str(), Some("auto" | "default")),
+            "there is one tier; send auto or leave it out",
+        ),
+        Rule::refuse("store", neutral::no, "nothing is stored; send false or leave it out"),
+        Rule::refuse("tools", neutral::empty, NO_TOOLS),
+        Rule::refuse("tool_choice", |v| v.as_str() == Some("none"), NO_TOOLS),
+        Rule::refuse("parallel_tool_calls", neutral::never, NO_TOOLS),
+        Rule::refuse("functions", neutral::empty, NO_TOOLS),
+        Rule::refuse("function_call", |v| v.as_str() == Some("none"), NO_TOOLS),
+        Rule::refuse(
+            "response_format",
+            |v| v["type"] == "text",
+            "only {\"type\": \"text\"}; ask for the format in a message and check the answer",
+        ),
+        Rule::refuse("logprobs", neutral::no, NO_LOGPROBS),
+        Rule::refuse("top_logprobs", |v| *v == 0, NO_LOGPROBS),
+        Rule::refuse("logit_bias", neutral::empty, "leave it out"),
+        Rule::refuse("audio", neutral::never, TEXT_ONLY),
+        Rule::refuse(
+            "modalities",
+            |v| v.as_array().is_some_and(|list| list.iter().all(|m| m == "text")),
+            TEXT_ONLY,
+        ),
+        Rule::refuse("prediction", neutral::never, "leave it out; it would only save time"),
+        Rule::refuse("web_search_options", neutral::never, "the server searches nothing"),
+        Rule::refuse(
+            "reasoning_effort",
+            neutral::never,
+            "models that can think take chat_template_kwargs: {\"enable_thinking\": false}",
+        ),
+        Rule::refuse(
+            "verbosity",
+            |v| v.as_str() == Some("medium"),
+            "say in a message how long the answer should be",
+        ),
+        Rule::refuse("best_of", |v| *v == 1, "send n and choose among the answers"),
+        Rule::refuse("echo", neutral::no, "join the message and the answer yourself"),
+        Rule::refuse("suffix", neutral::empty, "say in a message what follows"),
+    ]
+};
+
+/// One turn of a conversation.
+#[derive(Debug, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said, required; `""` is allowed.
+    pub content: Option<Content>,
+    /// The speaker's name, for chat templates that use it.
+    pub name: Option<String>,
+}
+
+impl Fields for Message {
+    const RULES: &'static [Rule] = &[
+        Rule::accept("annotations", "where an answer's quotes came from; no part of its text"),
+        Rule::refuse("tool_calls", neutral::empty, "put the call and its result in text"),
+        Rule::refuse("tool_call_id", neutral::never, "put the tool's result in a user message"),
+        Rule::refuse("function_call", neutral::never, "put the call and its result in text"),
+        Rule::refuse("refusal", neutral::empty, "put what was said in content"),
+        Rule::refuse("audio", neutral::never, TEXT_ONLY),
+        Rule::refuse("reasoning_content", neutral::empty, "leave out earlier reasoning"),
+        Rule::refuse("reasoning", neutral::empty, "leave out earlier reasoning"),
+    ];
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    System,
+    /// OpenAI's newer name for `system`; chat templates get `system`.
+    Developer,
+    User,
+    Assistant,
+    /// Known, and refused with advice until tools are supported.
+    Tool,
+}
+
+/// A text, or parts that are joined by line breaks.
+#[derive(Debug)]
+pub enum Content {
+    Text(String),
+    Parts(Vec<ContentPart>),
+}
+
+/// A part of a message. Only `{"type": "text", "text": "…"}` is supported.
+#[derive(Debug, Deserialize)]
+pub struct ContentPart {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub text: Option<String>,
+}
+
+impl Fields for ContentPart {
+    const RULES: &'static [Rule] = &[
+        Rule::refuse("image_url", neutral::never, TEXT_ONLY),
+        Rule::refuse("input_audio", neutral::never, TEXT_ONLY),
+        Rule::refuse("file", neutral::never, TEXT_ONLY),
+        Rule::refuse("refusal", neutral::never, "put what was said in a text part"),
+    ];
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ContentVisitor;
+        impl<'de> Visitor<'de> for ContentVisitor {
+            type Value = Content;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("a string or an array of parts")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Content, E> {
+                Ok(Content::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Content, A::Error> {
+                let mut parts = Vec::new();
+                while let Some(Strict(part)) = items.next_element()? {
+                    parts.push(part);
+                }
+                Ok(Content::Parts(parts))
+            }
+        }
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+/// The whole answer.
+#[derive(Debug, Serialize)]
+pub struct ChatResponse {
+    pub id: String,
+    /// `chat.completion`.
+    pub object: &'static str,
+    /// Unix seconds.
+    pub created: u64,
+    pub model: String,
+    pub choices: Vec<ChatChoice>,
+    pub usage: Usage,
+    pub system_fingerprint: &'static str,
+}
+
+/// One answer of `n`.
+#[derive(Debug, Serialize)]
+pub struct ChatChoice {
+    pub index: usize,
+    pub message: Answer,
+    /// Always null: not supported yet.
+    pub logprobs: Option<()>,
+    pub finish_reason: FinishReason,
+}
+
+/// The assistant's turn.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    /// `assistant`.
+    pub role: &'static str,
+    pub content: String,
+    /// Always null: the model's refusals are ordinary text.
+    pub refusal: Option<()>,
+}
+
+/// A piece of one answer, in a stream.
+#[derive(Debug, Serialize)]
+pub struct ChatDelta<'a> {
+    pub index: usize,
+    pub delta: Delta<'a>,
+    /// Always null: not supported yet.
+    pub logprobs: Option<()>,
+    /// Null until the last piece of this answer.
+    pub finish_reason: Option<FinishReason>,
+}
+
+/// What a piece adds to the answer.
+#[derive(Debug, Default, Serialize)]
+pub struct Delta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<&'a str>,
+}

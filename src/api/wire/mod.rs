@@ -1,0 +1,9 @@
+//! Request and response types, as they are on the wire. Only these types carry
+//! serde's derives for HTTP; the engine's types never do.
+
+pub mod chat;
+pub mod common;
+pub mod completions;
+pub mod embeddings;
+pub mod inputs;
+pub mod models;

@@ -1,0 +1,122 @@
+//! GGML's block types, 32 columns at a time.
+//!
+//! Layouts: ggml-common.h and ggml-quants.c of llama.cpp, as facts of the file
+//! format; held against Candle's own readers by the tests.
+
+use candle_core::quantized::GgmlDType;
+use half::f16;
+
+use super::{BLOCK, Block};
+
+/// Block `b` of 32 columns of a row.
+pub fn block(dtype: GgmlDType, row: &[u8], b: usize) -> Block {
+    let size = dtype.type_size();
+    if dtype.block_size() == BLOCK {
+        legacy(dtype, &row[b * size..(b + 1) * size])
+    } else {
+        let (super_block, part) = (b / 8, b % 8);
+        let bytes = &row[super_block * size..(super_block + 1) * size];
+        match dtype {
+            GgmlDType::Q6K => q6k(bytes, part),
+            GgmlDType::Q3K => q3k(bytes, part),
+            _ => q45k(bytes, part, dtype == GgmlDType::Q5K),
+        }
+    }
+}
+
+fn float(bytes: &[u8], at: usize) -> f32 {
+    f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
+}
+
+fn legacy(dtype: GgmlDType, bytes: &[u8]) -> Block {
+    let scale = float(bytes, 0);
+    let mut q = [0u8; BLOCK];
+    if dtype == GgmlDType::Q8_0 {
+        for (q, &byte) in q.iter_mut().zip(&bytes[2..]) {
+            *q = byte ^ 0x80;
+        }
+        return Block { q, scales: [scale; 2], offset: 0.0 };
+    }
+    let (has_min, five) = match dtype {
+        GgmlDType::Q4_0 => (false, false),
+        GgmlDType::Q4_1 => (true, false),
+        GgmlDType::Q5_0 => (false, true),
+        _ => (true, true),
+    };
+    let mut at = if has_min { 4 } else { 2 };
+    if five {
+        let high = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        for (i, q) in q.iter_mut().enumerate() {
+            *q = ((high >> i) as u8 & 1) << 4;
+        }
+        at += 4;
+    }
+    for (i, &byte) in bytes[at..at + 16].iter().enumerate() {
+        q[i] |= byte & 15;
+        q[i + 16] |= byte >> 4;
+    }
+    let offset = match (has_min, five) {
+        (true, _) => float(bytes, 2),
+        (false, false) => -8.0 * scale,
+        (false, true) => -16.0 * scale,
+    };
+    Block { q, scales: [scale; 2], offset }
+}
+
+/// Q4_K and Q5_K: d, dmin, 12 bytes of 6-bit scales and mins, (high bits), nibbles.
+fn q45k(bytes: &[u8], part: usize, five: bool) -> Block {
+    let (d, dmin) = (float(bytes, 0), float(bytes, 2));
+    let packed = &bytes[4..16];
+    let (scale, min) = match part {
+        0..4 => (packed[part] & 63, packed[part + 4] & 63),
+        _ => (
+            (packed[part + 4] & 15) | ((packed[part - 4] >> 6) << 4),
+            (packed[part + 4] >> 4) | ((packed[part] >> 6) << 4),
+        ),
+    };
+    let nibbles = if five { &bytes[48..176] } else { &bytes[16..144] };
+    let mut q = [0u8; BLOCK];
+    for (i, q) in q.iter_mut().enumerate() {
+        let byte = nibbles[part / 2 * 32 + i];
+        *q = if part % 2 == 0 { byte & 15 } else { byte >> 4 };
+        if five {
+            *q |= ((bytes[16 + i] >> part) & 1) << 4;
+        }
+    }
+    Block { q, scales: [d * f32::from(scale); 2], offset: -dmin * f32::from(min) }
+}
+
+/// Q6_K: low nibbles, high pairs of bits, 16 scales of 16 columns, d.
+fn q6k(bytes: &[u8], part: usize) -> Block {
+    let (low, high, scales) = (&bytes[..128], &bytes[128..192], &bytes[192..208]);
+    let d = float(bytes, 208);
+    let (half, quarter) = (part / 4, part % 4);
+    let mut q = [0u8; BLOCK];
+    for (i, q) in q.iter_mut().enumerate() {
+        let byte = low[half * 64 + (quarter % 2) * 32 + i];
+        let nibble = if quarter < 2 { byte & 15 } else { byte >> 4 };
+        let top = (high[half * 32 + i] >> (2 * quarter)) & 3;
+        *q = (nibble | (top << 4)) + (128 - 32);
+    }
+    let scale = |i: usize| d * f32::from(scales[part * 2 + i] as i8);
+    Block { q, scales: [scale(0), scale(1)], offset: 0.0 }
+}
+
+/// Q3_K: a mask of third bits, pairs of low bits, 16 6-bit scales, d.
+fn q3k(bytes: &[u8], part: usize) -> Block {
+    let (mask, low, packed) = (&bytes[..32], &bytes[32..96], &bytes[96..108]);
+    let d = float(bytes, 108);
+    let mut q = [0u8; BLOCK];
+    for (i, q) in q.iter_mut().enumerate() {
+        let pair = (low[part / 4 * 32 + i] >> (2 * (part % 4))) & 3;
+        let third = (mask[i] >> part) & 1;
+        *q = (pair | (third << 2)) + (128 - 4);
+    }
+    let scale = |i: usize| {
+        let s = part * 2 + i;
+        let low = if s < 8 { packed[s] & 15 } else { packed[s - 8] >> 4 };
+        let high = (packed[8 + s % 4] >> (2 * (s / 4))) & 3;
+        d * (f32::from(low | (high << 4)) - 32.0)
+    };
+    Block { q, scales: [scale(0), scale(1)], offset: 0.0 }
+}

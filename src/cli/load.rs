@@ -1,0 +1,128 @@
+//! From a model's name to a running engine, with progress on the terminal.
+
+use std::time::Instant;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::config::Config;
+use crate::engine::{Engine, EngineOptions, Engines, ModelKind, ModelSource};
+use crate::models::ModelPaths;
+use crate::models::encoder::Pooling;
+use crate::provision::progress;
+use crate::provision::{self, ModelFiles, Provisioner};
+
+/// Finds or fetches the models the configuration asks for and loads them.
+///
+/// # Errors
+/// A model that was asked for by name cannot be had or loaded; or, of a
+/// preference list, none can.
+pub fn engines(config: &Config) -> anyhow::Result<Engines> {
+    let provisioner = Provisioner::new(&config.provision, progress::for_stderr())?;
+    let options = options(config)?;
+    let mut engines: Vec<Engine> = Vec::new();
+    for files in wanted(config, &provisioner)? {
+        if engines.iter().any(|e| e.info().id == files.name) {
+            anyhow::bail!("models.load names {:?} twice; leave one out", files.name);
+        }
+        engines.push(load(files, options.clone())?);
+    }
+    Ok(Engines::new(engines))
+}
+
+fn wanted(config: &Config, provisioner: &Provisioner) -> anyhow::Result<Vec<ModelFiles>> {
+    let models = &config.models;
+    if !models.load.is_empty() {
+        return models.load.iter().map(|name| Ok(provisioner.resolve(name)?)).collect();
+    }
+    let mut found = Vec::new();
+    for (key, list) in [("generation", &models.generation), ("embedding", &models.embedding)] {
+        if list.is_empty() {
+            continue;
+        }
+        let (files, skipped) = provisioner
+            .resolve_first(list)
+            .with_context(|| format!("no model of models.{key} can be had"))?;
+        for skipped in skipped {
+            tracing::warn!("{} was passed over for {}: {}", skipped.name, files.name, skipped.why);
+        }
+        found.push(files);
+    }
+    anyhow::ensure!(!found.is_empty(), "no model is configured; set models.load");
+    Ok(found)
+}
+
+/// The engine's options as configured.
+///
+/// # Errors
+/// The device's name is unknown.
+pub fn options(config: &Config) -> anyhow::Result<EngineOptions> {
+    let engine = &config.engine;
+    Ok(EngineOptions {
+        device: config.models.device.parse()?,
+        kv_cache_mib: engine.kv_cache_mib,
+        block_size: engine.block_size,
+        max_batch_tokens: engine.max_batch_tokens,
+        max_sequences: engine.max_sequences,
+        queue_requests: engine.queue_requests,
+        queue_tokens: engine.queue_tokens,
+        context_length: engine.context_length,
+    })
+}
+
+/// Loads one model under a progress bar.
+///
+/// # Errors
+/// The model's files cannot be loaded; the message names the model.
+pub fn load(files: ModelFiles, options: EngineOptions) -> anyhow::Result<Engine> {
+    let source = source(files);
+    let name = source.id.clone();
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "loading {prefix} {wide_bar} {pos}/{len} tensors",
+    )?);
+    bar.set_prefix(name.clone());
+    let shown = bar.clone();
+    let begun = Instant::now();
+    let engine = Engine::start(source, options, move |done, all| {
+        shown.set_length(all as u64);
+        shown.set_position(done as u64);
+    })
+    .with_context(|| format!("{name} could not be loaded"))?;
+    bar.finish_and_clear();
+    let info = engine.info();
+    tracing::info!(
+        "{name} loaded in {:.1} s: {} {}, {}, on {}",
+        begun.elapsed().as_secs_f64(),
+        info.architecture,
+        info.quantization,
+        match info.kind {
+            ModelKind::Generation => format!("context of {} tokens", info.limits.context_length),
+            ModelKind::Embedding =>
+                format!("{} dimensions", info.embedding_dims.unwrap_or_default()),
+        },
+        info.device,
+    );
+    Ok(engine)
+}
+
+/// What the engine needs of a model's files.
+pub fn source(files: ModelFiles) -> ModelSource {
+    let manifest = files.manifest;
+    ModelSource {
+        id: files.name,
+        paths: ModelPaths { weights: files.weights, config: files.config },
+        tokenizer: files.tokenizer,
+        tokenizer_config: files.tokenizer_config,
+        chat_template: files.chat_template,
+        generation_config: files.generation_config,
+        pooling_config: files.pooling_config,
+        prompts_config: files.st_config,
+        pooling: manifest.as_ref().and_then(|m| m.pooling).map(|p| match p {
+            provision::Pooling::Cls => Pooling::Cls,
+            provision::Pooling::Mean => Pooling::Mean,
+            provision::Pooling::Last => Pooling::Last,
+        }),
+        normalize: manifest.as_ref().filter(|m| m.pooling.is_some()).map(|m| m.normalize),
+        prompts: manifest.map(|m| m.prompts).unwrap_or_default(),
+    }
+}

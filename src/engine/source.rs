@@ -1,0 +1,182 @@
+//! The files a model is made of, and what they say about its use: tokenizer,
+//! chat template, pooling.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::load::EngineError;
+use crate::models::ModelPaths;
+use crate::models::encoder::Pooling;
+use crate::models::gguf::{self, GgufFile};
+use crate::text::{ChatTemplate, GgufVocab, Tokenizer, template_source};
+
+/// A model on disk. Fields that are `None` are looked for in the files.
+#[derive(Debug, Clone, Default)]
+pub struct ModelSource {
+    /// The name clients use.
+    pub id: String,
+    pub paths: ModelPaths,
+    /// `tokenizer.json`; a GGUF file brings its own.
+    pub tokenizer: Option<PathBuf>,
+    pub tokenizer_config: Option<PathBuf>,
+    /// A Jinja file; else the tokenizer's configuration or the GGUF file has it.
+    pub chat_template: Option<PathBuf>,
+    pub generation_config: Option<PathBuf>,
+    /// sentence-transformers' `1_Pooling/config.json`.
+    pub pooling_config: Option<PathBuf>,
+    /// sentence-transformers' `config_sentence_transformers.json`.
+    pub prompts_config: Option<PathBuf>,
+    pub pooling: Option<Pooling>,
+    /// Scale embeddings to length 1; on unless said otherwise.
+    pub normalize: Option<bool>,
+    /// Texts to put before an input, by purpose.
+    pub prompts: BTreeMap<String, String>,
+}
+
+impl ModelSource {
+    /// The tokenizer and the chat template.
+    ///
+    /// # Errors
+    /// A file is missing, malformed or of a kind that is not supported.
+    pub fn text(&self) -> Result<(Tokenizer, Option<ChatTemplate>), EngineError> {
+        let gguf = match self.paths.weights.first() {
+            Some(path) if path.extension().is_some_and(|e| e == "gguf") => {
+                Some(GgufFile::open(path)?)
+            }
+            _ => None,
+        };
+        let mut tokenizer = match (&self.tokenizer, &gguf) {
+            (Some(path), _) => Tokenizer::from_json_file(path, self.tokenizer_config.as_deref())?,
+            (None, Some(file)) => Tokenizer::from_gguf(&vocabulary(file)?)?,
+            (None, None) => {
+                return Err(EngineError::Source(
+                    "the model has no tokenizer.json beside its weights".into(),
+                ));
+            }
+        };
+        if let Some(path) = &self.generation_config {
+            let ids = match &read_json(path)?["eos_token_id"] {
+                Value::Array(ids) => ids.iter().filter_map(Value::as_u64).collect(),
+                one => one.as_u64().into_iter().collect::<Vec<_>>(),
+            };
+            tokenizer.with_eos_ids(&ids.into_iter().map(|id| id as u32).collect::<Vec<_>>());
+        }
+        let template = match self.template(gguf.as_ref())? {
+            Some(text) => {
+                Some(ChatTemplate::new(&text, tokenizer.bos_token(), tokenizer.eos_token())?)
+            }
+            None => None,
+        };
+        Ok((tokenizer, template))
+    }
+
+    fn template(&self, gguf: Option<&GgufFile>) -> Result<Option<String>, EngineError> {
+        if let Some(path) = &self.chat_template {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| EngineError::Source(format!("{}: {e}", path.display())))?;
+            return Ok(Some(text));
+        }
+        if let Some(path) = &self.tokenizer_config {
+            return Ok(template_source(&read_json(path)?).map(str::to_owned));
+        }
+        Ok(gguf.and_then(|f| f.string("tokenizer.chat_template")).map(str::to_owned))
+    }
+
+    /// How token vectors become one: as asked for, as sentence-transformers'
+    /// file says, or the mean.
+    ///
+    /// # Errors
+    /// The file asks for a pooling that is not supported.
+    pub fn resolve_pooling(&self) -> Result<Pooling, EngineError> {
+        if let Some(pooling) = self.pooling {
+            return Ok(pooling);
+        }
+        let Some(path) = &self.pooling_config else { return Ok(Pooling::Mean) };
+        let json = read_json(path)?;
+        let on: Vec<&str> = json
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(key, value)| key.starts_with("pooling_mode_") && **value == true)
+            .map(|(key, _)| key.as_str())
+            .collect();
+        match on.as_slice() {
+            ["pooling_mode_cls_token"] => Ok(Pooling::Cls),
+            ["pooling_mode_mean_tokens"] => Ok(Pooling::Mean),
+            ["pooling_mode_lasttoken"] => Ok(Pooling::Last),
+            other => Err(EngineError::Source(format!(
+                "{}: pooling {other:?} is not supported; cls, mean and last token are",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Texts to put before an input, by purpose.
+    ///
+    /// # Errors
+    /// sentence-transformers' file is malformed.
+    pub fn resolve_prompts(&self) -> Result<BTreeMap<String, String>, EngineError> {
+        let mut prompts = BTreeMap::new();
+        if let Some(path) = &self.prompts_config
+            && let Some(own) = read_json(path)?["prompts"].as_object()
+        {
+            let texts = own.iter().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())));
+            prompts.extend(texts);
+        }
+        prompts.extend(self.prompts.clone());
+        Ok(prompts)
+    }
+}
+
+fn read_json(path: &Path) -> Result<Value, EngineError> {
+    let fault = |e: String| EngineError::Source(format!("{}: {e}", path.display()));
+    let bytes = std::fs::read(path).map_err(|e| fault(e.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|e| fault(e.to_string()))
+}
+
+/// The vocabulary in a GGUF file's metadata.
+fn vocabulary(file: &GgufFile) -> Result<GgufVocab, EngineError> {
+    let key = |name: &str| format!("tokenizer.ggml.{name}");
+    let strings = |name: &str| match file.metadata.get(&key(name)) {
+        Some(gguf::Value::Strings(s)) => Some(s.clone()),
+        _ => None,
+    };
+    let id = |name: &str| file.unsigned(&key(name)).and_then(|n| u32::try_from(n).ok());
+    let missing = |name: &str| {
+        EngineError::Source(format!("{}: {} is missing", file.path().display(), key(name)))
+    };
+    Ok(GgufVocab {
+        model: file.string(&key("model")).ok_or_else(|| missing("model"))?.to_owned(),
+        pre: file.string(&key("pre")).map(str::to_owned),
+        tokens: strings("tokens").ok_or_else(|| missing("tokens"))?,
+        scores: match file.metadata.get(&key("scores")) {
+            Some(gguf::Value::Floats(scores)) => Some(scores.clone()),
+            _ => None,
+        },
+        token_types: match file.metadata.get(&key("token_type")) {
+            Some(gguf::Value::Signeds(types)) => Some(types.iter().map(|&t| t as i32).collect()),
+            Some(gguf::Value::Unsigneds(types)) => Some(types.iter().map(|&t| t as i32).collect()),
+            _ => None,
+        },
+        merges: strings("merges"),
+        bos: id("bos_token_id"),
+        eos: id("eos_token_id"),
+        eot: id("eot_token_id"),
+        unk: id("unknown_token_id"),
+        sep: id("seperator_token_id"),
+        pad: id("padding_token_id"),
+        cls: id("cls_token_id"),
+        mask: id("mask_token_id"),
+        add_bos: file.bool(&key("add_bos_token")),
+        add_eos: file.bool(&key("add_eos_token")),
+        add_space_prefix: file.bool(&key("add_space_prefix")),
+        precompiled_charsmap: match file.metadata.get(&key("precompiled_charsmap")) {
+            Some(gguf::Value::Unsigneds(bytes)) => Some(bytes.iter().map(|&b| b as u8).collect()),
+            _ => None,
+        },
+        remove_extra_whitespaces: file.bool(&key("remove_extra_whitespaces")),
+        lowercase: file.bool(&key("normalizer.lowercase")),
+    })
+}

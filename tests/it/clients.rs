@@ -1,0 +1,57 @@
+//! Official clients, unchanged, against a running server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::server;
+
+/// A Python with these packages, in a virtual environment below the build's
+/// own folder; `None`, with a word why, where they cannot be installed.
+fn python_with(name: &str, packages: &[&str]) -> Option<PathBuf> {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let (python, done) = (dir.join("bin/python"), dir.join("installed"));
+    let run = |program: &Path, args: &[&str]| {
+        let output = Command::new(program).args(args).output().map_err(|e| e.to_string())?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    };
+    if done.exists() {
+        return Some(python);
+    }
+    let install = || {
+        let folder = dir.to_str().ok_or("the folder's name is not UTF-8")?;
+        run(Path::new("python3"), &["-m", "venv", "--clear", folder])?;
+        run(&python, &[&["-m", "pip", "install", "--quiet"], packages].concat())?;
+        std::fs::write(&done, packages.join("\n")).map_err(|e| e.to_string())
+    };
+    match install() {
+        Ok(()) => Some(python),
+        Err(e) if std::env::var_os("DRAGOMAN_TEST_REQUIRE_MODELS").is_some() => {
+            panic!("{packages:?} cannot be installed: {e}")
+        }
+        Err(e) => {
+            eprintln!("skipped: {packages:?} cannot be installed: {e}");
+            None
+        }
+    }
+}
+
+#[test]
+fn the_openai_client_works_unchanged() {
+    let Some(server) = server() else { return };
+    let Some(python) = python_with("openai-client", &["openai==3.54.0"]) else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/openai_client.py");
+    let output = Command::new(python)
+        .arg(script)
+        .args(["--base-url", &format!("{}/v1", server.base_url)])
+        .args(["--chat-model", &server.generator])
+        .args(["--embedding-model", &server.embedder])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success());
+    assert!(said.contains(" passed, 0 failed"));
+}
