@@ -36,8 +36,8 @@ fn rows_are_those_candle_reads() -> Result<()> {
         for r in 0..37 {
             packed.row(r, &mut row);
             let error = relative(&row, &dense[r * 512..(r + 1) * 512]);
-            // Products of two scales are rounded to f16.
-            assert!(error < 1e-3, "{dtype:?} row {r} is off by {error}");
+            // Scales and offsets are rounded to f16: 3 · 2⁻¹¹ at most.
+            assert!(error < 1.5e-3, "{dtype:?} row {r} is off by {error}");
         }
     }
     Ok(())
