@@ -112,6 +112,7 @@ impl Engine {
                     Err(e) => return drop(ready.send(Err(e))),
                 };
                 shared.set_health(Health::Ready);
+                let _tell = TellStopped(shared.clone());
                 if ready.send(Ok(info)).is_ok() {
                     match worker {
                         Worker::Generate(w) => w.run(receiver, shared, tokenizer, &options),
@@ -125,6 +126,17 @@ impl Engine {
             .unwrap_or_else(|_| Err(EngineError::Thread("it ended while loading".into())))?;
         let template = template.map(Arc::new);
         Ok(Self { inner: Arc::new(Inner { info, tokenizer, template, commands, shared }) })
+    }
+}
+
+/// Keeps the health true when the thread ends, whatever ends it.
+struct TellStopped(Arc<Shared>);
+
+impl Drop for TellStopped {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set_health(Health::Failed("its thread has stopped; restart the server".into()));
+        }
     }
 }
 

@@ -57,7 +57,20 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
             lanes[l] = x[l].mul_add(y[l], lanes[l]);
         }
     }
-    lanes.iter().sum::<f32>() + tail
+    reduce(lanes, |a, b| a + b) + tail
+}
+
+/// Folds lanes in halves, as vectors can; the order is fixed.
+#[inline(always)]
+pub fn reduce(mut lanes: [f32; LANES], with: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for l in 0..half {
+            lanes[l] = with(lanes[l], lanes[l + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 #[cfg(test)]

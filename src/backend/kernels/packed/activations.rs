@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::BLOCK;
+use crate::backend::kernels::math::{LANES, reduce};
 use crate::backend::kernels::multiversion;
 
 /// Quantized rows: `x ≈ q * scale`, block by block.
@@ -49,16 +50,16 @@ fn body(x: &[f32], q: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
     const TINY: f32 = 1e-30;
     let outputs = q.chunks_exact_mut(BLOCK).zip(scales.iter_mut().zip(sums));
     for (x, (q, (scale, sum))) in x.chunks_exact(BLOCK).zip(outputs) {
-        let (mut lanes, mut taint) = ([0f32; 16], [0f32; 16]);
-        for i in 0..16 {
-            let (a, b) = (x[i].abs(), x[i + 16].abs());
+        let (mut lanes, mut taint) = ([0f32; LANES], [0f32; LANES]);
+        for i in 0..LANES {
+            let (a, b) = (x[i].abs(), x[i + LANES].abs());
             lanes[i] = if a > b { a } else { b };
             // 0, or NaN where a value is not finite.
-            taint[i] = (x[i] + x[i + 16]) * 0.0;
+            taint[i] = (x[i] + x[i + LANES]) * 0.0;
         }
-        let highest = lanes.iter().fold(0f32, |m, &v| if v > m { v } else { m });
+        let highest = reduce(lanes, |a, b| if a > b { a } else { b });
         // A broken input stays visible in the result.
-        *scale = highest / 127.0 + taint.iter().sum::<f32>();
+        *scale = highest / 127.0 + reduce(taint, |a, b| a + b);
         let inverse = if highest > TINY { 127.0 / highest } else { 0.0 };
         let mut total = 0i32;
         for (q, &x) in q.iter_mut().zip(x) {
