@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn erf_and_tanh_are_close() {
         // Values of the NIST tables.
-        for (x, want) in [(0.0, 0.0), (0.5, 0.520_499_88), (1.0, 0.842_700_8), (2.0, 0.995_322_3)] {
+        for (x, want) in [(0.0, 0.0), (0.5, 0.520_499_9), (1.0, 0.842_700_8), (2.0, 0.995_322_3)] {
             assert!((erf(x) - want).abs() < 5e-7);
             assert!((erf(-x) + want).abs() < 5e-7);
         }

@@ -78,7 +78,7 @@ fn q45k(bytes: &[u8], part: usize, five: bool) -> Block {
     let mut q = [0u8; BLOCK];
     for (i, q) in q.iter_mut().enumerate() {
         let byte = nibbles[part / 2 * 32 + i];
-        *q = if part % 2 == 0 { byte & 15 } else { byte >> 4 };
+        *q = if part.is_multiple_of(2) { byte & 15 } else { byte >> 4 };
         if five {
             *q |= ((bytes[16 + i] >> part) & 1) << 4;
         }
