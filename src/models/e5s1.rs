@@ -11,6 +11,7 @@ use candle_core::Device;
 use candle_core::quantized::GgmlDType;
 use memmap2::Mmap;
 
+use super::bytes::Reader;
 use super::config::EncoderConfig;
 use super::error::LoadError;
 use super::weights::{TensorSource, from_bytes};
@@ -123,7 +124,7 @@ impl TensorSource for E5s1 {
 type Parsed = (EncoderConfig, HashMap<String, Entry>);
 
 fn parse(bytes: &[u8]) -> Result<Parsed, String> {
-    let mut r = Reader { bytes, at: 0 };
+    let mut r = Reader::new(bytes);
     if r.take(4)? != MAGIC {
         return Err("not an E5S1 container".into());
     }
@@ -131,16 +132,16 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     if version != 1 {
         return Err(format!("E5S1 version {version} is not supported; 1 is"));
     }
-    let hidden_size = r.size("hidden size")?;
-    let layers = r.size("layers")?;
-    let heads = r.size("heads")?;
-    let intermediate_size = r.size("feed-forward size")?;
-    let vocab_size = r.size("vocabulary")?;
-    let max_positions = r.size("positions")?;
-    let type_vocab_size = r.size("token types")?;
+    let hidden_size = size(&mut r, "hidden size")?;
+    let layers = size(&mut r, "layers")?;
+    let heads = size(&mut r, "heads")?;
+    let intermediate_size = size(&mut r, "feed-forward size")?;
+    let vocab_size = size(&mut r, "vocabulary")?;
+    let max_positions = size(&mut r, "positions")?;
+    let type_vocab_size = size(&mut r, "token types")?;
     let layer_norm_eps = f32::from_bits(r.u32()?);
     let _quant_kind = r.u32()?;
-    let pieces = r.size("pieces")?;
+    let pieces = size(&mut r, "pieces")?;
     r.take(4 * 4)?; // bos, eos, pad, unk
     let blob = r.u64()?;
     r.take(pieces.checked_add(1).and_then(|n| n.checked_mul(4)).ok_or("too many pieces")?)?;
@@ -152,7 +153,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     if !hidden_size.is_multiple_of(heads) {
         return Err("its sizes contradict each other".into());
     }
-    let count = r.size("tensors")?;
+    let count = size(&mut r, "tensors")?;
     let mut entries = HashMap::new();
     for _ in 0..count {
         let len = usize::from(u16::from_le_bytes(r.array()?));
@@ -190,38 +191,10 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     Ok((config, entries))
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
-        let end = self.at.checked_add(n).filter(|&end| end <= self.bytes.len());
-        let end = end.ok_or("the header ends early; is the file truncated?")?;
-        let piece = &self.bytes[self.at..end];
-        self.at = end;
-        Ok(piece)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let mut out = [0; N];
-        out.copy_from_slice(self.take(N)?);
-        Ok(out)
-    }
-
-    fn u32(&mut self) -> Result<u32, String> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    fn u64(&mut self) -> Result<u64, String> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    fn size(&mut self, what: &str) -> Result<usize, String> {
-        match self.u32()? {
-            n @ 1..=0x1000_0000 => Ok(n as usize),
-            n => Err(format!("{n} is no number of {what}")),
-        }
+/// A size in the header: positive, and no larger than any model needs.
+fn size(r: &mut Reader<'_>, what: &str) -> Result<usize, String> {
+    match r.u32()? {
+        n @ 1..=0x1000_0000 => Ok(n as usize),
+        n => Err(format!("{n} is no number of {what}")),
     }
 }

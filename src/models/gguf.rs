@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::GgmlDType;
 use memmap2::Mmap;
 
+use super::bytes::Reader;
 use super::error::LoadError;
 use crate::backend::kernels::mmap;
 
@@ -230,7 +231,7 @@ struct Header {
 
 impl Header {
     fn read(bytes: &[u8]) -> Result<Self, String> {
-        let mut r = Reader { bytes, at: 0 };
+        let mut r = Reader::new(bytes);
         if r.take(4)? != MAGIC {
             return Err("not a GGUF file (its first four bytes are not \"GGUF\")".into());
         }
@@ -277,34 +278,7 @@ impl Header {
     }
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, n: usize) -> Result<&'a [u8], String> {
-        let end = self.at.checked_add(n).filter(|&end| end <= self.bytes.len());
-        let end = end.ok_or("the header ends early; is the file truncated?")?;
-        let piece = &self.bytes[self.at..end];
-        self.at = end;
-        Ok(piece)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let mut out = [0; N];
-        out.copy_from_slice(self.take(N)?);
-        Ok(out)
-    }
-
-    fn u32(&mut self) -> Result<u32, String> {
-        Ok(u32::from_le_bytes(self.array()?))
-    }
-
-    fn u64(&mut self) -> Result<u64, String> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
+impl Reader<'_> {
     fn string(&mut self) -> Result<String, String> {
         let len = usize::try_from(self.u64()?).map_err(|e| e.to_string())?;
         // A vocabulary may hold tokens that are no UTF-8 on their own.

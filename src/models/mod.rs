@@ -1,5 +1,6 @@
 //! Models as lists of layers, their configuration, and their weights.
 
+mod bytes;
 pub mod config;
 pub mod decoder;
 pub mod e5s1;

@@ -3,11 +3,11 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use super::guarded;
+use super::{CommandLoop, guarded};
 use crate::engine::error::SubmitError;
 use crate::engine::handle::{Command, EmbedReply, Shared};
 use crate::engine::load::EngineOptions;
@@ -65,40 +65,17 @@ impl EmbedWorker {
     }
 }
 
-impl Loop {
-    fn run(mut self) {
-        while self.drain_commands() {
-            self.drop_abandoned();
-            self.step();
-            self.publish();
-        }
+impl CommandLoop for Loop {
+    fn commands(&self) -> &Receiver<Command> {
+        &self.commands
     }
 
-    fn drain_commands(&mut self) -> bool {
-        loop {
-            if self.jobs.is_empty() {
-                if self.draining {
-                    return false;
-                }
-                match self.commands.recv() {
-                    Ok(command) => self.take(command),
-                    Err(RecvError) => return false,
-                }
-            }
-            loop {
-                match self.commands.try_recv() {
-                    Ok(command) => self.take(command),
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => {
-                        self.draining = true;
-                        break;
-                    }
-                }
-            }
-            if !self.jobs.is_empty() {
-                return true;
-            }
-        }
+    fn is_idle(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    fn draining(&mut self) -> &mut bool {
+        &mut self.draining
     }
 
     fn take(&mut self, command: Command) {
@@ -114,6 +91,16 @@ impl Loop {
                 let _ = events.send(crate::engine::Event::Failed { message });
             }
             Command::Drain => self.draining = true,
+        }
+    }
+}
+
+impl Loop {
+    fn run(mut self) {
+        while self.drain_commands() {
+            self.drop_abandoned();
+            self.step();
+            self.publish();
         }
     }
 

@@ -2,14 +2,14 @@
 //! deliver.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use candle_core::{CpuStorage, Storage, Tensor};
 use rayon::prelude::*;
 
-use super::guarded;
+use super::{CommandLoop, guarded};
 use crate::backend::KvCache;
 use crate::engine::blocks::BlockPool;
 use crate::engine::error::SubmitError;
@@ -77,57 +77,17 @@ impl GenerateWorker {
     }
 }
 
-impl Loop {
-    fn run(mut self) {
-        while self.drain_commands() {
-            self.drop_abandoned();
-            let step = self.scheduler.schedule();
-            self.note_started(&step);
-            if step.batch.is_empty() {
-                self.publish();
-                continue;
-            }
-            match guarded(|| self.model.forward(&step.batch, &mut self.cache)) {
-                Ok(logits) => {
-                    self.scheduler.computed(&step);
-                    self.sample_and_deliver(&step, logits);
-                }
-                Err(message) => self.fail_step(&step, &message),
-            }
-            self.publish();
-        }
+impl CommandLoop for Loop {
+    fn commands(&self) -> &Receiver<Command> {
+        &self.commands
     }
 
-    /// Takes what has arrived; sleeps while there is nothing to do. False when
-    /// the loop is to end.
-    fn drain_commands(&mut self) -> bool {
-        loop {
-            if self.scheduler.is_idle() {
-                self.check_books();
-                if self.draining {
-                    return false;
-                }
-                // Wakes now and then, so that a wait never outlives its reason.
-                match self.commands.recv_timeout(Duration::from_secs(1)) {
-                    Ok(command) => self.take(command),
-                    Err(RecvTimeoutError::Timeout) => continue,
-                    Err(RecvTimeoutError::Disconnected) => return false,
-                }
-            }
-            loop {
-                match self.commands.try_recv() {
-                    Ok(command) => self.take(command),
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => {
-                        self.draining = true;
-                        break;
-                    }
-                }
-            }
-            if !self.scheduler.is_idle() {
-                return true;
-            }
-        }
+    fn is_idle(&self) -> bool {
+        self.scheduler.is_idle()
+    }
+
+    fn draining(&mut self) -> &mut bool {
+        &mut self.draining
     }
 
     fn take(&mut self, command: Command) {
@@ -156,6 +116,32 @@ impl Loop {
                 }));
             }
             Command::Drain => self.draining = true,
+        }
+    }
+}
+
+impl Loop {
+    fn run(mut self) {
+        while self.drain_commands() {
+            self.drop_abandoned();
+            let step = self.scheduler.schedule();
+            self.note_started(&step);
+            if step.batch.is_empty() {
+                self.publish();
+                self.check_books();
+                continue;
+            }
+            match guarded(|| self.model.forward(&step.batch, &mut self.cache)) {
+                Ok(logits) => {
+                    self.scheduler.computed(&step);
+                    self.sample_and_deliver(&step, logits);
+                }
+                Err(message) => self.fail_step(&step, &message),
+            }
+            self.publish();
+            if self.scheduler.is_idle() {
+                self.check_books();
+            }
         }
     }
 
