@@ -3,10 +3,11 @@
 //! The CPU runs [`super::kernels::attention`]; the plain versions here are its
 //! oracle and the path of other devices.
 
-use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape as Dims, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape as Dims, Tensor};
 
 use super::batch::Batch;
 use super::kernels::attention::{Keys, Segment, Shape, attend};
+use super::ops::contiguous_f32;
 
 /// What differs between attention layers of one model.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -163,13 +164,6 @@ fn one_plain(
         .reshape((rows, spec.heads * d))
 }
 
-fn f32s<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(data), Some((start, end))) => Ok(&data[start..end]),
-        _ => bail!("attention needs contiguous f32"),
-    }
-}
-
 struct PagedCpu<'a> {
     spec: &'a AttentionSpec,
     batch: &'a Batch,
@@ -189,7 +183,11 @@ impl CustomOp3 for PagedCpu<'_> {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Dims)> {
-        let (q, k, v) = (f32s(q, q_layout)?, f32s(k, k_layout)?, f32s(v, v_layout)?);
+        let (q, k, v) = (
+            contiguous_f32(q, q_layout)?,
+            contiguous_f32(k, k_layout)?,
+            contiguous_f32(v, v_layout)?,
+        );
         let block_size = k_layout.dims()[2];
         let segments: Vec<_> = (0..self.batch.sequences())
             .map(|s| {
@@ -227,7 +225,11 @@ impl CustomOp3 for PackedCpu<'_> {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Dims)> {
-        let (q, k, v) = (f32s(q, q_layout)?, f32s(k, k_layout)?, f32s(v, v_layout)?);
+        let (q, k, v) = (
+            contiguous_f32(q, q_layout)?,
+            contiguous_f32(k, k_layout)?,
+            contiguous_f32(v, v_layout)?,
+        );
         let segments: Vec<_> = self
             .cu_seqlens
             .windows(2)

@@ -7,6 +7,7 @@ use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{CpuStorage, CustomOp1, Layout, Module, Result, Shape, Tensor, bail};
 
 use super::kernels::packed::{self, Packed};
+use super::ops::contiguous_f32;
 
 /// A weight of shape (out, in), in the form its device computes with.
 #[derive(Debug, Clone)]
@@ -73,14 +74,12 @@ impl CustomOp1 for Multiply<'_> {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (tokens, columns) = layout.shape().dims2()?;
-        let (CpuStorage::F32(x), Some((start, end))) = (x, layout.contiguous_offsets()) else {
-            bail!("a packed linear layer needs contiguous f32");
-        };
+        let x = contiguous_f32(x, layout)?;
         if columns != self.0.columns() {
             bail!("a linear layer of {} inputs was given {columns}", self.0.columns());
         }
         let mut y = vec![0f32; tokens * self.0.rows()];
-        packed::matmul(self.0, &x[start..end], &mut y, packed::best_level());
+        packed::matmul(self.0, x, &mut y, packed::best_level());
         Ok((CpuStorage::F32(y), (tokens, self.0.rows()).into()))
     }
 }

@@ -175,14 +175,14 @@ pub fn unknown_variable(name: &str) -> Problem {
 pub fn closest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     let limit = (name.len() / 3).clamp(1, 3);
     candidates
-        .map(|candidate| (distance(name, &candidate), candidate))
+        .map(|candidate| (edit_distance(name, &candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, candidate)| candidate)
 }
 
 /// Edits (insert, delete, replace) that turn one name into the other.
-fn distance(a: &str, b: &str) -> usize {
+pub fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

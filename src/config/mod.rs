@@ -26,7 +26,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-pub use diagnose::{ConfigError, Place, Problem};
+pub use diagnose::{ConfigError, Place, Problem, edit_distance};
 pub use load::{DEFAULT_FILE, Overrides};
 
 /// Configuration of Dragoman.

@@ -1,6 +1,7 @@
 //! The models Dragoman knows by name.
 
 use super::{Manifest, ProvisionError};
+use crate::config::edit_distance;
 
 /// Manifests built into the binary, so that it needs no files beside it. The
 /// order is the order in which `dragoman models` lists them.
@@ -56,22 +57,6 @@ impl Catalogue {
             self.models.iter().filter_map(|m| near(&m).map(|d| (d, m))).min_by_key(|(d, _)| *d);
         best.map(|(_, m)| m.name.clone())
     }
-}
-
-/// Levenshtein distance over characters; both words are short.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(x != *y)).min(above + 1).min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
