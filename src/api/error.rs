@@ -133,6 +133,10 @@ impl From<SubmitError> for ApiError {
             SubmitError::WrongKind { .. } => {
                 Self::new(StatusCode::BAD_REQUEST, "wrong_model_kind", message).with_param("model")
             }
+            SubmitError::TimedOut { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", message)
+                    .with_retry(Duration::from_secs(5))
+            }
             SubmitError::Unavailable(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "model_unavailable", message)
                     .with_retry(Duration::from_secs(5))

@@ -89,12 +89,14 @@ impl TryFrom<Raw> for Options {
                 frequency_penalty: raw.frequency_penalty.unwrap_or(neutral.frequency_penalty),
                 // A seed is a name: negative ones keep their bits.
                 seed: raw.seed.map(i64::cast_unsigned),
+                ..neutral
             },
             stop: StopConditions {
                 max_tokens,
                 strings,
                 token_ids: raw.stop_token_ids.unwrap_or_default(),
                 ignore_eos: raw.ignore_eos.unwrap_or(false),
+                ..Default::default()
             },
             n,
             stream,
@@ -144,8 +146,12 @@ impl Options {
         limits: &Limits,
         prompt_name: &str,
     ) -> Result<GenerationRequest, ApiError> {
-        let request =
-            GenerationRequest { prompt, sampling: self.sampling.clone(), stop: self.stop.clone() };
+        let request = GenerationRequest {
+            prompt,
+            sampling: self.sampling.clone(),
+            stop: self.stop.clone(),
+            ..Default::default()
+        };
         request.validate(limits).map_err(|error| self.rename(error.into(), prompt_name))?;
         Ok(request)
     }

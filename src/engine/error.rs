@@ -18,6 +18,9 @@ pub enum SubmitError {
     QueueFull { waiting: usize, retry_after: Duration },
     #[error("this model {has}, so it cannot {wanted}")]
     WrongKind { has: &'static str, wanted: &'static str },
+    /// The request's `timeout` passed before its turn came.
+    #[error("the request waited {} s without its turn coming, which is its timeout; try again later", waited.as_secs())]
+    TimedOut { waited: Duration },
     /// The engine is stopping or its thread is gone.
     #[error("the model is not available: {0}")]
     Unavailable(String),

@@ -5,6 +5,7 @@ pub mod blocks;
 pub mod detokenize;
 pub mod engines;
 pub mod error;
+pub mod grammar;
 pub mod handle;
 pub mod load;
 pub mod request;
@@ -17,10 +18,11 @@ mod worker;
 
 pub use engines::Engines;
 pub use error::SubmitError;
+pub use grammar::{Grammar, GrammarSpec};
 pub use handle::{Engine, Generation, Health, ModelInfo, ModelKind, Stats};
 pub use load::{EngineError, EngineOptions};
 pub use request::{
-    EmbeddingRequest, Embeddings, Event, FinishReason, GenerationRequest, Limits, SamplingParams,
-    StopConditions, Usage,
+    Dry, EmbeddingRequest, Embeddings, Event, FinishReason, GenerationRequest, Limits,
+    SamplingParams, StopConditions, TokenLogprob, Usage,
 };
 pub use source::ModelSource;

@@ -1,7 +1,11 @@
 //! What callers hand to the engine and what they get back. These types hold
 //! only values that were validated: see [`GenerationRequest::validate`].
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::error::SubmitError;
+use super::grammar::Grammar;
 
 /// How the next token is drawn from the logits.
 ///
@@ -17,6 +21,9 @@ pub struct SamplingParams {
     pub top_p: f32,
     /// Keep tokens at least this fraction as likely as the best; 0 keeps all.
     pub min_p: f32,
+    /// Keep the tokens closest to the expected surprise until their probability
+    /// reaches this (locally typical sampling, arXiv:2202.00666); 1 keeps all.
+    pub typical_p: f32,
     /// Divides positive and multiplies negative logits of tokens seen in the
     /// prompt or the output (CTRL, arXiv:1909.05858); 1 is off.
     pub repetition_penalty: f32,
@@ -24,6 +31,13 @@ pub struct SamplingParams {
     pub presence_penalty: f32,
     /// Subtracted per earlier occurrence in the output; 0 is off.
     pub frequency_penalty: f32,
+    /// Makes going on with an earlier passage less likely; `None` is off.
+    pub dry: Option<Dry>,
+    /// Added to the logits of these tokens, before anything else.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Report the log probability of each token, and of this many of the most
+    /// likely ones beside it; `None` reports nothing.
+    pub logprobs: Option<usize>,
     /// Seeds this request's own random stream; `None` draws one.
     pub seed: Option<u64>,
 }
@@ -35,10 +49,41 @@ impl Default for SamplingParams {
             top_k: 0,
             top_p: 1.0,
             min_p: 0.0,
+            typical_p: 1.0,
             repetition_penalty: 1.0,
             presence_penalty: 0.0,
             frequency_penalty: 0.0,
+            dry: None,
+            logit_bias: Vec::new(),
+            logprobs: None,
             seed: None,
+        }
+    }
+}
+
+/// "Don't repeat yourself": a token that would continue a passage of `n`
+/// tokens seen before loses `multiplier * base^(n - allowed_length)`, for `n`
+/// from `allowed_length` on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dry {
+    pub multiplier: f32,
+    pub base: f32,
+    pub allowed_length: usize,
+    /// Tokens looked back over; `None` for all of prompt and output.
+    pub range: Option<usize>,
+    /// A passage does not reach over a token that contains one of these.
+    pub breakers: Vec<String>,
+}
+
+impl Default for Dry {
+    /// The values of the method's author, with its multiplier switched on.
+    fn default() -> Self {
+        Self {
+            multiplier: 0.8,
+            base: 1.75,
+            allowed_length: 2,
+            range: None,
+            breakers: ["\n", ":", "\"", "*"].map(String::from).into(),
         }
     }
 }
@@ -54,7 +99,16 @@ pub struct StopConditions {
     pub token_ids: Vec<u32>,
     /// Go on through the model's own end-of-text tokens.
     pub ignore_eos: bool,
+    /// No end-of-text or stop token is drawn before so many tokens.
+    pub min_tokens: usize,
+    /// End a text that only repeats itself, with [`FinishReason::Repetition`].
+    pub repetition: bool,
 }
+
+/// Most tokens reported beside each, as at OpenAI.
+pub const MAX_TOP_LOGPROBS: usize = 20;
+/// Bounds `priority`, so that nobody waits for hours.
+const MAX_PRIORITY: u32 = 1000;
 
 /// One text to generate.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +117,15 @@ pub struct GenerationRequest {
     pub prompt: Vec<u32>,
     pub sampling: SamplingParams,
     pub stop: StopConditions,
+    /// Only texts of this grammar are written.
+    pub grammar: Option<Arc<Grammar>>,
+    /// Who goes first in the queue: lower before higher, and one step of
+    /// priority weighs as much as ten seconds of waiting.
+    pub priority: i32,
+    /// The request ends after this time, with what it has by then.
+    pub timeout: Option<Duration>,
+    /// Leave out guessing ahead. It never changes the text.
+    pub no_speculation: bool,
 }
 
 impl GenerationRequest {
@@ -85,9 +148,32 @@ impl GenerationRequest {
         range("temperature", s.temperature, 0.0, 2.0)?;
         range("top_p", s.top_p, f32::MIN_POSITIVE, 1.0)?;
         range("min_p", s.min_p, 0.0, 1.0)?;
+        range("typical_p", s.typical_p, f32::MIN_POSITIVE, 1.0)?;
         range("repetition_penalty", s.repetition_penalty, 0.01, 10.0)?;
         range("presence_penalty", s.presence_penalty, -2.0, 2.0)?;
         range("frequency_penalty", s.frequency_penalty, -2.0, 2.0)?;
+        if let Some(dry) = &s.dry {
+            range("dry_multiplier", dry.multiplier, 0.0, 100.0)?;
+            range("dry_base", dry.base, 1.0, 10.0)?;
+        }
+        if let Some(n) = s.logprobs.filter(|&n| n > MAX_TOP_LOGPROBS) {
+            return Err(SubmitError::invalid(
+                "top_logprobs",
+                format!("top_logprobs is {n}; at most {MAX_TOP_LOGPROBS} can be given"),
+            ));
+        }
+        for &(id, bias) in &s.logit_bias {
+            if id as usize >= limits.vocab_size || !(-100.0..=100.0).contains(&bias) {
+                return Err(SubmitError::invalid(
+                    "logit_bias",
+                    format!(
+                        "logit_bias gives token {id} the bias {bias}; token ids go up to {}, a \
+                         bias from -100 to 100",
+                        limits.vocab_size - 1
+                    ),
+                ));
+            }
+        }
         if self.prompt.is_empty() {
             return Err(SubmitError::invalid(
                 "prompt",
@@ -104,6 +190,21 @@ impl GenerationRequest {
             return Err(SubmitError::invalid(
                 "max_tokens",
                 "max_tokens is 0; it must be at least 1",
+            ));
+        }
+        if self.stop.max_tokens.is_some_and(|most| most < self.stop.min_tokens) {
+            return Err(SubmitError::invalid(
+                "min_tokens",
+                format!("min_tokens is {}, more than max_tokens", self.stop.min_tokens),
+            ));
+        }
+        if self.timeout.is_some_and(|t| t.is_zero()) {
+            return Err(SubmitError::invalid("timeout", "timeout is 0; give it some seconds"));
+        }
+        if self.priority.unsigned_abs() > MAX_PRIORITY {
+            return Err(SubmitError::invalid(
+                "priority",
+                format!("priority is {}; it goes from -1000 to 1000", self.priority),
             ));
         }
         if self.stop.strings.iter().any(String::is_empty) {
@@ -136,6 +237,20 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` or the end of the context.
     Length,
+    /// The request's own `timeout` passed.
+    Timeout,
+    /// The text only repeated itself, and the request asked to end then.
+    Repetition,
+}
+
+/// How likely a token was: natural logarithms of its probability by the
+/// model's own logits, before temperature, penalties and cuts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogprob {
+    pub token: u32,
+    pub logprob: f32,
+    /// The most likely tokens, best first.
+    pub top: Vec<(u32, f32)>,
 }
 
 /// Tokens counted for one request.
@@ -154,6 +269,9 @@ pub enum Event {
     Delta {
         text: String,
         tokens: Vec<u32>,
+        /// Of the tokens whose text was delivered since the last event, when
+        /// the request asked for them.
+        logprobs: Vec<TokenLogprob>,
     },
     Finished {
         reason: FinishReason,

@@ -60,7 +60,7 @@ impl Sequence {
         events: UnboundedSender<Event>,
         model: ModelLimits<'_>,
     ) -> Self {
-        let GenerationRequest { prompt, sampling, stop } = request;
+        let GenerationRequest { prompt, sampling, stop, .. } = request;
         let seed = sampling.seed.unwrap_or_else(random_seed);
         let mut stop_ids = stop.token_ids;
         if !stop.ignore_eos {
@@ -115,12 +115,16 @@ impl Sequence {
         if self.tokens.len() >= self.max_len {
             return self.finish(FinishReason::Length, released.text, vec![id]);
         }
-        let _ = self.events.send(Event::Delta { text: released.text, tokens: vec![id] });
+        let _ = self.events.send(Event::Delta {
+            text: released.text,
+            tokens: vec![id],
+            logprobs: vec![],
+        });
         None
     }
 
     fn finish_stopped(&mut self, text: String, id: u32) -> Option<FinishReason> {
-        let _ = self.events.send(Event::Delta { text, tokens: vec![id] });
+        let _ = self.events.send(Event::Delta { text, tokens: vec![id], logprobs: vec![] });
         self.send_finished(FinishReason::Stop)
     }
 
@@ -138,7 +142,7 @@ impl Sequence {
             text += &self.stop.finish();
         }
         if !text.is_empty() || !tokens.is_empty() {
-            let _ = self.events.send(Event::Delta { text, tokens });
+            let _ = self.events.send(Event::Delta { text, tokens, logprobs: vec![] });
         }
         self.send_finished(if released.stopped { FinishReason::Stop } else { reason })
     }

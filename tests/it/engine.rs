@@ -32,6 +32,7 @@ fn request(prompt: Vec<u32>, tokens: usize) -> GenerationRequest {
         prompt,
         sampling: SamplingParams { temperature: 0.0, ..Default::default() },
         stop: StopConditions { max_tokens: Some(tokens), ignore_eos: true, ..Default::default() },
+        ..Default::default()
     }
 }
 
@@ -46,7 +47,7 @@ async fn finish(mut generation: Generation) -> Text {
     let (mut text, mut tokens) = (String::new(), Vec::new());
     loop {
         match generation.next().await {
-            Some(Event::Delta { text: piece, tokens: new }) => {
+            Some(Event::Delta { text: piece, tokens: new, .. }) => {
                 text += &piece;
                 tokens.extend(new);
             }

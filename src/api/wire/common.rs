@@ -69,8 +69,8 @@ pub enum FinishReason {
 impl From<engine::FinishReason> for FinishReason {
     fn from(reason: engine::FinishReason) -> Self {
         match reason {
-            engine::FinishReason::Stop => Self::Stop,
-            engine::FinishReason::Length => Self::Length,
+            engine::FinishReason::Stop | engine::FinishReason::Repetition => Self::Stop,
+            engine::FinishReason::Length | engine::FinishReason::Timeout => Self::Length,
         }
     }
 }

@@ -197,6 +197,8 @@ impl Loop {
             let how = match reason {
                 FinishReason::Stop => Finished::Stop,
                 FinishReason::Length => Finished::Length,
+                FinishReason::Timeout => Finished::Timeout,
+                FinishReason::Repetition => Finished::Repetition,
             };
             metrics.finished(how, now - sequence.times.submitted);
             self.scheduler.remove(id);

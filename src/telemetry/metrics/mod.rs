@@ -109,6 +109,13 @@ fn describe() {
     describe_counter!(REQUESTS_REJECTED, "Requests refused because the queue was full.");
     describe_counter!(REQUESTS_CANCELLED, "Requests whose client went away.");
     describe_counter!(REQUESTS_FAILED, "Requests that failed after they were admitted.");
+    describe_counter!(
+        PREFIX_CACHE_HIT_TOKENS,
+        "Prompt tokens found in the cache instead of being computed."
+    );
+    describe_counter!(PREEMPTIONS, "Requests that gave their cache back to others for a while.");
+    describe_counter!(DRAFT_TOKENS, "Tokens guessed ahead.");
+    describe_counter!(ACCEPTED_TOKENS, "Tokens guessed ahead that were right.");
     describe_histogram!(TIME_TO_FIRST_TOKEN, "Seconds from submission to the first token.");
     describe_histogram!(INTER_TOKEN_LATENCY, "Seconds between two tokens of one request.");
     describe_histogram!(E2E_LATENCY, "Seconds from submission to the end of the request.");
@@ -135,6 +142,10 @@ mod tests {
         model.add_generation_tokens(5);
         model.finished(Finished::Stop, Duration::from_millis(1500));
         model.finished(Finished::Length, Duration::from_millis(700));
+        model.finished(Finished::Repetition, Duration::from_millis(700));
+        model.prefix_cache_hit(48);
+        model.preempted(2);
+        model.speculated(8, 6);
         model.rejected();
         model.cancelled();
         model.failed();
@@ -156,6 +167,12 @@ mod tests {
             "dragoman_generation_tokens_total{model_name=\"names-test\"} 5",
             "dragoman_request_success_total{model_name=\"names-test\",finished_reason=\"stop\"} 1",
             "dragoman_request_success_total{model_name=\"names-test\",finished_reason=\"length\"} 1",
+            "dragoman_request_success_total{model_name=\"names-test\",finished_reason=\"timeout\"} 0",
+            "dragoman_request_success_total{model_name=\"names-test\",finished_reason=\"repetition\"} 1",
+            "dragoman_prefix_cache_hit_tokens_total{model_name=\"names-test\"} 48",
+            "dragoman_preemptions_total{model_name=\"names-test\"} 2",
+            "dragoman_speculative_draft_tokens_total{model_name=\"names-test\"} 8",
+            "dragoman_speculative_accepted_tokens_total{model_name=\"names-test\"} 6",
             "dragoman_requests_rejected_total{model_name=\"names-test\"} 1",
             "dragoman_requests_cancelled_total{model_name=\"names-test\"} 1",
             "dragoman_requests_failed_total{model_name=\"names-test\"} 1",
@@ -164,7 +181,7 @@ mod tests {
             "dragoman_time_to_first_token_seconds_bucket{model_name=\"names-test\",le=\"0.05\"} 1",
             "dragoman_inter_token_latency_seconds_bucket{model_name=\"names-test\",le=\"0.015\"} 1",
             "dragoman_e2e_request_latency_seconds_bucket{model_name=\"names-test\",le=\"1\"} 1",
-            "dragoman_e2e_request_latency_seconds_count{model_name=\"names-test\"} 2",
+            "dragoman_e2e_request_latency_seconds_count{model_name=\"names-test\"} 3",
             "dragoman_request_queue_time_seconds_bucket{model_name=\"names-test\",le=\"0.005\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

@@ -15,6 +15,23 @@ pub enum Finished {
     Stop,
     /// At its token limit or the end of the context.
     Length,
+    /// At its own time limit.
+    Timeout,
+    /// Because it only repeated itself.
+    Repetition,
+}
+
+impl Finished {
+    const ALL: [Self; 4] = [Self::Stop, Self::Length, Self::Timeout, Self::Repetition];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::Timeout => "timeout",
+            Self::Repetition => "repetition",
+        }
+    }
 }
 
 /// The metrics of one model, registered once; clones share them. All methods
@@ -31,8 +48,12 @@ struct Handles {
     kv_cache_usage: [Gauge; 2],
     prompt_tokens: Counter,
     generation_tokens: Counter,
-    finished_stop: Counter,
-    finished_length: Counter,
+    /// By [`Finished`], in the order of its variants.
+    finished: [Counter; 4],
+    prefix_cache_hit_tokens: Counter,
+    preemptions: Counter,
+    draft_tokens: Counter,
+    accepted_tokens: Counter,
     rejected: Counter,
     cancelled: Counter,
     failed: Counter,
@@ -58,8 +79,11 @@ impl ModelMetrics {
             kv_cache_usage: [gauge(KV_CACHE_USAGE), gauge(GATEWAY_KV_CACHE_USAGE)],
             prompt_tokens: count(PROMPT_TOKENS),
             generation_tokens: count(GENERATION_TOKENS),
-            finished_stop: finished("stop"),
-            finished_length: finished("length"),
+            finished: Finished::ALL.map(|how| finished(how.label())),
+            prefix_cache_hit_tokens: count(PREFIX_CACHE_HIT_TOKENS),
+            preemptions: count(PREEMPTIONS),
+            draft_tokens: count(DRAFT_TOKENS),
+            accepted_tokens: count(ACCEPTED_TOKENS),
             rejected: count(REQUESTS_REJECTED),
             cancelled: count(REQUESTS_CANCELLED),
             failed: count(REQUESTS_FAILED),
@@ -97,11 +121,24 @@ impl ModelMetrics {
 
     /// A request ended well, `elapsed` after it was submitted.
     pub fn finished(&self, how: Finished, elapsed: Duration) {
-        match how {
-            Finished::Stop => self.handles.finished_stop.increment(1),
-            Finished::Length => self.handles.finished_length.increment(1),
-        }
+        self.handles.finished[how as usize].increment(1);
         self.handles.e2e_latency.record(elapsed);
+    }
+
+    /// Prompt tokens that were found in the cache instead of being computed.
+    pub fn prefix_cache_hit(&self, tokens: usize) {
+        self.handles.prefix_cache_hit_tokens.increment(tokens as u64);
+    }
+
+    /// Sequences that gave their blocks back and are computed again.
+    pub fn preempted(&self, sequences: u64) {
+        self.handles.preemptions.increment(sequences);
+    }
+
+    /// `accepted` of `drafted` guessed tokens were right.
+    pub fn speculated(&self, drafted: usize, accepted: usize) {
+        self.handles.draft_tokens.increment(drafted as u64);
+        self.handles.accepted_tokens.increment(accepted as u64);
     }
 
     /// A request was refused because the queue was full.

@@ -2,7 +2,7 @@
 
 /// Label with the model's public name.
 pub const MODEL_LABEL: &str = "model_name";
-/// Label of [`REQUEST_SUCCESS`]: `stop` or `length`.
+/// Label of [`REQUEST_SUCCESS`]: `stop`, `length`, `timeout` or `repetition`.
 pub const REASON_LABEL: &str = "finished_reason";
 
 pub const REQUESTS_WAITING: &str = "dragoman_requests_waiting";
@@ -14,6 +14,10 @@ pub const REQUEST_SUCCESS: &str = "dragoman_request_success_total";
 pub const REQUESTS_REJECTED: &str = "dragoman_requests_rejected_total";
 pub const REQUESTS_CANCELLED: &str = "dragoman_requests_cancelled_total";
 pub const REQUESTS_FAILED: &str = "dragoman_requests_failed_total";
+pub const PREFIX_CACHE_HIT_TOKENS: &str = "dragoman_prefix_cache_hit_tokens_total";
+pub const PREEMPTIONS: &str = "dragoman_preemptions_total";
+pub const DRAFT_TOKENS: &str = "dragoman_speculative_draft_tokens_total";
+pub const ACCEPTED_TOKENS: &str = "dragoman_speculative_accepted_tokens_total";
 pub const TIME_TO_FIRST_TOKEN: &str = "dragoman_time_to_first_token_seconds";
 pub const INTER_TOKEN_LATENCY: &str = "dragoman_inter_token_latency_seconds";
 pub const E2E_LATENCY: &str = "dragoman_e2e_request_latency_seconds";
