@@ -85,6 +85,9 @@ impl Choices {
                         Err(error) => Err(error),
                     });
                 }
+                Some((_, Event::TimedOut { waited })) => {
+                    return Some(Err(SubmitError::TimedOut { waited }));
+                }
                 Some((_, Event::Failed { message })) => {
                     return Some(Err(SubmitError::Failed(message)));
                 }

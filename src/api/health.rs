@@ -26,6 +26,7 @@ pub async fn ready(State(shared): State<Shared>) -> Response {
                 Health::Ready => ("ready", None),
                 Health::Loading => ("loading", None),
                 Health::Draining => ("draining", None),
+                Health::Recovering(reason) => ("recovering", Some(reason)),
                 Health::Failed(reason) => ("failed", Some(reason)),
             };
             ModelHealth { id: engine.info().id.clone(), status, reason }

@@ -52,6 +52,19 @@ impl KvCache {
         (k, v)
     }
 
+    pub fn copy_blocks(&mut self, copies: &[(u32, u32)]) -> Result<()> {
+        for (from, to) in copies {
+            for (k, v) in &self.layers {
+                for t in [k, v] {
+                    let row = t.narrow(0, *from as usize, 1)?.copy()?;
+                    let index = Tensor::full(*to, row.dims(), t.device())?;
+                    t.scatter_set(&index, &row, 0)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Writes `k` and `v`, each (tokens, kv_heads, head_dim), to `slots`, one a token.
     pub fn write(&mut self, layer: usize, k: &Tensor, v: &Tensor, slots: &[u32]) -> Result<()> {
         let (cache_k, cache_v) = &self.layers[layer];

@@ -20,6 +20,15 @@ pub enum Weight {
 }
 
 impl Weight {
+    /// Bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Dense(t) => t.elem_count() * t.dtype().size_in_bytes(),
+            Self::Packed(p) => p.bytes(),
+            Self::Blocks(q) => q.storage_size_in_bytes(),
+        }
+    }
+
     pub fn dims(&self) -> Vec<usize> {
         match self {
             Self::Dense(t) => t.dims().to_vec(),

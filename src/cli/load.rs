@@ -1,12 +1,13 @@
 //! From a model's name to a running engine, with progress on the terminal.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::Config;
-use crate::engine::{Engine, EngineOptions, Engines, ModelKind, ModelSource};
+use crate::engine::{Engine, EngineOptions, Engines, MemoryBudget, ModelKind, ModelSource};
 use crate::models::ModelPaths;
 use crate::models::encoder::Pooling;
 use crate::provision::progress;
@@ -60,6 +61,7 @@ pub fn options(config: &Config) -> anyhow::Result<EngineOptions> {
     let engine = &config.engine;
     Ok(EngineOptions {
         device: config.models.device.parse()?,
+        memory: Arc::new(MemoryBudget::new(engine.memory_mib)),
         kv_cache_mib: engine.kv_cache_mib,
         block_size: engine.block_size,
         max_batch_tokens: engine.max_batch_tokens,
@@ -67,6 +69,10 @@ pub fn options(config: &Config) -> anyhow::Result<EngineOptions> {
         queue_requests: engine.queue_requests,
         queue_tokens: engine.queue_tokens,
         context_length: engine.context_length,
+        step_stretch: engine.step_stretch,
+        speculation: engine.speculation,
+        max_guess_rows: engine.speculation_rows,
+        deterministic: engine.deterministic,
     })
 }
 

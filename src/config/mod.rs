@@ -146,6 +146,11 @@ pub struct Provision {
 /// How requests share a model.
 #[derive(Debug, Clone, confique::Config)]
 pub struct Engine {
+    /// Main memory that all loaded models may take together, in MiB: weights,
+    /// caches and the largest step. A model that does not fit is refused when
+    /// it is loaded. When it is not set, what the machine has free at the start.
+    /// Example: 16384
+    pub memory_mib: Option<usize>,
     /// Memory for the key-value cache of each generation model, in MiB.
     /// It bounds how many tokens can be held at once, over all requests.
     #[config(default = 1024)]
@@ -159,6 +164,24 @@ pub struct Engine {
     /// so that they do not hold up the requests that are already answering.
     #[config(default = 512)]
     pub max_batch_tokens: usize,
+    /// How many times as long a step may take as usual because prompts are
+    /// computed in it, while other requests are being answered: 1.1 to 100.
+    /// Smaller lets those go on more evenly, larger starts new ones sooner.
+    #[config(default = 2.0)]
+    pub step_stretch: f64,
+    /// Guess the next tokens from passages that occurred before, and check them
+    /// in one step. It makes texts that repeat their source faster, such as
+    /// summaries and translations, and never changes them.
+    #[config(default = true)]
+    pub speculation: bool,
+    /// Rows of a step up to which tokens are guessed ahead. With more requests
+    /// at once a guess costs as much as it saves.
+    #[config(default = 16)]
+    pub speculation_rows: usize,
+    /// Give the same text to the last bit whoever shares a batch. Weights that
+    /// are not quantised compute more slowly then.
+    #[config(default = false)]
+    pub deterministic: bool,
     /// Most requests that run at the same time.
     #[config(default = 64)]
     pub max_sequences: usize,

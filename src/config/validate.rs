@@ -126,6 +126,14 @@ impl Checks<'_> {
                 );
             }
         }
+        if let Some(mib) = engine.memory_mib {
+            self.range("engine.memory_mib", mib as u64, 64, 1 << 24);
+        }
+        let stretch = engine.step_stretch;
+        if !(1.1..=100.0).contains(&stretch) {
+            self.fail("engine.step_stretch", format!("is {stretch}; it must be 1.1 to 100"));
+        }
+        self.range("engine.speculation_rows", engine.speculation_rows as u64, 0, 1024);
         self.range("engine.max_sequences", engine.max_sequences as u64, 1, 65_536);
         self.range("engine.queue_requests", engine.queue_requests as u64, 1, 1 << 20);
         self.range("engine.queue_tokens", engine.queue_tokens as u64, 1, 1 << 40);

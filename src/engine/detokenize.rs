@@ -43,6 +43,11 @@ impl Detokenizer {
         out
     }
 
+    /// The last bytes are the beginning of a character.
+    pub fn is_waiting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Ends the text: what still waits will never be whole.
     pub fn finish(&mut self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()

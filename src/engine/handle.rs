@@ -5,12 +5,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::error::SubmitError;
+use super::grammar::{Grammar, GrammarCompiler, GrammarSpec};
+use super::queue::QueueBound;
 use super::request::{EmbeddingRequest, Embeddings, Event, GenerationRequest, Limits};
 use crate::telemetry::metrics::ModelMetrics;
 use crate::text::{ChatInput, ChatTemplate, Tokenizer};
@@ -26,6 +28,7 @@ pub(super) struct Inner {
     pub info: ModelInfo,
     pub tokenizer: Arc<Tokenizer>,
     pub template: Option<Arc<ChatTemplate>>,
+    pub grammars: GrammarCompiler,
     pub commands: mpsc::Sender<Command>,
     pub shared: Arc<Shared>,
 }
@@ -33,9 +36,10 @@ pub(super) struct Inner {
 /// What a model's thread is told.
 pub(super) enum Command {
     Generate {
-        request: GenerationRequest,
+        request: Box<GenerationRequest>,
         submitted: Instant,
-        events: UnboundedSender<Event>,
+        /// One for each answer.
+        events: Vec<UnboundedSender<Event>>,
     },
     Embed {
         request: EmbeddingRequest,
@@ -56,14 +60,6 @@ pub(super) struct Shared {
     pub blocks_used: AtomicUsize,
     pub blocks_total: AtomicUsize,
     pub metrics: ModelMetrics,
-}
-
-/// Counts what waits, so that a full queue refuses instead of growing.
-pub(super) struct QueueBound {
-    pub requests: AtomicUsize,
-    pub tokens: AtomicUsize,
-    pub max_requests: usize,
-    pub max_tokens: usize,
 }
 
 /// What a model is for.
@@ -99,6 +95,9 @@ pub enum Health {
     Ready,
     Loading,
     Draining,
+    /// A step failed, for this reason, and its state is being made anew.
+    /// Requests are taken, and wait.
+    Recovering(String),
     Failed(String),
 }
 
@@ -170,12 +169,43 @@ impl Engine {
     /// The request is out of range, the model is an embedder or has stopped,
     /// or the queue is full.
     pub fn submit(&self, request: GenerationRequest) -> Result<Generation, SubmitError> {
+        let mut generations = self.submit_n(request, 1)?;
+        generations.pop().ok_or_else(|| self.gone())
+    }
+
+    /// Queues `n` answers to one prompt, which is computed once. Answer `i`
+    /// draws with the request's seed plus `i`.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub fn submit_n(
+        &self,
+        request: GenerationRequest,
+        n: usize,
+    ) -> Result<Vec<Generation>, SubmitError> {
         self.require(ModelKind::Generation)?;
         request.validate(&self.inner.info.limits)?;
-        self.enter(request.prompt.len())?;
-        let (events, receiver) = unbounded_channel();
+        self.enter(n, request.prompt.len())?;
+        let (events, generations) = (0..n)
+            .map(|_| {
+                let (events, receiver) = unbounded_channel();
+                (events, Generation { events: receiver })
+            })
+            .unzip();
+        let request = Box::new(request);
         self.send(Command::Generate { request, submitted: Instant::now(), events })?;
-        Ok(Generation { events: receiver })
+        Ok(generations)
+    }
+
+    /// Compiles a grammar for this model's tokens, on the blocking pool.
+    ///
+    /// # Errors
+    /// [`SubmitError::Invalid`] for one that is malformed, not supported or
+    /// too large.
+    pub async fn compile_grammar(&self, spec: GrammarSpec) -> Result<Arc<Grammar>, SubmitError> {
+        self.require(ModelKind::Generation)?;
+        let compiler = self.inner.grammars.clone();
+        blocking(move || compiler.compile(&spec)).await
     }
 
     /// Embeds all inputs; requests of other callers share the batches.
@@ -185,7 +215,7 @@ impl Engine {
     pub async fn embed(&self, request: EmbeddingRequest) -> Result<Embeddings, SubmitError> {
         self.require(ModelKind::Embedding)?;
         request.validate(self.inner.info.limits, self.inner.info.embedding_dims)?;
-        self.enter(request.tokens())?;
+        self.enter(1, request.tokens())?;
         let (reply, answer) = oneshot::channel();
         self.send(Command::Embed { request, submitted: Instant::now(), reply })?;
         answer.await.unwrap_or_else(|_| Err(self.gone()))
@@ -226,16 +256,17 @@ impl Engine {
     }
 
     /// Takes a place in the queue.
-    fn enter(&self, tokens: usize) -> Result<(), SubmitError> {
+    fn enter(&self, requests: usize, tokens: usize) -> Result<(), SubmitError> {
         match self.health() {
-            Health::Ready => {}
+            Health::Ready | Health::Recovering(_) => {}
             Health::Loading => return Err(SubmitError::Unavailable("it is loading".into())),
             Health::Draining => {
                 return Err(SubmitError::Unavailable("the server is shutting down".into()));
             }
             Health::Failed(why) => return Err(SubmitError::Unavailable(why)),
         }
-        self.inner.shared.queue.enter(tokens).inspect_err(|_| self.inner.shared.metrics.rejected())
+        let entered = self.inner.shared.queue.enter(requests, tokens);
+        entered.inspect_err(|_| self.inner.shared.metrics.rejected())
     }
 
     fn send(&self, command: Command) -> Result<(), SubmitError> {
@@ -247,25 +278,6 @@ impl Engine {
             Health::Failed(why) => why,
             _ => "its thread has stopped".into(),
         })
-    }
-}
-
-impl QueueBound {
-    fn enter(&self, tokens: usize) -> Result<(), SubmitError> {
-        let waiting = self.requests.fetch_add(1, Relaxed);
-        let queued = self.tokens.fetch_add(tokens, Relaxed);
-        // A request larger than the bound may still wait alone.
-        if waiting >= self.max_requests || (queued > 0 && queued + tokens > self.max_tokens) {
-            self.leave(tokens);
-            return Err(SubmitError::QueueFull { waiting, retry_after: Duration::from_secs(1) });
-        }
-        Ok(())
-    }
-
-    /// Gives a place in the queue back.
-    pub fn leave(&self, tokens: usize) {
-        self.requests.fetch_sub(1, Relaxed);
-        self.tokens.fetch_sub(tokens, Relaxed);
     }
 }
 

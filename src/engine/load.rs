@@ -2,17 +2,18 @@
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::handle::{Engine, Health, Inner, ModelInfo, ModelKind, QueueBound, Shared};
-use super::request::Limits;
+use super::grammar::GrammarCompiler;
+use super::handle::{Engine, Health, Inner, ModelInfo, Shared};
+use super::memory::{MemoryBudget, OverBudget};
+use super::prepare::{Worker, prepare};
+use super::queue::QueueBound;
 use super::source::ModelSource;
-use super::worker::{embed::EmbedWorker, generate::GenerateWorker};
-use crate::backend::device::{self, DeviceError};
-use crate::backend::{DeviceSpec, KvCache};
-use crate::models::{self, LoadError, LoadOptions, LoadedModel, Network};
+use crate::backend::DeviceSpec;
+use crate::backend::device::DeviceError;
+use crate::models::LoadError;
 use crate::telemetry::metrics::ModelMetrics;
-use crate::text::{TemplateError, TokenizerError};
+use crate::text::{ChatTemplate, TemplateError, Tokenizer, TokenizerError};
 
 /// Why a model could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,8 @@ pub enum EngineError {
         "the KV cache of {mib} MiB holds {blocks} blocks of {block_size} tokens, too few to run; raise engine.kv_cache_mib"
     )]
     CacheTooSmall { mib: usize, blocks: usize, block_size: usize },
+    #[error(transparent)]
+    Memory(#[from] OverBudget),
     #[error("the model's thread could not start: {0}")]
     Thread(String),
 }
@@ -39,6 +42,8 @@ pub enum EngineError {
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     pub device: DeviceSpec,
+    /// What all models of a process may take together.
+    pub memory: Arc<MemoryBudget>,
     /// Memory of the KV cache in MiB.
     pub kv_cache_mib: usize,
     /// Positions in one cache block.
@@ -52,12 +57,22 @@ pub struct EngineOptions {
     pub queue_tokens: usize,
     /// Upper bound on prompt and output; `None` takes the model's own.
     pub context_length: Option<usize>,
+    /// How many times as long as a step without prompts one with them may
+    /// take, while texts are being written.
+    pub step_stretch: f64,
+    /// Guess tokens ahead where that makes a text faster.
+    pub speculation: bool,
+    /// Rows of a step up to which tokens are guessed.
+    pub max_guess_rows: usize,
+    /// The same text to the last bit, whoever shares the batch.
+    pub deterministic: bool,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             device: DeviceSpec::Auto,
+            memory: Arc::default(),
             kv_cache_mib: 1024,
             block_size: 16,
             max_batch_tokens: 512,
@@ -65,6 +80,10 @@ impl Default for EngineOptions {
             queue_requests: 256,
             queue_tokens: 1_000_000,
             context_length: None,
+            step_stretch: 2.0,
+            speculation: true,
+            max_guess_rows: 16,
+            deterministic: false,
         }
     }
 }
@@ -82,32 +101,41 @@ impl Engine {
         options: EngineOptions,
         on_progress: impl Fn(usize, usize) + Send + Sync + 'static,
     ) -> Result<Self, EngineError> {
+        let (tokenizer, template) = source.text()?;
+        let id = source.id.clone();
+        let prepare = move |options: &EngineOptions| prepare(source, options, &on_progress);
+        Self::launch(&id, tokenizer, template, options, prepare)
+    }
+
+    /// Starts the thread of a model that `prepare` makes on it.
+    pub(super) fn launch(
+        id: &str,
+        tokenizer: Tokenizer,
+        template: Option<ChatTemplate>,
+        options: EngineOptions,
+        prepare: impl FnOnce(&EngineOptions) -> Result<(Worker, ModelInfo), EngineError>
+        + Send
+        + 'static,
+    ) -> Result<Self, EngineError> {
         let (commands, receiver) = mpsc::channel();
         let shared = Arc::new(Shared {
             health: Mutex::new(Health::Loading),
-            queue: QueueBound {
-                requests: AtomicUsize::new(0),
-                tokens: AtomicUsize::new(0),
-                max_requests: options.queue_requests,
-                max_tokens: options.queue_tokens,
-            },
+            queue: QueueBound::new(options.queue_requests, options.queue_tokens),
             running: AtomicUsize::new(0),
             blocks_used: AtomicUsize::new(0),
             blocks_total: AtomicUsize::new(0),
-            metrics: ModelMetrics::new(&source.id),
+            metrics: ModelMetrics::new(id),
         });
-        let (tokenizer, template) = source.text()?;
         let tokenizer = Arc::new(tokenizer);
         let (ready, started) = mpsc::channel::<Started>();
         let thread = (shared.clone(), tokenizer.clone());
         // The thread that loads the model is the one that runs it: a device
         // context stays where it was made.
         std::thread::Builder::new()
-            .name(format!("engine {}", source.id))
+            .name(format!("engine {id}"))
             .spawn(move || {
                 let (shared, tokenizer) = thread;
-                let loaded = open(&source, &options, &on_progress);
-                let (worker, info) = match loaded.and_then(|l| prepare(l, &source, &options)) {
+                let (worker, info) = match prepare(&options) {
                     Ok(prepared) => prepared,
                     Err(e) => return drop(ready.send(Err(e))),
                 };
@@ -125,7 +153,10 @@ impl Engine {
             .recv()
             .unwrap_or_else(|_| Err(EngineError::Thread("it ended while loading".into())))?;
         let template = template.map(Arc::new);
-        Ok(Self { inner: Arc::new(Inner { info, tokenizer, template, commands, shared }) })
+        let grammars = GrammarCompiler::new(tokenizer.clone());
+        Ok(Self {
+            inner: Arc::new(Inner { info, tokenizer, template, grammars, commands, shared }),
+        })
     }
 }
 
@@ -138,103 +169,4 @@ impl Drop for TellStopped {
             self.0.set_health(Health::Failed("its thread has stopped; restart the server".into()));
         }
     }
-}
-
-enum Worker {
-    Generate(GenerateWorker),
-    Embed(EmbedWorker),
-}
-
-struct Opened {
-    model: LoadedModel,
-    device: String,
-}
-
-fn open(
-    source: &ModelSource,
-    options: &EngineOptions,
-    on_progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<Opened, EngineError> {
-    let opened = device::open(options.device)?;
-    let device = device::describe(&opened.device);
-    if let Some(why) = opened.why_not_gpu {
-        tracing::info!(model = source.id, "running on the CPU: {why}");
-    }
-    let load =
-        LoadOptions { device: opened.device, context_length: options.context_length, on_progress };
-    Ok(Opened { model: models::load(&source.paths, load)?, device })
-}
-
-fn prepare(
-    Opened { model, device }: Opened,
-    source: &ModelSource,
-    options: &EngineOptions,
-) -> Result<(Worker, ModelInfo), EngineError> {
-    let LoadedModel { network, architecture, parameters, storage } = model;
-    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let info = |kind, limits, embedding_dims, prompts| ModelInfo {
-        id: source.id.clone(),
-        kind,
-        architecture: architecture.clone(),
-        limits,
-        embedding_dims,
-        prompts,
-        created,
-        quantization: storage.clone(),
-        parameters,
-        device: device.clone(),
-    };
-    match network {
-        Network::Decoder(decoder) => {
-            let model_context = decoder.config.context_length;
-            let wanted = options.context_length.map_or(model_context, |l| l.min(model_context));
-            let cache = new_cache(&decoder, options, wanted)?;
-            let held = cache.blocks() * options.block_size;
-            if held < wanted {
-                tracing::warn!(
-                    model = source.id,
-                    "the KV cache of {} MiB holds {held} tokens, so a text is limited to that, \
-                     not to the model's {wanted}; raise engine.kv_cache_mib for longer ones",
-                    options.kv_cache_mib,
-                );
-            }
-            let limits =
-                Limits { context_length: wanted.min(held), vocab_size: decoder.config.vocab_size };
-            let info = info(ModelKind::Generation, limits, None, Default::default());
-            let worker = GenerateWorker::new(*decoder, cache, limits.context_length);
-            Ok((Worker::Generate(worker), info))
-        }
-        Network::Encoder(encoder) => {
-            let own = encoder.config.context_length();
-            let limits = Limits {
-                context_length: options.context_length.map_or(own, |l| l.min(own)),
-                vocab_size: encoder.config.vocab_size,
-            };
-            let dims = encoder.config.hidden_size;
-            let info = info(ModelKind::Embedding, limits, Some(dims), source.resolve_prompts()?);
-            let normalize = source.normalize.unwrap_or(true);
-            let worker = EmbedWorker::new(*encoder, source.resolve_pooling()?, normalize);
-            Ok((Worker::Embed(worker), info))
-        }
-    }
-}
-
-/// A cache of the configured memory, but no larger than all sequences at
-/// their longest can fill.
-fn new_cache(
-    decoder: &models::Decoder,
-    options: &EngineOptions,
-    context_length: usize,
-) -> Result<KvCache, EngineError> {
-    let shape = decoder.kv_shape(options.block_size);
-    let most = context_length.div_ceil(options.block_size) * options.max_sequences;
-    let blocks = ((options.kv_cache_mib << 20) / shape.block_bytes()).min(most);
-    if blocks < 2 {
-        return Err(EngineError::CacheTooSmall {
-            mib: options.kv_cache_mib,
-            blocks,
-            block_size: options.block_size,
-        });
-    }
-    Ok(KvCache::new(shape, blocks, decoder.device()).map_err(LoadError::from)?)
 }

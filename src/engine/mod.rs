@@ -2,18 +2,28 @@
 //! and computes them together.
 
 pub mod blocks;
+pub mod cycle;
+pub mod delivery;
 pub mod detokenize;
 pub mod engines;
 pub mod error;
 pub mod grammar;
 pub mod handle;
 pub mod load;
+pub mod memory;
+pub mod pace;
+pub mod prefix;
+mod prepare;
+pub mod queue;
 pub mod request;
 pub mod sampler;
 pub mod scheduler;
 pub mod sequence;
 pub mod source;
+pub mod speculate;
 pub mod stop;
+#[cfg(test)]
+pub(crate) mod testing;
 mod worker;
 
 pub use engines::Engines;
@@ -21,6 +31,7 @@ pub use error::SubmitError;
 pub use grammar::{Grammar, GrammarSpec};
 pub use handle::{Engine, Generation, Health, ModelInfo, ModelKind, Stats};
 pub use load::{EngineError, EngineOptions};
+pub use memory::MemoryBudget;
 pub use request::{
     Dry, EmbeddingRequest, Embeddings, Event, FinishReason, GenerationRequest, Limits,
     SamplingParams, StopConditions, TokenLogprob, Usage,

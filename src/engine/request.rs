@@ -258,10 +258,12 @@ pub struct TokenLogprob {
 pub struct Usage {
     pub prompt_tokens: usize,
     pub completion_tokens: usize,
+    /// Prompt tokens that were found in the cache instead of being computed.
+    pub cached_tokens: usize,
 }
 
-/// What a running generation delivers, in order. The last event is `Finished`
-/// or `Failed`.
+/// What a running generation delivers, in order. The last event is
+/// `Finished`, `TimedOut` or `Failed`.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// Text that is final: whole characters, no part of a stop string.
@@ -276,6 +278,10 @@ pub enum Event {
     Finished {
         reason: FinishReason,
         usage: Usage,
+    },
+    /// The request's `timeout` passed before there was any text.
+    TimedOut {
+        waited: Duration,
     },
     /// The request failed after it was admitted; the server goes on.
     Failed {

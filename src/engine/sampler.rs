@@ -1,61 +1,142 @@
 //! From logits to a token, with a random stream of the request's own.
+//!
+//! The steps, in order: bias, mask, penalties, DRY, temperature, top-k,
+//! typical-p, top-p, min-p, draw. Temperature comes before the cuts, as in
+//! OpenAI's and vLLM's servers, so that top-p means the share of the
+//! distribution that is drawn from.
 
-use std::borrow::Cow;
+mod cuts;
+mod dry;
+mod logprobs;
+mod top;
+
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 
-use super::request::SamplingParams;
+use self::dry::DryState;
+use super::request::{SamplingParams, TokenLogprob};
 
 /// Draws one request's tokens.
 ///
-/// The stream depends on the seed and on nothing else, so a text does not
-/// change with the company it is computed in.
+/// The stream depends on the seed and on nothing else, and gives one number a
+/// drawn token, so a text does not change with the company it is computed in.
 #[derive(Debug)]
 pub struct Sampler {
     params: SamplingParams,
     random: Pcg64Mcg,
-    /// How often each token was generated; `prompt` marks those of the prompt.
-    seen: HashMap<u32, Seen>,
+    /// How often each token was generated; 0 for those only in the prompt.
+    seen: HashMap<u32, u32>,
+    dry: Option<DryState>,
 }
 
+/// What may be drawn.
 #[derive(Debug, Default, Clone, Copy)]
-struct Seen {
-    generated: u32,
+pub struct Allowed<'a> {
+    /// Bit `t % 32` of word `t / 32` is set for each token `t` that may be
+    /// drawn; none beyond its end may. `None`: all may.
+    pub mask: Option<&'a [u32]>,
+    /// Tokens that may not be drawn in any case.
+    pub banned: &'a [u32],
 }
 
-/// The logits hold no number to choose by.
-#[derive(Debug, thiserror::Error)]
-#[error("the model's logits are not finite")]
-pub struct NotFinite;
+/// A token that was drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drawn {
+    pub token: u32,
+    /// When the request asked for it.
+    pub logprob: Option<TokenLogprob>,
+}
+
+/// Why no token can be drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SampleError {
+    #[error("the model's logits are not finite")]
+    NotFinite,
+    #[error("no token may follow: the grammar, logit_bias or min_tokens leave none")]
+    NothingAllowed,
+}
+
+/// A bias of so much or less is a ban, as at OpenAI: penalties and a
+/// temperature could make up for a mere subtraction.
+const BAN: f32 = -100.0;
+
+/// Space of the size of a vocabulary, kept by each thread that samples.
+#[derive(Default)]
+struct Scratch {
+    logits: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
 
 impl Sampler {
-    pub fn new(params: SamplingParams, seed: u64, prompt: &[u32]) -> Self {
+    /// `token_bytes` gives the bytes of a token, which DRY looks at.
+    pub fn new<'a>(
+        params: SamplingParams,
+        seed: u64,
+        prompt: &[u32],
+        token_bytes: &dyn Fn(u32) -> &'a [u8],
+    ) -> Self {
         let mut seen = HashMap::new();
         if params.repetition_penalty != 1.0 {
-            seen.extend(prompt.iter().map(|&id| (id, Seen::default())));
+            seen.extend(prompt.iter().map(|&id| (id, 0)));
         }
-        Self { params, random: Pcg64Mcg::seed_from_u64(seed), seen }
+        let dry = params.dry.as_ref().filter(|d| d.multiplier > 0.0).map(|dry| {
+            let mut state = DryState::new(dry.clone());
+            prompt.iter().for_each(|&id| state.observe(id, token_bytes(id)));
+            state
+        });
+        Self { params, random: Pcg64Mcg::seed_from_u64(seed), seen, dry }
     }
 
-    /// Chooses the next token and remembers it.
+    /// Whether [`Drawn::logprob`] is wanted.
+    pub fn reports_logprobs(&self) -> bool {
+        self.params.logprobs.is_some()
+    }
+
+    /// Draws from the logits of one row. `history` is prompt and output so
+    /// far. The token counts for later draws when it is [observed](Self::observe).
     ///
     /// # Errors
-    /// No logit is finite.
-    pub fn sample(&mut self, logits: &[f32]) -> Result<u32, NotFinite> {
-        let logits = self.penalised(logits);
-        let id = match self.params.temperature {
-            0.0 => argmax(&logits).ok_or(NotFinite)?,
-            temperature => {
-                let uniform = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-                draw(&self.params, &logits, temperature, uniform).ok_or(NotFinite)?
+    /// No logit is finite, or no token with a finite one may be drawn.
+    pub fn sample(
+        &mut self,
+        history: &[u32],
+        logits: &[f32],
+        allowed: Allowed<'_>,
+    ) -> Result<Drawn, SampleError> {
+        let token = SCRATCH.with_borrow_mut(|scratch| {
+            if !self.changes_logits(allowed) {
+                return self.choose(logits, &mut scratch.weights).ok_or(SampleError::NotFinite);
             }
-        };
+            let Scratch { logits: changed, weights } = scratch;
+            changed.clear();
+            changed.extend(logits.iter().map(|&l| if l.is_nan() { f32::NEG_INFINITY } else { l }));
+            self.change(history, changed, allowed);
+            self.choose(changed, weights).ok_or_else(|| match top::highest(logits) {
+                Some(_) => SampleError::NothingAllowed,
+                None => SampleError::NotFinite,
+            })
+        })?;
+        let logprob = self.params.logprobs.map(|n| {
+            SCRATCH.with_borrow_mut(|scratch| logprobs::of(logits, token, n, &mut scratch.weights))
+        });
+        Ok(Drawn { token, logprob })
+    }
+
+    /// Remembers a token of the output, drawn or forced; `bytes` are its own.
+    pub fn observe(&mut self, token: u32, bytes: &[u8]) {
         if self.penalises() {
-            self.seen.entry(id).or_default().generated += 1;
+            *self.seen.entry(token).or_default() += 1;
         }
-        Ok(id)
+        if let Some(dry) = &mut self.dry {
+            dry.observe(token, bytes);
+        }
     }
 
     fn penalises(&self) -> bool {
@@ -63,105 +144,61 @@ impl Sampler {
         p.repetition_penalty != 1.0 || p.presence_penalty != 0.0 || p.frequency_penalty != 0.0
     }
 
-    fn penalised<'a>(&self, logits: &'a [f32]) -> Cow<'a, [f32]> {
-        if self.seen.is_empty() {
-            return logits.into();
-        }
-        let mut logits = logits.to_vec();
+    fn changes_logits(&self, allowed: Allowed<'_>) -> bool {
+        allowed.mask.is_some()
+            || !allowed.banned.is_empty()
+            || !self.params.logit_bias.is_empty()
+            || !self.seen.is_empty()
+            || self.dry.is_some()
+    }
+
+    fn change(&self, history: &[u32], logits: &mut [f32], allowed: Allowed<'_>) {
         let p = &self.params;
-        for (&id, seen) in &self.seen {
+        for &(id, bias) in &p.logit_bias {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                *logit = if bias <= BAN { f32::NEG_INFINITY } else { *logit + bias };
+            }
+        }
+        if let Some(mask) = allowed.mask {
+            for (i, chunk) in logits.chunks_mut(32).enumerate() {
+                match mask.get(i).copied().unwrap_or(0) {
+                    0 => chunk.fill(f32::NEG_INFINITY),
+                    u32::MAX => {}
+                    word => chunk.iter_mut().enumerate().for_each(|(bit, logit)| {
+                        if word >> bit & 1 == 0 {
+                            *logit = f32::NEG_INFINITY;
+                        }
+                    }),
+                }
+            }
+        }
+        for &id in allowed.banned {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+        for (&id, &generated) in &self.seen {
             let Some(logit) = logits.get_mut(id as usize) else { continue };
             *logit = match *logit > 0.0 {
                 true => *logit / p.repetition_penalty,
                 false => *logit * p.repetition_penalty,
             };
-            if seen.generated > 0 {
-                *logit -= p.presence_penalty + p.frequency_penalty * seen.generated as f32;
+            if generated > 0 {
+                *logit -= p.presence_penalty + p.frequency_penalty * generated as f32;
             }
         }
-        logits.into()
+        if let Some(dry) = &self.dry {
+            dry.apply(history, logits);
+        }
     }
-}
 
-/// The index of the highest logit; the lowest index among equals.
-fn argmax(logits: &[f32]) -> Option<u32> {
-    let highest = highest(logits)?;
-    logits.iter().position(|&l| l == highest).map(|i| i as u32)
-}
-
-fn highest(logits: &[f32]) -> Option<f32> {
-    // `max` of lanes ignores NaN and leaves the loop free to vectorise.
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let chunks = logits.chunks_exact(16);
-    let tail = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = if x > *lane { x } else { *lane };
+    fn choose(&mut self, logits: &[f32], weights: &mut Vec<f32>) -> Option<u32> {
+        if self.params.temperature == 0.0 {
+            return top::argmax(logits);
         }
+        let uniform = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        cuts::draw(&self.params, logits, uniform, weights)
     }
-    Some(lanes.into_iter().fold(tail, f32::max)).filter(|x| x.is_finite())
-}
-
-/// A token from the distribution that temperature, top-k, top-p and min-p
-/// leave, in that order, at `uniform` in [0, 1) of its cumulative sum.
-fn draw(p: &SamplingParams, logits: &[f32], temperature: f32, uniform: f64) -> Option<u32> {
-    let max = highest(logits)?;
-    let weight = |logit: f32| match logit.is_nan() {
-        true => 0.0,
-        false => f64::from((logit - max) / temperature).exp(),
-    };
-    let cut = p.top_p < 1.0 || p.min_p > 0.0 || (p.top_k > 0 && p.top_k < logits.len());
-    if !cut {
-        let sum: f64 = logits.iter().map(|&l| weight(l)).sum();
-        let mut left = uniform * sum;
-        let mut last = None;
-        for (id, &logit) in logits.iter().enumerate() {
-            let w = weight(logit);
-            if w > 0.0 {
-                last = Some(id as u32);
-                left -= w;
-                if left < 0.0 {
-                    break;
-                }
-            }
-        }
-        return last;
-    }
-    let mut kept: Vec<(f64, u32)> =
-        logits.iter().enumerate().map(|(id, &l)| (weight(l), id as u32)).collect();
-    // The most likely first, the lower id among equals, so that no tie
-    // depends on the order of a sort.
-    let order = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
-    if p.top_k > 0 && p.top_k < kept.len() {
-        kept.select_nth_unstable_by(p.top_k - 1, order);
-        kept.truncate(p.top_k);
-    }
-    let sum: f64 = kept.iter().map(|k| k.0).sum();
-    // Tokens below this bound weigh less than 1 - top_p together, so the
-    // smallest set that reaches top_p has none of them: they need no sorting.
-    let bound = sum * f64::from(1.0 - p.top_p) / kept.len() as f64;
-    kept.retain(|k| k.0 >= bound && k.0 > 0.0);
-    kept.sort_unstable_by(order);
-    if p.top_p < 1.0 {
-        let enough = sum * f64::from(p.top_p);
-        let mut reached = 0.0;
-        let mut len = 0;
-        while reached < enough && len < kept.len() {
-            reached += kept[len].0;
-            len += 1;
-        }
-        kept.truncate(len.max(1));
-    }
-    let least = kept.first()?.0 * f64::from(p.min_p);
-    kept.retain(|k| k.0 >= least);
-    let mut left = uniform * kept.iter().map(|k| k.0).sum::<f64>();
-    for &(w, id) in &kept {
-        left -= w;
-        if left < 0.0 {
-            return Some(id);
-        }
-    }
-    kept.last().map(|k| k.1)
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //!
 //! There are no phases. A step has a budget of tokens; it raises each
 //! sequence's `computed` toward its known tokens, running sequences first,
-//! then those waiting, by arrival. Where blocks run out, the youngest gives
-//! its own back and is computed again later.
+//! then those waiting, by their turn. Where blocks run out, the one whose turn
+//! is last gives its own back and is computed again later.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
-use super::blocks::BlockPool;
+use super::blocks::{BlockCopy, BlockPool};
 use super::sequence::Sequence;
 use crate::backend::Batch;
 
@@ -18,16 +19,23 @@ pub struct SchedulerConfig {
     pub max_batch_tokens: usize,
     /// Sequences running at once.
     pub max_sequences: usize,
+    /// Rows of a step up to which tokens are guessed ahead: with more, a row
+    /// costs what it saves.
+    pub max_guess_rows: usize,
 }
+
+/// A sequence with so few tokens to go counts as writing, not as reading a
+/// prompt: forced tokens of a grammar come a few at a time.
+const WRITES: usize = 8;
 
 /// All sequences of one model, and the step they make.
 #[derive(Debug)]
 pub struct Scheduler {
     config: SchedulerConfig,
     pub blocks: BlockPool,
-    /// By arrival.
+    /// By turn.
     waiting: VecDeque<Sequence>,
-    /// By arrival.
+    /// By turn.
     running: Vec<Sequence>,
     preempted: u64,
 }
@@ -36,17 +44,41 @@ pub struct Scheduler {
 #[derive(Debug, Default)]
 pub struct Step {
     pub batch: Batch,
-    /// Ids and token counts, in the batch's order.
+    /// In the batch's order.
     pub parts: Vec<Part>,
+    /// To be made before the batch is computed, in this order.
+    pub copies: Vec<BlockCopy>,
 }
 
 /// One sequence's share of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     pub id: u64,
+    /// Known tokens that are computed.
     pub tokens: usize,
     /// The last of its known tokens is computed, so a new one is drawn.
     pub samples: bool,
+    /// Tokens guessed to follow, computed too.
+    pub guess: Vec<u32>,
+    /// They are part of a prompt, or of a text that was preempted.
+    pub reads: bool,
+}
+
+/// Rows given to the running sequences so far, in their order.
+struct Plan {
+    rows: Vec<usize>,
+    budget: usize,
+    copies: Vec<BlockCopy>,
+}
+
+impl Step {
+    /// Tokens of prompts in it, and rows of texts being written.
+    pub fn load(&self) -> (usize, usize) {
+        self.parts.iter().fold((0, 0), |(reads, writes), part| match part.reads {
+            true => (reads + part.tokens, writes),
+            false => (reads, writes + part.tokens + part.guess.len()),
+        })
+    }
 }
 
 impl Scheduler {
@@ -56,159 +88,221 @@ impl Scheduler {
 
     /// Adds a sequence to the queue. Its longest length must fit the pool.
     pub fn add(&mut self, sequence: Sequence) {
-        self.waiting.push_back(sequence);
+        let at = self.waiting.partition_point(|w| w.order() < sequence.order());
+        self.waiting.insert(at, sequence);
     }
 
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
-    pub fn waiting(&self) -> &VecDeque<Sequence> {
-        &self.waiting
-    }
-
     pub fn running(&self) -> &[Sequence] {
         &self.running
     }
 
-    pub fn running_mut(&mut self) -> impl Iterator<Item = &mut Sequence> {
-        self.running.iter_mut()
+    pub fn running_mut(&mut self) -> &mut [Sequence] {
+        &mut self.running
     }
 
-    /// Sequences that gave their blocks back so far.
-    pub fn preempted(&self) -> u64 {
-        self.preempted
+    /// Sequences that gave their blocks back since the last call.
+    pub fn take_preempted(&mut self) -> u64 {
+        std::mem::take(&mut self.preempted)
     }
 
     pub fn get_mut(&mut self, id: u64) -> Option<&mut Sequence> {
-        let at = self.running.binary_search_by_key(&id, |s| s.id).ok()?;
-        self.running.get_mut(at)
+        self.running.iter_mut().find(|s| s.id == id)
     }
 
     /// Takes a running sequence out and frees its blocks.
     pub fn remove(&mut self, id: u64) -> Option<Sequence> {
-        let at = self.running.binary_search_by_key(&id, |s| s.id).ok()?;
+        let at = self.running.iter().position(|s| s.id == id)?;
         let mut sequence = self.running.remove(at);
-        self.blocks.release(&mut sequence.blocks);
+        self.blocks.release(&mut sequence.table);
         Some(sequence)
     }
 
     /// Takes out every sequence nobody listens to.
     pub fn remove_abandoned(&mut self) -> Vec<Sequence> {
-        let gone: Vec<u64> = self.running.iter().filter(|s| s.abandoned()).map(|s| s.id).collect();
-        let mut out: Vec<_> = gone.into_iter().filter_map(|id| self.remove(id)).collect();
-        let (gone, stay): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(Sequence::abandoned);
+        let mut gone = self.remove_siblings(Sequence::abandoned);
+        for sequence in self.running.iter_mut().chain(&mut self.waiting) {
+            if sequence.abandoned() {
+                // Its place and what it computed go to the next answer.
+                gone.extend(sequence.hand_over());
+            }
+        }
+        gone.extend(self.remove_where(Sequence::abandoned));
+        gone
+    }
+
+    /// Takes out every sequence whose deadline has passed.
+    pub fn remove_expired(&mut self, now: Instant) -> Vec<Sequence> {
+        let mut gone = self.remove_siblings(|s| s.expired(now));
+        // Siblings have their leader's deadline, so none is left behind.
+        gone.extend(self.remove_where(|s| s.expired(now)));
+        gone
+    }
+
+    fn remove_siblings(&mut self, wanted: impl Fn(&Sequence) -> bool) -> Vec<Sequence> {
+        self.running
+            .iter_mut()
+            .chain(&mut self.waiting)
+            .flat_map(|leader| leader.siblings.extract_if(.., |s| wanted(s)))
+            .collect()
+    }
+
+    fn remove_where(&mut self, wanted: impl Fn(&Sequence) -> bool) -> Vec<Sequence> {
+        let mut gone: Vec<_> = self.running.extract_if(.., |s| wanted(s)).collect();
+        for sequence in &mut gone {
+            self.blocks.release(&mut sequence.table);
+        }
+        let (left, stay): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|s| wanted(s));
         self.waiting = stay.into();
-        out.extend(gone);
-        out
+        gone.extend(left);
+        gone
     }
 
     /// Takes every sequence out.
     pub fn remove_all(&mut self) -> Vec<Sequence> {
-        for sequence in &mut self.running {
-            self.blocks.release(&mut sequence.blocks);
-        }
-        self.running.drain(..).chain(self.waiting.drain(..)).collect()
+        self.remove_where(|_| true)
     }
 
-    /// Plans the next step and reserves its blocks.
-    pub fn schedule(&mut self) -> Step {
-        let mut budget = self.config.max_batch_tokens;
-        // Tokens given to each running sequence, in its order.
-        let mut given = vec![0usize; self.running.len()];
+    /// Sends every running sequence back to be computed again, and forgets
+    /// what the cache holds: its contents are lost.
+    pub fn restart(&mut self) {
+        while !self.running.is_empty() {
+            self.preempt_last();
+        }
+        self.blocks.forget();
+    }
 
-        // Sequences that only decode go first: a long prompt beside them gets
-        // what is left and never stalls them.
-        for decode in [true, false] {
-            let mut i = 0;
-            while i < self.running.len() {
-                let pending = self.running[i].pending();
-                if (pending == 1) == decode && given[i] == 0 && budget > 0 {
-                    let tokens = pending.min(budget);
-                    if self.reserve(i, tokens, &mut given, &mut budget) {
-                        given[i] = tokens;
-                        budget -= tokens;
-                    }
+    /// Plans the next step and reserves its blocks. `prompt_tokens` bounds what
+    /// is computed of prompts while texts are being written.
+    pub fn schedule(&mut self, prompt_tokens: usize) -> Step {
+        let mut plan = Plan {
+            rows: vec![0; self.running.len()],
+            budget: self.config.max_batch_tokens,
+            copies: Vec::new(),
+        };
+        // Texts being written go first: a prompt beside them gets what is left
+        // and never stalls them.
+        self.give(&mut plan, |s| s.pending() <= WRITES);
+        if plan.rows.iter().any(|&n| n > 0) {
+            plan.budget = plan.budget.min(prompt_tokens);
+        }
+        self.give(&mut plan, |s| s.pending() > WRITES);
+        self.admit(&mut plan);
+        self.step(plan)
+    }
+
+    /// Gives rows to the running sequences that `wanted` names.
+    fn give(&mut self, plan: &mut Plan, wanted: impl Fn(&Sequence) -> bool) {
+        let mut i = 0;
+        while i < self.running.len() && plan.budget > 0 {
+            if plan.rows[i] == 0 && wanted(&self.running[i]) {
+                let rows = self.running[i].pending().min(plan.budget);
+                if self.reserve(i, rows, plan) {
+                    plan.rows[i] = rows;
+                    plan.budget -= rows;
                 }
-                i += 1;
             }
+            i += 1;
         }
-        self.admit(&mut given, &mut budget);
-        self.step(&given)
     }
 
-    /// Gets blocks for sequence `i`, taking them from the youngest if need be.
-    /// False when `i` itself was the youngest and gave up its own.
-    fn reserve(
-        &mut self,
-        i: usize,
-        tokens: usize,
-        given: &mut Vec<usize>,
-        budget: &mut usize,
-    ) -> bool {
+    /// Gets blocks for sequence `i`, taking them from the last if need be.
+    /// False when `i` itself was the last and gave up its own.
+    fn reserve(&mut self, i: usize, rows: usize, plan: &mut Plan) -> bool {
         loop {
             let sequence = &mut self.running[i];
-            let positions = sequence.computed + tokens;
-            if self.blocks.grow(&mut sequence.blocks, positions) {
+            let from = sequence.computed;
+            if self.blocks.reserve(&mut sequence.table, from, from + rows, &mut plan.copies) {
                 return true;
             }
-            let youngest = self.running.len() - 1;
-            *budget += given.pop().unwrap_or(0);
-            self.preempt_youngest();
-            if youngest == i {
+            let last = self.running.len() - 1;
+            plan.budget += plan.rows.pop().unwrap_or(0);
+            self.preempt_last();
+            if last == i {
                 return false;
             }
         }
     }
 
-    fn preempt_youngest(&mut self) {
+    fn preempt_last(&mut self) {
         if let Some(mut sequence) = self.running.pop() {
-            self.blocks.release(&mut sequence.blocks);
+            self.blocks.release(&mut sequence.table);
             sequence.computed = 0;
             self.preempted += 1;
-            let at = self.waiting.partition_point(|w| w.id < sequence.id);
-            self.waiting.insert(at, sequence);
+            self.add(sequence);
         }
     }
 
     /// Starts waiting sequences while budget, places and blocks last.
-    fn admit(&mut self, given: &mut Vec<usize>, budget: &mut usize) {
-        while *budget > 0 && self.running.len() < self.config.max_sequences {
+    fn admit(&mut self, plan: &mut Plan) {
+        let places = self.config.max_sequences.min(self.config.max_batch_tokens);
+        while plan.budget > 0 && self.running.len() < places {
             let Some(next) = self.waiting.front() else { break };
+            // The last token is computed in any case: its logits are wanted.
+            let known = &next.tokens[..next.tokens.len() - 1];
+            let (held, idle) = self.blocks.known(known);
             // Everything it knows and one more token, so that it is not
             // preempted as soon as it runs.
-            let wanted = self.blocks.blocks_for(next.tokens.len() + 1);
-            if wanted > self.blocks.available() && !self.running.is_empty() {
+            let wanted = self.blocks.blocks_for(next.tokens.len() + 1) - held;
+            if wanted + idle > self.blocks.available() && !self.running.is_empty() {
                 break;
             }
-            let tokens = next.pending().min(*budget);
             let Some(mut sequence) = self.waiting.pop_front() else { break };
-            if !self.blocks.grow(&mut sequence.blocks, tokens) {
+            let known = sequence.tokens.len() - 1;
+            let found = self.blocks.adopt(&mut sequence.table, &sequence.tokens[..known]);
+            sequence.computed = found;
+            let rows = sequence.pending().min(plan.budget);
+            let (table, copies) = (&mut sequence.table, &mut plan.copies);
+            if !self.blocks.reserve(table, found, found + rows, copies) {
+                self.blocks.release(&mut sequence.table);
+                sequence.computed = 0;
                 self.waiting.push_front(sequence);
                 break;
             }
-            *budget -= tokens;
-            let at = self.running.partition_point(|r| r.id < sequence.id);
+            if !sequence.times.started {
+                sequence.cached = found;
+            }
+            plan.budget -= rows;
+            let at = self.running.partition_point(|r| r.order() < sequence.order());
             self.running.insert(at, sequence);
-            given.insert(at, tokens);
+            plan.rows.insert(at, rows);
         }
     }
 
-    fn step(&self, given: &[usize]) -> Step {
-        let mut step = Step { batch: Batch::new(), parts: Vec::new() };
-        for (sequence, &tokens) in self.running.iter().zip(given) {
-            if tokens == 0 {
+    fn step(&mut self, plan: Plan) -> Step {
+        let mut step = Step { batch: Batch::new(), parts: Vec::new(), copies: plan.copies };
+        let total: usize = plan.rows.iter().sum();
+        let most = self.config.max_guess_rows.min(self.config.max_batch_tokens);
+        let mut guesses = most.saturating_sub(total);
+        for (sequence, &rows) in self.running.iter_mut().zip(&plan.rows) {
+            if rows == 0 {
                 continue;
             }
-            let samples = tokens == sequence.pending();
-            step.batch.push(
-                &sequence.tokens[sequence.computed..sequence.computed + tokens],
-                sequence.computed,
-                &sequence.blocks,
-                self.blocks.block_size(),
-                samples,
-            );
-            step.parts.push(Part { id: sequence.id, tokens, samples });
+            let from = sequence.computed;
+            let samples = rows == sequence.pending();
+            let reads = rows > WRITES || sequence.pending() > WRITES;
+            let mut guess = Vec::new();
+            if samples && !reads && guesses > 0 && sequence.has_output() {
+                guess = sequence.guess(guesses);
+                let to = from + rows + guess.len();
+                // Nobody gives way for a guess.
+                if !self.blocks.reserve(&mut sequence.table, from, to, &mut step.copies) {
+                    guess.clear();
+                }
+                guesses -= guess.len();
+            }
+            let mut ids = sequence.tokens[from..from + rows].to_vec();
+            ids.extend(&guess);
+            let blocks = &sequence.table.blocks;
+            step.batch.push(&ids, from, blocks, self.blocks.block_size(), false);
+            if samples {
+                let end = step.batch.tokens() as u32;
+                step.batch.logit_rows.extend(end - guess.len() as u32 - 1..end);
+            }
+            step.parts.push(Part { id: sequence.id, tokens: rows, samples, guess, reads });
         }
         step
     }
@@ -216,10 +310,38 @@ impl Scheduler {
     /// Records that a step was computed.
     pub fn computed(&mut self, step: &Step) {
         for part in &step.parts {
-            if let Some(sequence) = self.get_mut(part.id) {
-                sequence.computed += part.tokens;
+            let Some(sequence) = self.running.iter_mut().find(|s| s.id == part.id) else {
+                continue;
+            };
+            sequence.computed += part.tokens;
+            self.blocks.index(&mut sequence.table, &sequence.tokens, sequence.computed);
+        }
+    }
+
+    /// Lets the further answers of a prompt that is computed run: they share
+    /// its blocks. Returns those that go on from here; the others found no
+    /// place and wait.
+    pub fn fork(&mut self, id: u64) -> Vec<u64> {
+        let places = self.config.max_sequences.min(self.config.max_batch_tokens);
+        let Some(leader) = self.get_mut(id) else { return Vec::new() };
+        let siblings = std::mem::take(&mut leader.siblings);
+        let computed = leader.computed;
+        let mut forked = Vec::with_capacity(siblings.len());
+        for mut sibling in siblings {
+            let leader = self.running.iter().find(|s| s.id == id);
+            match leader.filter(|_| self.running.len() < places) {
+                Some(leader) => {
+                    sibling.table = self.blocks.share(&leader.table);
+                    sibling.computed = computed;
+                    sibling.cached = computed;
+                    forked.push(sibling.id);
+                    let at = self.running.partition_point(|r| r.order() < sibling.order());
+                    self.running.insert(at, sibling);
+                }
+                None => self.add(sibling),
             }
         }
+        forked
     }
 
     /// Checks the block books.
@@ -228,7 +350,7 @@ impl Scheduler {
     /// Says what does not add up.
     pub fn check(&self) -> Result<(), String> {
         let all = self.running.iter().chain(&self.waiting);
-        self.blocks.check(all.map(|s| s.blocks.as_slice()))
+        self.blocks.check(all.map(|s| &s.table))
     }
 }
 

@@ -1,40 +1,61 @@
 //! One text on its way: its tokens, its blocks, and how far it is.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::detokenize::Detokenizer;
-use super::request::{Event, FinishReason, GenerationRequest, Usage};
-use super::sampler::Sampler;
-use super::stop::StopMatcher;
+use super::blocks::BlockTable;
+use super::cycle::CycleDetector;
+use super::delivery::Delivery;
+use super::grammar::{GrammarState, TokenMask};
+use super::request::{Event, FinishReason, GenerationRequest, TokenLogprob, Usage};
+use super::sampler::{Allowed, SampleError, Sampler};
+use super::speculate::Speculator;
+use crate::text::Tokenizer;
+
+/// One step of priority is worth as much waiting, in milliseconds.
+const PRIORITY_MS: i64 = 10_000;
 
 /// A request that was admitted.
 #[derive(Debug)]
 pub struct Sequence {
     /// Grows with arrival.
     pub id: u64,
+    /// When its turn is: the time it came, shifted by its priority. Waiting
+    /// moves everybody forward alike, so this never changes.
+    pub turn: i64,
     /// Prompt and output: everything that is known.
     pub tokens: Vec<u32>,
     /// How many of `tokens` have their keys and values in the cache.
     pub computed: usize,
-    /// Cache blocks, in order of position.
-    pub blocks: Vec<u32>,
-    pub sampler: Sampler,
+    pub table: BlockTable,
     pub times: Times,
+    /// Further answers to the same prompt, which wait for it to be computed.
+    pub siblings: Vec<Sequence>,
+    /// Prompt tokens that did not have to be computed.
+    pub cached: usize,
+    sampler: Sampler,
+    grammar: Option<GrammarState>,
+    /// Computed ahead, for the next token.
+    mask: Option<TokenMask>,
+    speculator: Option<Speculator>,
+    cycle: Option<CycleDetector>,
     prompt_len: usize,
+    queued_tokens: usize,
+    /// Length of `tokens` before which no end-of-text token is drawn.
+    min_len: usize,
     /// Length of `tokens` at which the text ends.
     max_len: usize,
     stop_ids: Vec<u32>,
-    detokenizer: Detokenizer,
-    stop: StopMatcher,
-    events: UnboundedSender<Event>,
+    delivery: Delivery,
 }
 
 /// When a request reached its stages.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     pub submitted: Instant,
+    /// It ends then, whatever it has.
+    pub deadline: Option<Instant>,
     /// The last token's time; `None` before the first.
     pub last_token: Option<Instant>,
     /// It has been part of a step.
@@ -50,40 +71,77 @@ pub struct ModelLimits<'a> {
     pub eos_ids: &'a [u32],
     /// The tokenizer puts a space before a text that is not part of it.
     pub strips_leading_space: bool,
+    /// When the model's thread started: turns are counted from it.
+    pub epoch: Instant,
+}
+
+/// Why a sequence cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AdvanceError {
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    #[error("the grammar failed: {0}")]
+    Grammar(String),
 }
 
 impl Sequence {
-    pub fn new(
+    pub fn new<'a>(
         id: u64,
         request: GenerationRequest,
         submitted: Instant,
         events: UnboundedSender<Event>,
         model: ModelLimits<'_>,
+        token_bytes: &dyn Fn(u32) -> &'a [u8],
     ) -> Self {
-        let GenerationRequest { prompt, sampling, stop, .. } = request;
+        let GenerationRequest { prompt, sampling, stop, grammar, priority, timeout, .. } = request;
         let seed = sampling.seed.unwrap_or_else(random_seed);
         let mut stop_ids = stop.token_ids;
-        if !stop.ignore_eos {
+        // A grammar says by end-of-text that the text is complete.
+        if !stop.ignore_eos || grammar.is_some() {
             stop_ids.extend_from_slice(model.eos_ids);
         }
         let max_len = match stop.max_tokens {
             Some(n) => (prompt.len() + n).min(model.context_length),
             None => model.context_length,
         };
+        let came = submitted.saturating_duration_since(model.epoch).as_millis() as i64;
         Self {
             id,
-            sampler: Sampler::new(sampling, seed, &prompt),
+            turn: came + i64::from(priority) * PRIORITY_MS,
+            sampler: Sampler::new(sampling, seed, &prompt, token_bytes),
+            grammar: grammar.map(|g| g.start()),
+            mask: None,
+            speculator: (!request.no_speculation).then(Speculator::default),
+            cycle: stop.repetition.then(CycleDetector::default),
             prompt_len: prompt.len(),
+            queued_tokens: prompt.len(),
+            min_len: prompt.len() + stop.min_tokens,
             max_len,
             tokens: prompt,
             computed: 0,
-            blocks: Vec::new(),
-            times: Times { submitted, last_token: None, started: false },
+            table: BlockTable::default(),
+            siblings: Vec::new(),
+            cached: 0,
+            times: Times {
+                submitted,
+                deadline: timeout.and_then(|t| submitted.checked_add(t)),
+                last_token: None,
+                started: false,
+            },
             stop_ids,
-            detokenizer: Detokenizer::new(model.strips_leading_space),
-            stop: StopMatcher::new(stop.strings),
-            events,
+            delivery: Delivery::new(model.strips_leading_space, stop.strings, events),
         }
+    }
+
+    /// A further answer to this one's prompt.
+    pub fn add_sibling(&mut self, mut sibling: Sequence) {
+        sibling.queued_tokens = 0;
+        self.siblings.push(sibling);
+    }
+
+    /// The order in which sequences get places, blocks and time.
+    pub fn order(&self) -> (i64, u64) {
+        (self.turn, self.id)
     }
 
     /// Tokens that are known and not yet computed; at least 1 while it runs.
@@ -95,78 +153,224 @@ impl Sequence {
         self.prompt_len
     }
 
-    /// Nobody listens any more.
-    pub fn abandoned(&self) -> bool {
-        self.events.is_closed()
+    /// What it counts for in the queue: answers to one prompt wait once.
+    pub fn queued_tokens(&self) -> usize {
+        self.queued_tokens
     }
 
-    /// Takes a sampled token, which adds `bytes` to the text, and delivers what
-    /// becomes final. Returns the reason when the sequence has ended.
-    pub fn accept(&mut self, id: u32, bytes: &[u8]) -> Option<FinishReason> {
-        self.tokens.push(id);
-        if self.stop_ids.contains(&id) {
-            return self.finish(FinishReason::Stop, String::new(), vec![]);
+    /// Has tokens of its own.
+    pub fn has_output(&self) -> bool {
+        self.tokens.len() > self.prompt_len
+    }
+
+    /// Nobody listens any more.
+    pub fn abandoned(&self) -> bool {
+        self.delivery.abandoned()
+    }
+
+    /// Gives its place, its blocks and its siblings to the first of them, and
+    /// returns what is left of itself. `None` if it has no sibling.
+    pub fn hand_over(&mut self) -> Option<Sequence> {
+        if self.siblings.is_empty() {
+            return None;
         }
-        let text = self.detokenizer.push(bytes);
-        let released = self.stop.push(&text);
-        if released.stopped {
-            return self.finish_stopped(released.text, id);
+        let mut heir = self.siblings.remove(0);
+        heir.siblings = std::mem::take(&mut self.siblings);
+        heir.table = std::mem::take(&mut self.table);
+        heir.computed = std::mem::take(&mut self.computed);
+        heir.cached = self.cached;
+        heir.times.started = self.times.started;
+        // It keeps the leader's place in line, which is before its own.
+        (heir.turn, heir.id, self.id) = (self.turn, self.id, heir.id);
+        Some(std::mem::replace(self, heir))
+    }
+
+    pub fn expired(&self, now: Instant) -> bool {
+        self.times.deadline.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Tokens that may follow the known ones, to be computed beside them.
+    pub fn guess(&mut self, most: usize) -> Vec<u32> {
+        // The last token that fits is drawn from a row of its own.
+        let most = most.min((self.max_len - self.tokens.len()).saturating_sub(1));
+        let Some(speculator) = &mut self.speculator else { return Vec::new() };
+        let mut guess = speculator.guess(&self.tokens, most);
+        if let Some(grammar) = &mut self.grammar {
+            guess.truncate(grammar.allows(&guess));
+        }
+        guess
+    }
+
+    /// Whether the next token needs a mask that takes time to compute.
+    pub fn needs_mask(&self) -> bool {
+        self.grammar.is_some() && self.mask.is_none()
+    }
+
+    /// Computes the mask of the next token, beside the forward pass.
+    pub fn prepare_mask(&mut self) {
+        if let Some(grammar) = &mut self.grammar {
+            // An error comes again, and is reported, when the token is drawn.
+            self.mask = grammar.mask().ok();
+        }
+    }
+
+    /// Draws tokens from `rows`, the logits after its last known token and
+    /// after each token of `guess` behind it, as far as they stay true.
+    /// Returns why the text ended, if it did.
+    ///
+    /// # Errors
+    /// The logits or the grammar allow no token.
+    pub fn advance(
+        &mut self,
+        rows: &[&[f32]],
+        guess: &[u32],
+        tokenizer: &Tokenizer,
+    ) -> Result<Option<FinishReason>, AdvanceError> {
+        let known = self.tokens.len();
+        let mut ended = None;
+        // Row i follows the known tokens and i more, and those must be the
+        // guessed ones.
+        while ended.is_none() {
+            let new = self.tokens.len() - known;
+            if new > guess.len() || self.tokens[known..] != guess[..new] {
+                break;
+            }
+            ended = self.draw(rows[new], tokenizer)?;
+        }
+        let right = self.tokens[known..].iter().zip(guess).take_while(|(a, b)| a == b).count();
+        self.computed += right;
+        if let Some(speculator) = &mut self.speculator {
+            speculator.learn(guess.len(), right);
+        }
+        self.delivery.flush();
+        if let Some(reason) = ended {
+            self.send_finished(reason);
+        }
+        Ok(ended)
+    }
+
+    /// Draws one token, and takes those that must follow it.
+    fn draw(
+        &mut self,
+        logits: &[f32],
+        tokenizer: &Tokenizer,
+    ) -> Result<Option<FinishReason>, AdvanceError> {
+        let failed = |e: super::grammar::GrammarError| AdvanceError::Grammar(e.to_string());
+        if let Some(grammar) = &mut self.grammar
+            && self.mask.is_none()
+        {
+            self.mask = Some(grammar.mask().map_err(failed)?);
+        }
+        let early = self.tokens.len() < self.min_len;
+        let allowed = Allowed {
+            mask: self.mask.as_deref(),
+            banned: if early { &self.stop_ids } else { &[] },
+        };
+        let drawn = match self.sampler.sample(&self.tokens, logits, allowed) {
+            // The text is complete, though shorter than asked for.
+            Err(SampleError::NothingAllowed) if early && self.grammar.is_some() => {
+                return Ok(Some(self.end(FinishReason::Stop)));
+            }
+            other => other?,
+        };
+        self.mask = None;
+        if self.stop_ids.contains(&drawn.token) {
+            self.tokens.push(drawn.token);
+            return Ok(Some(self.end(FinishReason::Stop)));
+        }
+        if let Some(grammar) = &mut self.grammar {
+            grammar.accept(drawn.token).map_err(failed)?;
+        }
+        let bytes = tokenizer.token_bytes(drawn.token);
+        if let Some(reason) = self.take(drawn.token, bytes, drawn.logprob) {
+            return Ok(Some(reason));
+        }
+        let forced = self.grammar.as_mut().map(GrammarState::forced).unwrap_or_default();
+        for token in forced {
+            if let Some(grammar) = &mut self.grammar {
+                grammar.accept(token).map_err(failed)?;
+            }
+            // Nothing else was possible.
+            let certain = self.sampler.reports_logprobs().then(|| TokenLogprob {
+                token,
+                logprob: 0.0,
+                top: vec![(token, 0.0)],
+            });
+            if let Some(reason) = self.take(token, tokenizer.token_bytes(token), certain) {
+                return Ok(Some(reason));
+            }
+        }
+        match self.grammar.as_ref().is_some_and(|g| g.is_complete()) {
+            true => Ok(Some(self.end(FinishReason::Stop))),
+            false => Ok(None),
+        }
+    }
+
+    /// Adds a token of the text.
+    fn take(
+        &mut self,
+        token: u32,
+        bytes: &[u8],
+        logprob: Option<TokenLogprob>,
+    ) -> Option<FinishReason> {
+        self.tokens.push(token);
+        self.sampler.observe(token, bytes);
+        if self.delivery.push(token, bytes, logprob) {
+            return Some(FinishReason::Stop);
         }
         if self.tokens.len() >= self.max_len {
-            return self.finish(FinishReason::Length, released.text, vec![id]);
+            return Some(self.end(FinishReason::Length));
         }
-        let _ = self.events.send(Event::Delta {
-            text: released.text,
-            tokens: vec![id],
-            logprobs: vec![],
-        });
+        let output = &self.tokens[self.prompt_len..];
+        if self.cycle.as_mut().is_some_and(|cycle| cycle.push(output)) {
+            return Some(self.end(FinishReason::Repetition));
+        }
         None
     }
 
-    fn finish_stopped(&mut self, text: String, id: u32) -> Option<FinishReason> {
-        let _ = self.events.send(Event::Delta { text, tokens: vec![id], logprobs: vec![] });
-        self.send_finished(FinishReason::Stop)
+    /// Delivers what was held back. A stop string in it is the reason then.
+    fn end(&mut self, reason: FinishReason) -> FinishReason {
+        if self.delivery.end() { FinishReason::Stop } else { reason }
     }
 
-    /// Delivers what was held back, unless a stop string ends the text.
-    fn finish(
-        &mut self,
-        reason: FinishReason,
-        mut text: String,
-        tokens: Vec<u32>,
-    ) -> Option<FinishReason> {
-        let rest = self.detokenizer.finish();
-        let released = self.stop.push(&rest);
-        text += &released.text;
-        if !released.stopped {
-            text += &self.stop.finish();
+    /// Ends it at its deadline: with what it has, or with an error if that is
+    /// nothing.
+    pub fn expire(&mut self) {
+        if self.has_output() {
+            let reason = self.end(FinishReason::Timeout);
+            self.delivery.flush();
+            self.send_finished(reason);
+        } else {
+            let waited = self.times.submitted.elapsed();
+            self.delivery.send(Event::TimedOut { waited });
         }
-        if !text.is_empty() || !tokens.is_empty() {
-            let _ = self.events.send(Event::Delta { text, tokens, logprobs: vec![] });
-        }
-        self.send_finished(if released.stopped { FinishReason::Stop } else { reason })
     }
 
-    fn send_finished(&self, reason: FinishReason) -> Option<FinishReason> {
-        let _ = self.events.send(Event::Finished { reason, usage: self.usage() });
-        Some(reason)
+    fn send_finished(&self, reason: FinishReason) {
+        self.delivery.send(Event::Finished { reason, usage: self.usage() });
     }
 
     /// Ends it with an error.
     pub fn fail(&self, message: &str) {
-        let _ = self.events.send(Event::Failed { message: message.to_owned() });
+        self.delivery.send(Event::Failed { message: message.to_owned() });
     }
 
     pub fn usage(&self) -> Usage {
         Usage {
             prompt_tokens: self.prompt_len,
             completion_tokens: self.tokens.len() - self.prompt_len,
+            cached_tokens: self.cached,
         }
+    }
+
+    /// How long ago it was submitted.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.times.submitted)
     }
 }
 
 /// A seed nobody chose.
-fn random_seed() -> u64 {
+pub fn random_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     // The standard library's hasher is keyed from the system's random source.
     std::collections::hash_map::RandomState::new().build_hasher().finish()

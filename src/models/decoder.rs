@@ -78,6 +78,16 @@ impl Decoder {
         }
     }
 
+    /// Upper bound on the memory one step takes besides weights and cache, in
+    /// bytes: the widest moment of a layer, and the logits.
+    pub fn activation_bytes(&self, tokens: usize, logit_rows: usize) -> u64 {
+        let c = &self.config;
+        let attention = (2 * c.heads + 2 * c.kv_heads) * c.head_dim;
+        // Each of them twice: an operation's input lives until its output does.
+        let widest = 4 * c.hidden_size + 2 * attention.max(3 * c.intermediate_size);
+        4 * (tokens * widest + 2 * logit_rows * c.vocab_size) as u64
+    }
+
     pub fn device(&self) -> &Device {
         &self.device
     }

@@ -43,6 +43,16 @@ pub enum Pooling {
 }
 
 impl Encoder {
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Upper bound on the memory one step takes besides weights, in bytes.
+    pub fn activation_bytes(&self, tokens: usize) -> u64 {
+        let c = &self.config;
+        4 * (tokens * (8 * c.hidden_size + 2 * c.intermediate_size)) as u64
+    }
+
     /// Builds the layers from weights named as in Hugging Face's BERT.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub struct LoadedModel {
     pub parameters: u64,
     /// How most weights are stored.
     pub storage: String,
+    /// Bytes of memory they take.
+    pub bytes: u64,
 }
 
 /// The kinds of model the engine runs.
@@ -130,6 +132,7 @@ fn finish(network: Network, architecture: String, weights: &Weights<'_>) -> Load
         architecture,
         parameters: source.parameters(),
         storage: source.storage(),
+        bytes: weights.bytes(),
     }
 }
 

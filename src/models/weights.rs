@@ -46,11 +46,12 @@ pub struct Weights<'a> {
     device: Device,
     on_progress: OnProgress<'a>,
     done: std::cell::Cell<usize>,
+    bytes: std::cell::Cell<u64>,
 }
 
 impl<'a> Weights<'a> {
     pub fn new(source: Box<dyn TensorSource>, device: Device, on_progress: OnProgress<'a>) -> Self {
-        Self { source, device, on_progress, done: 0.into() }
+        Self { source, device, on_progress, done: 0.into(), bytes: 0.into() }
     }
 
     pub fn device(&self) -> &Device {
@@ -65,6 +66,11 @@ impl<'a> Weights<'a> {
         self.source.has(name)
     }
 
+    /// Bytes of memory that the weights read so far take.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
     fn read(&self, name: &str, expected: &[usize]) -> Result<Weight, LoadError> {
         let weight = self.source.read(name, &self.device)?;
         let found = weight.dims();
@@ -76,6 +82,7 @@ impl<'a> Weights<'a> {
             });
         }
         self.done.set(self.done.get() + 1);
+        self.bytes.set(self.bytes.get() + weight.bytes() as u64);
         (self.on_progress)(self.done.get(), self.source.len());
         Ok(weight)
     }

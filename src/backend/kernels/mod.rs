@@ -10,6 +10,7 @@ pub mod attention;
 pub mod math;
 pub mod mmap;
 pub mod packed;
+pub mod softmax;
 
 /// Defines `$name` as a function that runs `$body`, an `#[inline(always)]`
 /// function of the same signature, compiled for AVX-512, AVX2 or the baseline.

@@ -86,9 +86,12 @@ impl CommandLoop for Loop {
             }
             Command::Generate { request, events, .. } => {
                 // The handle refuses these; an event keeps the caller from waiting.
-                self.shared.queue.leave(request.prompt.len());
+                self.shared.queue.leave(events.len(), request.prompt.len());
                 let message = "this model makes embeddings".to_owned();
-                let _ = events.send(crate::engine::Event::Failed { message });
+                for events in events {
+                    let message = message.clone();
+                    let _ = events.send(crate::engine::Event::Failed { message });
+                }
             }
             Command::Drain => self.draining = true,
         }
@@ -109,7 +112,7 @@ impl Loop {
             self.jobs.drain(..).partition(|job| job.reply.is_closed());
         self.jobs = stay.into();
         for job in gone {
-            self.shared.queue.leave(job.request.tokens());
+            self.shared.queue.leave(1, job.request.tokens());
             self.shared.metrics.cancelled();
         }
     }
@@ -151,7 +154,7 @@ impl Loop {
         }
         while let Some(job) = self.jobs.pop_front_if(|j| j.done.len() == j.request.inputs.len()) {
             let prompt_tokens = job.request.tokens();
-            self.shared.queue.leave(prompt_tokens);
+            self.shared.queue.leave(1, prompt_tokens);
             self.shared.metrics.add_prompt_tokens(prompt_tokens);
             self.shared.metrics.finished(Finished::Stop, job.submitted.elapsed());
             let _ = job.reply.send(Ok(Embeddings { vectors: job.done, prompt_tokens }));
@@ -161,7 +164,7 @@ impl Loop {
     fn fail(&mut self, jobs: usize, message: &str) {
         tracing::error!(jobs, "a step failed: {message}");
         for job in self.jobs.drain(..jobs) {
-            self.shared.queue.leave(job.request.tokens());
+            self.shared.queue.leave(1, job.request.tokens());
             self.shared.metrics.failed();
             let _ = job.reply.send(Err(SubmitError::Failed(message.to_owned())));
         }

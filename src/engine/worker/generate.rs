@@ -1,75 +1,77 @@
 //! The loop of a generation model: drain commands, schedule, forward, sample,
 //! deliver.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candle_core::{CpuStorage, Storage, Tensor};
 use rayon::prelude::*;
 
+use super::state::ModelState;
 use super::{CommandLoop, guarded};
-use crate::backend::KvCache;
 use crate::engine::blocks::BlockPool;
 use crate::engine::error::SubmitError;
-use crate::engine::handle::{Command, Shared};
+use crate::engine::handle::{Command, Health, Shared};
 use crate::engine::load::EngineOptions;
-use crate::engine::request::FinishReason;
-use crate::engine::sampler::NotFinite;
+use crate::engine::pace::{Pace, PaceConfig};
+use crate::engine::request::{FinishReason, GenerationRequest};
 use crate::engine::scheduler::{Scheduler, SchedulerConfig, Step};
-use crate::engine::sequence::{ModelLimits, Sequence};
-use crate::models::Decoder;
+use crate::engine::sequence::{ModelLimits, Sequence, random_seed};
 use crate::telemetry::metrics::Finished;
 use crate::text::Tokenizer;
 
 /// A decoder with its cache, ready to run.
 pub struct GenerateWorker {
-    model: Decoder,
-    cache: KvCache,
-    context_length: usize,
+    pub(in crate::engine) state: ModelState,
+    pub(in crate::engine) context_length: usize,
 }
 
 /// The running loop.
 struct Loop {
-    model: Decoder,
-    cache: KvCache,
+    state: ModelState,
     context_length: usize,
     scheduler: Scheduler,
+    max_batch_tokens: usize,
+    pace: Pace,
     commands: Receiver<Command>,
     shared: Arc<Shared>,
     tokenizer: Arc<Tokenizer>,
+    speculate: bool,
+    epoch: Instant,
     next_id: u64,
     draining: bool,
 }
 
 impl GenerateWorker {
-    pub fn new(model: Decoder, cache: KvCache, context_length: usize) -> Self {
-        Self { model, cache, context_length }
-    }
-
     /// Serves `commands` until it is told to drain or nobody can send any more.
     pub(in crate::engine) fn run(
         self,
-        commands: mpsc::Receiver<Command>,
+        commands: Receiver<Command>,
         shared: Arc<Shared>,
         tokenizer: Arc<Tokenizer>,
         options: &EngineOptions,
     ) {
-        let blocks = BlockPool::new(self.cache.blocks(), options.block_size);
+        let blocks = BlockPool::new(self.state.blocks, options.block_size);
         shared.blocks_total.store(blocks.total(), Relaxed);
         let config = SchedulerConfig {
             max_batch_tokens: options.max_batch_tokens,
             max_sequences: options.max_sequences,
+            max_guess_rows: options.max_guess_rows,
         };
         Loop {
-            model: self.model,
-            cache: self.cache,
+            state: self.state,
             context_length: self.context_length,
             scheduler: Scheduler::new(config, blocks),
+            max_batch_tokens: options.max_batch_tokens,
+            pace: Pace::new(PaceConfig { stretch: options.step_stretch, ..Default::default() }),
             commands,
             shared,
             tokenizer,
+            speculate: options.speculation,
+            epoch: Instant::now(),
             next_id: 0,
             draining: false,
         }
@@ -92,24 +94,32 @@ impl CommandLoop for Loop {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Generate { request, submitted, events } => {
-                let id = self.next_id;
-                self.next_id += 1;
-                self.scheduler.add(Sequence::new(
-                    id,
-                    request,
-                    submitted,
-                    events,
-                    ModelLimits {
-                        context_length: self.context_length,
-                        eos_ids: self.tokenizer.eos_ids(),
-                        strips_leading_space: self.tokenizer.strips_leading_space(),
-                    },
-                ));
+            Command::Generate { mut request, submitted, events } => {
+                request.no_speculation |= !self.speculate;
+                let seed = request.sampling.seed.unwrap_or_else(random_seed);
+                let tokenizer = self.tokenizer.clone();
+                let limits = ModelLimits {
+                    context_length: self.context_length,
+                    eos_ids: tokenizer.eos_ids(),
+                    strips_leading_space: tokenizer.strips_leading_space(),
+                    epoch: self.epoch,
+                };
+                let mut answers = (0u64..).zip(events).map(|(i, events)| {
+                    let mut request = GenerationRequest::clone(&request);
+                    // Equal seeds would give equal answers.
+                    request.sampling.seed = Some(seed.wrapping_add(i));
+                    let id = self.next_id;
+                    self.next_id += 1;
+                    let bytes = |id| tokenizer.token_bytes(id);
+                    Sequence::new(id, request, submitted, events, limits, &bytes)
+                });
+                let Some(mut leader) = answers.next() else { return };
+                answers.for_each(|answer| leader.add_sibling(answer));
+                self.scheduler.add(leader);
             }
             Command::Embed { request, reply, .. } => {
                 // The handle refuses these; a reply keeps the caller from waiting.
-                self.shared.queue.leave(request.tokens());
+                self.shared.queue.leave(1, request.tokens());
                 let _ = reply.send(Err(SubmitError::WrongKind {
                     has: "generates text",
                     wanted: "make embeddings",
@@ -123,20 +133,29 @@ impl CommandLoop for Loop {
 impl Loop {
     fn run(mut self) {
         while self.drain_commands() {
-            self.drop_abandoned();
-            let step = self.scheduler.schedule();
+            self.drop_gone();
+            let prompt_tokens = self.pace.prompt_tokens(self.max_batch_tokens);
+            let step = self.scheduler.schedule(prompt_tokens);
             self.note_started(&step);
+            // Before its tokens are seen: a caller that got one may ask.
+            self.publish();
             if step.batch.is_empty() {
-                self.publish();
                 self.check_books();
                 continue;
             }
-            match guarded(|| self.model.forward(&step.batch, &mut self.cache)) {
+            let begun = Instant::now();
+            match self.forward(&step) {
                 Ok(logits) => {
                     self.scheduler.computed(&step);
                     self.sample_and_deliver(&step, logits);
+                    let (reads, writes) = step.load();
+                    self.pace.observe(reads, writes, begun.elapsed());
                 }
-                Err(message) => self.fail_step(&step, &message),
+                Err(message) => {
+                    if !self.recover(&step, &message) {
+                        return;
+                    }
+                }
             }
             self.publish();
             if self.scheduler.is_idle() {
@@ -145,68 +164,162 @@ impl Loop {
         }
     }
 
-    fn drop_abandoned(&mut self) {
-        for sequence in self.scheduler.remove_abandoned() {
-            if !sequence.times.started {
-                self.shared.queue.leave(sequence.prompt_len());
+    /// Computes a step, and beside it the masks that its texts will need.
+    fn forward(&mut self, step: &Step) -> Result<Option<Tensor>, String> {
+        let samples: Vec<u64> = step.parts.iter().filter(|p| p.samples).map(|p| p.id).collect();
+        let waiting: Vec<_> = self
+            .scheduler
+            .running_mut()
+            .iter_mut()
+            .filter(|s| s.needs_mask() && samples.contains(&s.id))
+            .collect();
+        let state = &mut self.state;
+        guarded(|| {
+            if waiting.is_empty() {
+                return state.forward(&step.batch, &step.copies);
             }
+            std::thread::scope(|scope| {
+                scope.spawn(|| waiting.into_iter().for_each(Sequence::prepare_mask));
+                state.forward(&step.batch, &step.copies)
+            })
+        })
+    }
+
+    fn drop_gone(&mut self) {
+        for sequence in self.scheduler.remove_abandoned() {
+            self.leave_queue(&sequence);
             self.shared.metrics.cancelled();
+        }
+        let now = Instant::now();
+        for mut sequence in self.scheduler.remove_expired(now) {
+            self.leave_queue(&sequence);
+            self.shared.metrics.finished(Finished::Timeout, sequence.age(now));
+            sequence.expire();
         }
     }
 
-    /// Sequences that are part of a step for the first time leave the queue.
+    fn leave_queue(&self, sequence: &Sequence) {
+        if !sequence.times.started {
+            self.shared.queue.leave(1 + sequence.siblings.len(), sequence.queued_tokens());
+        }
+    }
+
+    /// Sequences that are part of a step for the first time leave the queue,
+    /// and with them the further answers to the same prompt.
     fn note_started(&mut self, step: &Step) {
         for part in &step.parts {
-            let Some(sequence) = self.scheduler.get_mut(part.id) else { continue };
-            if !std::mem::replace(&mut sequence.times.started, true) {
-                self.shared.queue.leave(sequence.prompt_len());
-                self.shared.metrics.scheduled(sequence.times.submitted.elapsed());
-                self.shared.metrics.add_prompt_tokens(sequence.prompt_len());
+            let Some(leader) = self.scheduler.get_mut(part.id) else { continue };
+            if leader.times.started {
+                continue;
             }
+            let (shared, cached) = (&self.shared, leader.cached);
+            shared.metrics.add_prompt_tokens(leader.prompt_len());
+            shared.metrics.prefix_cache_hit(cached);
+            let siblings = std::mem::take(&mut leader.siblings);
+            let mut started = |mut sequence: Sequence| {
+                shared.queue.leave(1, sequence.queued_tokens());
+                shared.metrics.scheduled(sequence.times.submitted.elapsed());
+                sequence.times.started = true;
+                sequence
+            };
+            leader.siblings = siblings.into_iter().map(&mut started).collect();
+            shared.queue.leave(1, leader.queued_tokens());
+            shared.metrics.scheduled(leader.times.submitted.elapsed());
+            leader.times.started = true;
         }
     }
 
     fn sample_and_deliver(&mut self, step: &Step, logits: Option<Tensor>) {
         let Some(logits) = logits else { return };
-        let drawn = guarded(|| {
-            let ids: Vec<u64> = step.parts.iter().filter(|p| p.samples).map(|p| p.id).collect();
-            with_rows(&logits, |rows, width| draw(&mut self.scheduler, &ids, rows, width))
+        let mut rows_of = HashMap::new();
+        let mut next = 0;
+        for part in step.parts.iter().filter(|p| p.samples) {
+            let rows = next..next + 1 + part.guess.len();
+            next = rows.end;
+            // Further answers begin with a draw from the same row.
+            for id in self.scheduler.fork(part.id) {
+                rows_of.insert(id, (rows.clone(), &[][..]));
+            }
+            rows_of.insert(part.id, (rows, part.guess.as_slice()));
+        }
+        let (sequences, tokenizer) = (self.scheduler.running_mut(), &self.tokenizer);
+        let advanced = with_rows(&logits, |all| {
+            sequences
+                .par_iter_mut()
+                .filter_map(|sequence| {
+                    let (rows, guess) = rows_of.get(&sequence.id)?;
+                    let before = sequence.tokens.len();
+                    let ended = guarded(|| {
+                        let ended = sequence.advance(&all[rows.clone()], guess, tokenizer);
+                        ended.map_err(|e| candle_core::Error::msg(e.to_string()))
+                    });
+                    let new = sequence.tokens.len() - before;
+                    Some(Advanced { id: sequence.id, new, guessed: guess.len(), ended })
+                })
+                .collect::<Vec<_>>()
         });
-        let drawn = match drawn {
-            Ok(drawn) => drawn,
-            Err(message) => return self.fail_step(step, &message),
+        match advanced {
+            Ok(advanced) => advanced.into_iter().for_each(|a| self.settle(a)),
+            Err(e) => self.fail_step(step, &e.to_string()),
+        }
+    }
+
+    /// Counts what a sequence got, and takes it out when it has ended.
+    fn settle(&mut self, advanced: Advanced) {
+        let Advanced { id, new, guessed, ended } = advanced;
+        let metrics = self.shared.metrics.clone();
+        let Some(sequence) = self.scheduler.get_mut(id) else { return };
+        let now = Instant::now();
+        for i in 0..new {
+            match sequence.times.last_token.replace(now) {
+                None => metrics.first_token(sequence.age(now)),
+                // Tokens of one step come together.
+                Some(last) if i == 0 => metrics.next_token(now - last),
+                Some(_) => metrics.next_token(Duration::ZERO),
+            }
+        }
+        metrics.add_generation_tokens(new);
+        metrics.speculated(guessed, new.saturating_sub(1).min(guessed));
+        let how = match ended {
+            Ok(None) => return,
+            Ok(Some(FinishReason::Stop)) => Finished::Stop,
+            Ok(Some(FinishReason::Length)) => Finished::Length,
+            Ok(Some(FinishReason::Timeout)) => Finished::Timeout,
+            Ok(Some(FinishReason::Repetition)) => Finished::Repetition,
+            Err(message) => return self.fail(id, &message),
         };
-        for (id, token) in drawn {
-            match token {
-                Ok(token) => self.deliver(id, token),
-                Err(NotFinite) => self.fail(id, &NotFinite.to_string()),
+        metrics.finished(how, sequence.age(now));
+        self.shared.queue.served();
+        self.scheduler.remove(id);
+    }
+
+    /// After a failed step: its requests fail, all others are computed again
+    /// on a state that was made anew. False when that cannot be had.
+    fn recover(&mut self, step: &Step, message: &str) -> bool {
+        tracing::error!(sequences = step.parts.len(), "a step failed: {message}");
+        self.shared.set_health_unless_draining(Health::Recovering(message.to_owned()));
+        self.fail_step(step, message);
+        self.scheduler.restart();
+        match self.state.rebuild() {
+            Ok(()) => {
+                self.shared.set_health_unless_draining(Health::Ready);
+                tracing::info!("the model's state was made anew; it takes requests again");
+                true
+            }
+            Err(why) => {
+                let why = format!("{message}; making its state anew failed too: {why}");
+                tracing::error!("the model is lost: {why}");
+                for sequence in self.scheduler.remove_all() {
+                    self.leave_queue(&sequence);
+                    self.fail_all(&sequence, &why);
+                }
+                self.shared.set_health(Health::Failed(why));
+                false
             }
         }
     }
 
-    fn deliver(&mut self, id: u64, token: u32) {
-        let metrics = self.shared.metrics.clone();
-        let Some(sequence) = self.scheduler.get_mut(id) else { return };
-        let now = Instant::now();
-        match sequence.times.last_token.replace(now) {
-            None => metrics.first_token(now - sequence.times.submitted),
-            Some(last) => metrics.next_token(now - last),
-        }
-        metrics.add_generation_tokens(1);
-        if let Some(reason) = sequence.accept(token, self.tokenizer.token_bytes(token)) {
-            let how = match reason {
-                FinishReason::Stop => Finished::Stop,
-                FinishReason::Length => Finished::Length,
-                FinishReason::Timeout => Finished::Timeout,
-                FinishReason::Repetition => Finished::Repetition,
-            };
-            metrics.finished(how, now - sequence.times.submitted);
-            self.scheduler.remove(id);
-        }
-    }
-
     fn fail_step(&mut self, step: &Step, message: &str) {
-        tracing::error!(sequences = step.parts.len(), "a step failed: {message}");
         for part in &step.parts {
             self.fail(part.id, message);
         }
@@ -214,12 +327,19 @@ impl Loop {
 
     fn fail(&mut self, id: u64, message: &str) {
         if let Some(sequence) = self.scheduler.remove(id) {
+            self.fail_all(&sequence, message);
+        }
+    }
+
+    fn fail_all(&self, sequence: &Sequence, message: &str) {
+        for sequence in std::iter::once(sequence).chain(&sequence.siblings) {
             sequence.fail(message);
             self.shared.metrics.failed();
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        self.shared.metrics.preempted(self.scheduler.take_preempted());
         let (running, blocks) = (self.scheduler.running().len(), &self.scheduler.blocks);
         self.shared.running.store(running, Relaxed);
         self.shared.blocks_used.store(blocks.used(), Relaxed);
@@ -237,33 +357,29 @@ impl Loop {
     }
 }
 
-type Drawn = Vec<(u64, Result<u32, NotFinite>)>;
-
-/// Draws a token for each of `ids`, whose logits are the rows in order.
-fn draw(scheduler: &mut Scheduler, ids: &[u64], rows: &[f32], width: usize) -> Drawn {
-    let mut rows_of = ids.iter().copied().zip(rows.chunks(width)).peekable();
-    // Both lists are by arrival, so one walk pairs them.
-    let pairs: Vec<_> = scheduler
-        .running_mut()
-        .filter_map(|sequence| {
-            let (_, row) = rows_of.next_if(|(id, _)| *id == sequence.id)?;
-            Some((sequence, row))
-        })
-        .collect();
-    pairs.into_par_iter().map(|(s, row)| (s.id, s.sampler.sample(row))).collect()
+/// What a step gave one sequence.
+struct Advanced {
+    id: u64,
+    /// Tokens it got.
+    new: usize,
+    guessed: usize,
+    ended: Result<Option<FinishReason>, String>,
 }
 
 /// Shows logits as rows on the host, without a copy where they already are.
-fn with_rows<T>(logits: &Tensor, see: impl FnOnce(&[f32], usize) -> T) -> candle_core::Result<T> {
+fn with_rows<T>(logits: &Tensor, see: impl FnOnce(&[&[f32]]) -> T) -> candle_core::Result<T> {
     let (_, width) = logits.dims2()?;
     if logits.device().is_cpu() {
         let (storage, layout) = logits.storage_and_layout();
         if let (Storage::Cpu(CpuStorage::F32(data)), Some((start, end))) =
             (&*storage, layout.contiguous_offsets())
         {
-            return Ok(see(&data[start..end], width));
+            return Ok(see(&data[start..end].chunks(width).collect::<Vec<_>>()));
         }
     }
     let rows = logits.flatten_all()?.to_dtype(candle_core::DType::F32)?.to_vec1::<f32>()?;
-    Ok(see(&rows, width))
+    Ok(see(&rows.chunks(width).collect::<Vec<_>>()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 pub mod embed;
 pub mod generate;
+pub mod state;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
@@ -12,6 +13,14 @@ use super::handle::{Command, Health, Shared};
 impl Shared {
     pub(super) fn set_health(&self, health: Health) {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    /// A server that is stopping stays so, whatever happens to its model.
+    pub(super) fn set_health_unless_draining(&self, new: Health) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if *health != Health::Draining {
+            *health = new;
+        }
     }
 }
 

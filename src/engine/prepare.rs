@@ -1,0 +1,156 @@
+//! From a model's files to a worker that can run: the device, the weights, the
+//! cache, and the memory they may take.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::handle::{ModelInfo, ModelKind};
+use super::load::{EngineError, EngineOptions};
+use super::request::Limits;
+use super::source::ModelSource;
+use super::worker::embed::EmbedWorker;
+use super::worker::generate::GenerateWorker;
+use super::worker::state::{ModelState, Reload};
+use crate::backend::device;
+use crate::models::{self, Decoder, LoadError, LoadOptions, LoadedModel, Network};
+
+/// What runs on a model's thread.
+pub enum Worker {
+    Generate(GenerateWorker),
+    Embed(EmbedWorker),
+}
+
+/// Loads the model of `source` and reserves what it needs.
+///
+/// # Errors
+/// The files, the device or the sizes do not allow it.
+pub fn prepare(
+    source: ModelSource,
+    options: &EngineOptions,
+    on_progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<(Worker, ModelInfo), EngineError> {
+    let files: u64 =
+        source.paths.weights.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum();
+    let (model, device) = open(&source, options, files, on_progress)?;
+    let LoadedModel { network, architecture, parameters, storage, bytes } = model;
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let info = |kind, limits, embedding_dims, prompts| ModelInfo {
+        id: source.id.clone(),
+        kind,
+        architecture,
+        limits,
+        embedding_dims,
+        prompts,
+        created,
+        quantization: storage,
+        parameters,
+        device,
+    };
+    match network {
+        Network::Decoder(decoder) => {
+            let model_context = decoder.config.context_length;
+            let wanted = options.context_length.map_or(model_context, |l| l.min(model_context));
+            let shape = decoder.kv_shape(options.block_size);
+            let blocks = cache_blocks(shape.block_bytes(), options, wanted)?;
+            reserve(&source, options, &decoder, bytes, blocks * shape.block_bytes())?;
+            let held = blocks * options.block_size;
+            if held < wanted {
+                tracing::warn!(
+                    model = source.id,
+                    "the KV cache of {} MiB holds {held} tokens, so a text is limited to that, \
+                     not to the model's {wanted}; raise engine.kv_cache_mib for longer ones",
+                    options.kv_cache_mib,
+                );
+            }
+            let limits =
+                Limits { context_length: wanted.min(held), vocab_size: decoder.config.vocab_size };
+            let info = info(ModelKind::Generation, limits, None, Default::default());
+            let reload = reload(source, options.clone());
+            let state = ModelState::new(decoder, shape, blocks, reload).map_err(LoadError::from)?;
+            let worker = GenerateWorker { state, context_length: limits.context_length };
+            Ok((Worker::Generate(worker), info))
+        }
+        Network::Encoder(encoder) => {
+            let own = encoder.config.context_length();
+            let limits = Limits {
+                context_length: options.context_length.map_or(own, |l| l.min(own)),
+                vocab_size: encoder.config.vocab_size,
+            };
+            let step =
+                encoder.activation_bytes(options.max_batch_tokens.max(limits.context_length));
+            if encoder.device().is_cpu() {
+                options.memory.reserve(&source.id, &[("weights", bytes), ("one step", step)])?;
+            }
+            let dims = encoder.config.hidden_size;
+            let info = info(ModelKind::Embedding, limits, Some(dims), source.resolve_prompts()?);
+            let normalize = source.normalize.unwrap_or(true);
+            let worker = EmbedWorker::new(*encoder, source.resolve_pooling()?, normalize);
+            Ok((Worker::Embed(worker), info))
+        }
+    }
+}
+
+fn open(
+    source: &ModelSource,
+    options: &EngineOptions,
+    files: u64,
+    on_progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<(LoadedModel, String), EngineError> {
+    let opened = device::open(options.device)?;
+    let described = device::describe(&opened.device);
+    if let Some(why) = opened.why_not_gpu {
+        tracing::info!(model = source.id, "running on the CPU: {why}");
+    }
+    if opened.device.is_cpu() {
+        // Before minutes of loading, not after.
+        options.memory.check(&source.id, &[("weights", files)])?;
+    }
+    let load =
+        LoadOptions { device: opened.device, context_length: options.context_length, on_progress };
+    Ok((models::load(&source.paths, load)?, described))
+}
+
+/// A cache of the configured memory, but no larger than all sequences at
+/// their longest can fill.
+fn cache_blocks(
+    block_bytes: usize,
+    options: &EngineOptions,
+    context_length: usize,
+) -> Result<usize, EngineError> {
+    let most = context_length.div_ceil(options.block_size) * options.max_sequences;
+    let blocks = ((options.kv_cache_mib << 20) / block_bytes).min(most);
+    match blocks {
+        0 | 1 => Err(EngineError::CacheTooSmall {
+            mib: options.kv_cache_mib,
+            blocks,
+            block_size: options.block_size,
+        }),
+        enough => Ok(enough),
+    }
+}
+
+/// Takes what the model can need at worst out of the budget, so that no
+/// request that is admitted can run the process out of memory.
+fn reserve(
+    source: &ModelSource,
+    options: &EngineOptions,
+    decoder: &Decoder,
+    weights: u64,
+    cache: usize,
+) -> Result<(), EngineError> {
+    // A GPU's memory is the GPU's to refuse.
+    if !decoder.device().is_cpu() {
+        return Ok(());
+    }
+    let logit_rows = options.max_sequences + options.max_guess_rows;
+    let step = decoder.activation_bytes(options.max_batch_tokens, logit_rows);
+    let parts = [("weights", weights), ("KV cache", cache as u64), ("one step", step)];
+    Ok(options.memory.reserve(&source.id, &parts)?)
+}
+
+fn reload(source: ModelSource, options: EngineOptions) -> Reload {
+    Box::new(move || match open(&source, &options, 0, &|_, _| {}) {
+        Ok((LoadedModel { network: Network::Decoder(decoder), .. }, _)) => Ok(decoder),
+        Ok(_) => Err("its files changed".into()),
+        Err(e) => Err(e.to_string()),
+    })
+}

@@ -1,0 +1,91 @@
+//! A model with its cache: what a step runs on, and how it is made anew when
+//! a device fails.
+
+use candle_core::{Device, Result, Tensor};
+
+use crate::backend::{Batch, KvCache, KvShape};
+use crate::engine::blocks::BlockCopy;
+use crate::models::Decoder;
+
+/// What the loop needs of a causal model.
+pub trait CausalModel: Send {
+    /// Runs every row of `batch`; the logits of its `logit_rows`, (rows,
+    /// vocabulary), or `None` if it asks for none.
+    fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Result<Option<Tensor>>;
+    fn device(&self) -> &Device;
+}
+
+impl CausalModel for Decoder {
+    fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Result<Option<Tensor>> {
+        Decoder::forward(self, batch, cache)
+    }
+
+    fn device(&self) -> &Device {
+        Decoder::device(self)
+    }
+}
+
+/// Loads the model again, for a device that lost it.
+pub type Reload = Box<dyn Fn() -> std::result::Result<Box<dyn CausalModel>, String> + Send>;
+
+/// A model and its cache.
+pub struct ModelState {
+    /// Gone while they are being made anew.
+    parts: Option<(Box<dyn CausalModel>, KvCache)>,
+    shape: KvShape,
+    pub blocks: usize,
+    reload: Reload,
+}
+
+impl ModelState {
+    /// Reserves a cache of `blocks` blocks.
+    ///
+    /// # Errors
+    /// The device has no room for it.
+    pub fn new(
+        model: Box<dyn CausalModel>,
+        shape: KvShape,
+        blocks: usize,
+        reload: Reload,
+    ) -> Result<Self> {
+        let cache = KvCache::new(shape, blocks, model.device())?;
+        Ok(Self { parts: Some((model, cache)), shape, blocks, reload })
+    }
+
+    /// Copies blocks, then computes the batch.
+    pub fn forward(&mut self, batch: &Batch, copies: &[BlockCopy]) -> Result<Option<Tensor>> {
+        let Some((model, cache)) = &mut self.parts else {
+            candle_core::bail!("the model is not loaded");
+        };
+        cache.copy_blocks(copies)?;
+        model.forward(batch, cache)
+    }
+
+    /// Makes the cache anew and, if the model does not work with it, the model
+    /// as well.
+    ///
+    /// # Errors
+    /// The model cannot be loaded, or fails as soon as it runs.
+    pub fn rebuild(&mut self) -> std::result::Result<(), String> {
+        // The old cache goes first: there may be no room for two.
+        if let Some((model, _)) = self.parts.take()
+            && self.install(model).is_ok()
+        {
+            return Ok(());
+        }
+        tracing::warn!("the model does not work with a new cache; it is loaded again");
+        self.parts = None;
+        let model = (self.reload)()?;
+        self.install(model)
+    }
+
+    /// Takes a model, with a new cache, if it can compute a token.
+    fn install(&mut self, model: Box<dyn CausalModel>) -> std::result::Result<(), String> {
+        let cache =
+            KvCache::new(self.shape, self.blocks, model.device()).map_err(|e| e.to_string())?;
+        self.parts = Some((model, cache));
+        let mut batch = Batch::new();
+        batch.push(&[0], 0, &[0], self.shape.block_size, true);
+        super::guarded(|| self.forward(&batch, &[])).map(drop)
+    }
+}
