@@ -4,42 +4,35 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::choices::Choices;
+use super::choices::{self, Choices};
 use super::error::ApiError;
 use super::extract::Json;
+use super::logprobs::TokenTexts;
 use super::messages::{for_template, template_variables};
-use super::options::{Options, Raw};
+use super::options::Options;
 use super::state::{Shared, unix_now};
 use super::stream::{self, Frames, Head};
 use super::wire::chat::{Answer, ChatChoice, ChatDelta, ChatRequest, ChatResponse, Delta};
 use super::wire::common::{FINGERPRINT, FinishReason, Usage};
-use crate::engine::ModelKind;
+use crate::engine::{self, ModelKind, TokenLogprob};
 use crate::text::ChatInput;
 
 /// Answers a conversation.
 pub async fn chat(
     State(shared): State<Shared>,
-    Json(body): Json<ChatRequest>,
+    Json(mut body): Json<ChatRequest>,
 ) -> Result<Response, ApiError> {
     let engine = shared.engine(body.model.as_deref(), ModelKind::Generation)?;
-    let options = Options::try_from(Raw {
-        temperature: body.temperature,
-        top_p: body.top_p,
-        top_k: body.top_k,
-        min_p: body.min_p,
-        repetition_penalty: body.repetition_penalty,
-        presence_penalty: body.presence_penalty,
-        frequency_penalty: body.frequency_penalty,
-        seed: body.seed,
-        stop: body.stop,
-        stop_token_ids: body.stop_token_ids,
-        max_tokens: body.max_tokens,
-        max_completion_tokens: body.max_completion_tokens,
-        ignore_eos: body.ignore_eos,
-        n: body.n,
-        stream: body.stream,
-        stream_options: body.stream_options,
-    })?;
+    let top = match (body.logprobs.unwrap_or(false), body.top_logprobs) {
+        (false, Some(top)) if top > 0 => {
+            return Err(ApiError::invalid(
+                "top_logprobs",
+                "top_logprobs only goes with \"logprobs\": true",
+            ));
+        }
+        (asked, top) => asked.then_some(top.unwrap_or(0)),
+    };
+    let options = Options::new(body.take_shared(), top)?;
     let input = ChatInput {
         messages: for_template(body.messages)?,
         tools: None,
@@ -53,9 +46,11 @@ pub async fn chat(
             format!("the model `{}` has no chat template; use /v1/completions", info.id),
         ));
     }
-    let rename = |error: ApiError| options.rename(error, "messages");
+    let rename =
+        |error: ApiError| options.rename(error, "messages").rename("logprobs", "top_logprobs");
+    let template = options.template(engine).await?;
     let prompt = engine.encode_chat(input).await.map_err(|error| rename(error.into()))?;
-    let request = options.request(prompt, &info.limits, "messages")?;
+    let request = options.request(&template, prompt, &info.limits, "messages")?;
     let choices = Choices::start(engine.clone(), vec![request], options.n)
         .map_err(|error| rename(error.into()))?;
     let head = Head {
@@ -65,60 +60,68 @@ pub async fn chat(
         model: info.id.clone(),
         include_usage: options.include_usage,
     };
+    let texts = top.map(|top| TokenTexts::new(engine.tokenizer().clone(), top));
     if options.stream {
-        return Ok(stream::respond(choices, ChatFrames(head), options.include_usage, &shared.life));
+        let frames = ChatFrames { head, texts };
+        return Ok(stream::respond(choices, frames, options.include_usage, &shared.life));
     }
-    let (texts, usage) = (choices.collect().await).map_err(|error| rename(error.into()))?;
-    let choice = |(index, (content, finish_reason))| ChatChoice {
-        index,
-        message: Answer { role: "assistant", content, refusal: None },
-        logprobs: None,
-        finish_reason,
+    let (answers, usage) = (choices.collect().await).map_err(|error| rename(error.into()))?;
+    let choice = |(index, answer): (usize, choices::Answer)| {
+        let (finish_reason, stop_reason) = FinishReason::of(answer.reason);
+        let logprobs = texts.as_ref().map(|texts| texts.chat(&answer.logprobs));
+        let message = Answer { role: "assistant", content: answer.text, refusal: None };
+        ChatChoice { index, message, logprobs, finish_reason, stop_reason }
     };
     let answer = ChatResponse {
         id: head.id,
         object: head.object,
         created: head.created,
         model: head.model,
-        choices: texts.into_iter().enumerate().map(choice).collect(),
+        choices: answers.into_iter().enumerate().map(choice).collect(),
         usage,
         system_fingerprint: FINGERPRINT,
     };
     Ok(axum::Json(answer).into_response())
 }
 
-struct ChatFrames(Head);
+struct ChatFrames {
+    head: Head,
+    /// When log probabilities were asked for.
+    texts: Option<TokenTexts>,
+}
 
 impl ChatFrames {
-    fn delta(
-        &self,
-        index: usize,
-        delta: Delta<'_>,
-        finish_reason: Option<FinishReason>,
-        out: &mut Vec<u8>,
-    ) {
-        self.0.chunk(&[ChatDelta { index, delta, logprobs: None, finish_reason }], None, out);
+    fn delta(&self, index: usize, delta: Delta<'_>, out: &mut Vec<u8>) {
+        let delta =
+            ChatDelta { index, delta, logprobs: None, finish_reason: None, stop_reason: None };
+        self.head.chunk(&[delta], None, out);
     }
 }
 
 impl Frames for ChatFrames {
     fn open(&mut self, choices: usize, out: &mut Vec<u8>) {
         for index in 0..choices {
-            let role = Delta { role: Some("assistant"), content: Some("") };
-            self.delta(index, role, None, out);
+            self.delta(index, Delta { role: Some("assistant"), content: Some("") }, out);
         }
     }
 
-    fn text(&mut self, index: usize, text: &str, out: &mut Vec<u8>) {
-        self.delta(index, Delta { role: None, content: Some(text) }, None, out);
+    fn text(&mut self, index: usize, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>) {
+        let delta = Delta { role: None, content: Some(text) };
+        let logprobs = self.texts.as_ref().map(|texts| texts.chat(logprobs));
+        let delta = ChatDelta { index, delta, logprobs, finish_reason: None, stop_reason: None };
+        self.head.chunk(&[delta], None, out);
     }
 
-    fn finish(&mut self, index: usize, reason: FinishReason, out: &mut Vec<u8>) {
-        self.delta(index, Delta::default(), Some(reason), out);
+    fn finish(&mut self, index: usize, reason: engine::FinishReason, out: &mut Vec<u8>) {
+        let (reason, stop_reason) = FinishReason::of(reason);
+        let delta = Delta::default();
+        let finish_reason = Some(reason);
+        let delta = ChatDelta { index, delta, logprobs: None, finish_reason, stop_reason };
+        self.head.chunk(&[delta], None, out);
     }
 
     fn usage(&mut self, usage: Usage, out: &mut Vec<u8>) {
-        self.0.chunk::<ChatDelta<'_>>(&[], Some(usage), out);
+        self.head.chunk::<ChatDelta<'_>>(&[], Some(usage), out);
     }
 }
 
@@ -137,7 +140,7 @@ mod tests {
             include_usage,
         };
         let mut out = Vec::new();
-        ChatFrames(head(false)).text(1, "a\n\"é", &mut out);
+        ChatFrames { head: head(false), texts: None }.text(1, "a\n\"é", &[], &mut out);
         let text = String::from_utf8(out).unwrap();
         let event = text.strip_prefix("data: ").and_then(|t| t.strip_suffix("\n\n")).unwrap();
         assert!(!event.contains('\n'));
@@ -151,14 +154,17 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(event).unwrap(), expected);
 
         let mut out = Vec::new();
-        let mut frames = ChatFrames(head(true));
-        frames.finish(0, FinishReason::Length, &mut out);
-        frames.usage(Usage::new(3, 2), &mut out);
+        let mut frames = ChatFrames { head: head(true), texts: None };
+        frames.finish(0, engine::FinishReason::Timeout, &mut out);
+        frames.usage(Usage::new(3, 1, 2), &mut out);
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains(r#""delta":{},"logprobs":null,"finish_reason":"length""#), "{text}");
+        assert!(text.contains(r#""stop_reason":"timeout""#), "{text}");
         assert!(text.contains(r#""usage":null"#), "{text}");
-        let usage =
-            r#""choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}"#;
+        let usage = concat!(
+            r#""choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"#,
+            r#""prompt_tokens_details":{"cached_tokens":1}}"#
+        );
         assert!(text.contains(usage), "{text}");
     }
 }

@@ -1,20 +1,19 @@
-//! All answers of one request: `n` to each prompt, submitted as the queue has
-//! room and merged into one stream.
+//! All answers of one request: `n` to each prompt, submitted prompt by prompt as
+//! the queue has room, and merged into one stream.
 //!
 //! A request with more prompts than the queue has places would be refused for
 //! ever if all had to fit at once. So the first one must fit, and the rest
 //! follow as answers finish.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::stream::{SelectAll, Stream, StreamExt};
 
-use super::wire::common as wire;
+use super::wire::common::Usage;
 use crate::engine::{
-    Engine, Event, FinishReason, Generation, GenerationRequest, SubmitError, Usage,
+    Engine, Event, FinishReason, Generation, GenerationRequest, SubmitError, TokenLogprob,
 };
 
 /// Answers of one request that run or wait in the engine at a time, so that
@@ -26,12 +25,19 @@ const RETRY: Duration = Duration::from_millis(50);
 /// A piece of one answer.
 #[derive(Debug)]
 pub enum Piece {
-    /// Never empty.
-    Text(String),
-    Finished {
-        reason: FinishReason,
-        usage: Usage,
-    },
+    /// A text, or the log probabilities of tokens that add none; not both empty.
+    Text { text: String, logprobs: Vec<TokenLogprob> },
+    /// The last piece of an answer.
+    Finished(FinishReason),
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub text: String,
+    /// One a token, if they were asked for.
+    pub logprobs: Vec<TokenLogprob>,
+    pub reason: FinishReason,
 }
 
 /// The running and the waiting answers. Dropping it cancels all.
@@ -39,8 +45,11 @@ pub struct Choices {
     engine: Engine,
     prompts: Vec<GenerationRequest>,
     n: usize,
-    waiting: VecDeque<usize>,
+    /// Prompts submitted so far, all answers of one together.
+    submitted: usize,
     running: SelectAll<Numbered>,
+    cached_tokens: usize,
+    completion_tokens: usize,
 }
 
 impl Choices {
@@ -53,8 +62,16 @@ impl Choices {
         prompts: Vec<GenerationRequest>,
         n: usize,
     ) -> Result<Self, SubmitError> {
-        let waiting = (0..prompts.len() * n).collect();
-        let mut choices = Self { engine, prompts, n, waiting, running: SelectAll::new() };
+        let running = SelectAll::new();
+        let mut choices = Self {
+            engine,
+            prompts,
+            n,
+            submitted: 0,
+            running,
+            cached_tokens: 0,
+            completion_tokens: 0,
+        };
         choices.fill()?;
         Ok(choices)
     }
@@ -64,9 +81,10 @@ impl Choices {
         self.prompts.len() * self.n
     }
 
-    /// Tokens of all prompts, each counted once.
-    pub fn prompt_tokens(&self) -> usize {
-        self.prompts.iter().map(|request| request.prompt.len()).sum()
+    /// Tokens of all prompts, each counted once, and of the answers so far.
+    pub fn usage(&self) -> Usage {
+        let prompt_tokens = self.prompts.iter().map(|request| request.prompt.len()).sum();
+        Usage::new(prompt_tokens, self.cached_tokens, self.completion_tokens)
     }
 
     /// The next piece of any answer; `None` when all are finished. After an
@@ -74,14 +92,20 @@ impl Choices {
     pub async fn next(&mut self) -> Option<Result<(usize, Piece), SubmitError>> {
         loop {
             match self.running.next().await {
-                Some((index, Event::Delta { text, .. })) if !text.is_empty() => {
-                    return Some(Ok((index, Piece::Text(text))));
-                }
                 // Sampled, but held back: half a character, or maybe a stop string.
-                Some((_, Event::Delta { .. })) => {}
+                Some((_, Event::Delta { text, logprobs, .. }))
+                    if text.is_empty() && logprobs.is_empty() => {}
+                Some((index, Event::Delta { text, logprobs, .. })) => {
+                    return Some(Ok((index, Piece::Text { text, logprobs })));
+                }
                 Some((index, Event::Finished { reason, usage })) => {
+                    self.completion_tokens += usage.completion_tokens;
+                    // The other answers share the first one's prompt.
+                    if index % self.n == 0 {
+                        self.cached_tokens += usage.cached_tokens;
+                    }
                     return Some(match self.refill() {
-                        Ok(()) => Ok((index, Piece::Finished { reason, usage })),
+                        Ok(()) => Ok((index, Piece::Finished(reason))),
                         Err(error) => Err(error),
                     });
                 }
@@ -91,7 +115,7 @@ impl Choices {
                 Some((_, Event::Failed { message })) => {
                     return Some(Err(SubmitError::Failed(message)));
                 }
-                None if self.waiting.is_empty() => return None,
+                None if self.submitted == self.prompts.len() => return None,
                 None => {
                     tokio::time::sleep(RETRY).await;
                     if let Err(error) = self.refill() {
@@ -102,25 +126,24 @@ impl Choices {
         }
     }
 
-    /// Waits for all answers: their texts in order, and the tokens they took.
+    /// Waits for all answers: in order, and the tokens they took.
     ///
     /// # Errors
     /// The first failure of any answer; the others are cancelled.
-    pub async fn collect(
-        mut self,
-    ) -> Result<(Vec<(String, wire::FinishReason)>, wire::Usage), SubmitError> {
-        let mut texts = vec![(String::new(), wire::FinishReason::Stop); self.count()];
-        let mut completion_tokens = 0;
+    pub async fn collect(mut self) -> Result<(Vec<Answer>, Usage), SubmitError> {
+        let empty =
+            || Answer { text: String::new(), logprobs: Vec::new(), reason: FinishReason::Stop };
+        let mut answers: Vec<_> = (0..self.count()).map(|_| empty()).collect();
         while let Some(piece) = self.next().await {
             match piece? {
-                (index, Piece::Text(text)) => texts[index].0.push_str(&text),
-                (index, Piece::Finished { reason, usage }) => {
-                    texts[index].1 = reason.into();
-                    completion_tokens += usage.completion_tokens;
+                (index, Piece::Text { text, logprobs }) => {
+                    answers[index].text.push_str(&text);
+                    answers[index].logprobs.extend(logprobs);
                 }
+                (index, Piece::Finished(reason)) => answers[index].reason = reason,
             }
         }
-        Ok((texts, wire::Usage::new(self.prompt_tokens(), completion_tokens)))
+        Ok((answers, self.usage()))
     }
 
     /// [`Self::fill`], for which a full queue is a reason to wait.
@@ -132,22 +155,19 @@ impl Choices {
     }
 
     fn fill(&mut self) -> Result<(), SubmitError> {
-        while self.running.len() < WINDOW {
-            let Some(&index) = self.waiting.front() else {
+        while let Some(request) = self.prompts.get(self.submitted) {
+            if !self.running.is_empty() && self.running.len() + self.n > WINDOW {
                 break;
-            };
-            let mut request = self.prompts[index / self.n].clone();
-            // Equal seeds would give n equal answers.
-            let number = (index % self.n) as u64;
-            request.sampling.seed = request.sampling.seed.map(|seed| seed.wrapping_add(number));
-            match self.engine.submit(request) {
-                Ok(generation) => {
-                    self.running.push(Numbered { index, generation: Some(generation) })
-                }
-                Err(SubmitError::QueueFull { .. }) if !self.running.is_empty() => break,
-                Err(error) => return Err(error),
             }
-            self.waiting.pop_front();
+            let generations = match self.engine.submit_n(request.clone(), self.n) {
+                Err(SubmitError::QueueFull { .. }) if !self.running.is_empty() => break,
+                other => other?,
+            };
+            for (number, generation) in generations.into_iter().enumerate() {
+                let index = self.submitted * self.n + number;
+                self.running.push(Numbered { index, generation: Some(generation) });
+            }
+            self.submitted += 1;
         }
         Ok(())
     }
@@ -174,7 +194,7 @@ impl Stream for Numbered {
                 message: "the model stopped before the text was complete".to_owned(),
             }),
         };
-        if matches!(event, Event::Finished { .. } | Event::Failed { .. }) {
+        if !matches!(event, Event::Delta { .. }) {
             self.generation = None;
         }
         Poll::Ready(Some((self.index, event)))

@@ -4,51 +4,37 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::choices::Choices;
+use super::choices::{Answer, Choices};
 use super::error::ApiError;
 use super::extract::Json;
 use super::inputs::tokens;
-use super::options::{Options, Raw};
+use super::logprobs::{Offset, TokenTexts};
+use super::options::Options;
 use super::state::{Shared, unix_now};
 use super::stream::{self, Frames, Head};
 use super::wire::common::{FINGERPRINT, FinishReason, Usage};
 use super::wire::completions::{
     CompletionChoice, CompletionDelta, CompletionRequest, CompletionResponse,
 };
-use crate::engine::ModelKind;
+use crate::engine::{self, ModelKind, TokenLogprob};
 
 /// Goes on with texts.
 pub async fn complete(
     State(shared): State<Shared>,
-    Json(body): Json<CompletionRequest>,
+    Json(mut body): Json<CompletionRequest>,
 ) -> Result<Response, ApiError> {
     let engine = shared.engine(body.model.as_deref(), ModelKind::Generation)?;
-    let options = Options::try_from(Raw {
-        temperature: body.temperature,
-        top_p: body.top_p,
-        top_k: body.top_k,
-        min_p: body.min_p,
-        repetition_penalty: body.repetition_penalty,
-        presence_penalty: body.presence_penalty,
-        frequency_penalty: body.frequency_penalty,
-        seed: body.seed,
-        stop: body.stop,
-        stop_token_ids: body.stop_token_ids,
-        max_tokens: body.max_tokens,
-        max_completion_tokens: None,
-        ignore_eos: body.ignore_eos,
-        n: body.n,
-        stream: body.stream,
-        stream_options: body.stream_options,
-    })?;
+    let options = Options::new(body.take_shared(), body.logprobs)?;
     options.check_count(body.prompt.len())?;
     let names: Vec<String> =
         (0..body.prompt.len()).map(|index| body.prompt.name("prompt", index)).collect();
     let info = engine.info();
     let prompts = tokens(engine, body.prompt, "prompt").await?;
+    let template = options.template(engine).await?;
     let requests = (prompts.into_iter().zip(&names))
-        .map(|(prompt, name)| options.request(prompt, &info.limits, name))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|(prompt, name)| options.request(&template, prompt, &info.limits, name))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.rename("top_logprobs", "logprobs"))?;
     let choices = Choices::start(engine.clone(), requests, options.n)
         .map_err(|error| options.rename(error.into(), "prompt"))?;
     let head = Head {
@@ -58,53 +44,56 @@ pub async fn complete(
         model: info.id.clone(),
         include_usage: options.include_usage,
     };
+    let texts = body.logprobs.map(|top| TokenTexts::new(engine.tokenizer().clone(), top));
     if options.stream {
-        let frames = CompletionFrames(head);
+        let offsets = (0..choices.count()).map(|_| Offset::default()).collect();
+        let frames = CompletionFrames { head, texts, offsets };
         return Ok(stream::respond(choices, frames, options.include_usage, &shared.life));
     }
-    let (texts, usage) = choices.collect().await?;
-    let choice = |(index, (text, finish_reason))| CompletionChoice {
-        index,
-        text,
-        logprobs: None,
-        finish_reason,
+    let (answers, usage) = choices.collect().await?;
+    let choice = |(index, Answer { text, logprobs, reason })| {
+        let (finish_reason, stop_reason) = FinishReason::of(reason);
+        let texts = texts.as_ref();
+        let logprobs = texts.map(|texts| texts.completion(&logprobs, &mut Offset::default()));
+        CompletionChoice { index, text, logprobs, finish_reason, stop_reason }
     };
     let answer = CompletionResponse {
         id: head.id,
         object: head.object,
         created: head.created,
         model: head.model,
-        choices: texts.into_iter().enumerate().map(choice).collect(),
+        choices: answers.into_iter().enumerate().map(choice).collect(),
         usage,
         system_fingerprint: FINGERPRINT,
     };
     Ok(axum::Json(answer).into_response())
 }
 
-struct CompletionFrames(Head);
-
-impl CompletionFrames {
-    fn delta(
-        &self,
-        index: usize,
-        text: &str,
-        finish_reason: Option<FinishReason>,
-        out: &mut Vec<u8>,
-    ) {
-        self.0.chunk(&[CompletionDelta { index, text, logprobs: None, finish_reason }], None, out);
-    }
+struct CompletionFrames {
+    head: Head,
+    /// When log probabilities were asked for.
+    texts: Option<TokenTexts>,
+    /// Of each answer's text so far.
+    offsets: Vec<Offset>,
 }
 
 impl Frames for CompletionFrames {
-    fn text(&mut self, index: usize, text: &str, out: &mut Vec<u8>) {
-        self.delta(index, text, None, out);
+    fn text(&mut self, index: usize, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>) {
+        let offset = &mut self.offsets[index];
+        let logprobs = self.texts.as_ref().map(|texts| texts.completion(logprobs, offset));
+        let delta =
+            CompletionDelta { index, text, logprobs, finish_reason: None, stop_reason: None };
+        self.head.chunk(&[delta], None, out);
     }
 
-    fn finish(&mut self, index: usize, reason: FinishReason, out: &mut Vec<u8>) {
-        self.delta(index, "", Some(reason), out);
+    fn finish(&mut self, index: usize, reason: engine::FinishReason, out: &mut Vec<u8>) {
+        let (reason, stop_reason) = FinishReason::of(reason);
+        let finish_reason = Some(reason);
+        let delta = CompletionDelta { index, text: "", logprobs: None, finish_reason, stop_reason };
+        self.head.chunk(&[delta], None, out);
     }
 
     fn usage(&mut self, usage: Usage, out: &mut Vec<u8>) {
-        self.0.chunk::<CompletionDelta<'_>>(&[], Some(usage), out);
+        self.head.chunk::<CompletionDelta<'_>>(&[], Some(usage), out);
     }
 }

@@ -1,8 +1,12 @@
 //! From the fields that chat and completions share to the engine's types.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::constraint::Constraint;
 use super::error::ApiError;
-use super::wire::common::{Stop, StreamOptions};
-use crate::engine::{GenerationRequest, Limits, SamplingParams, StopConditions};
+use super::wire::generation::Raw;
+use crate::engine::{Dry, Engine, GenerationRequest, Limits, SamplingParams, StopConditions};
 
 /// Most answers to one prompt, as at OpenAI.
 const MAX_N: usize = 128;
@@ -10,26 +14,6 @@ const MAX_N: usize = 128;
 const MAX_CHOICES: usize = 2048;
 /// Most stop strings. OpenAI's limit is 4; each costs a search per token.
 const MAX_STOPS: usize = 16;
-
-/// The shared fields, as they came.
-pub struct Raw {
-    pub temperature: Option<f32>,
-    pub top_p: Option<f32>,
-    pub top_k: Option<i64>,
-    pub min_p: Option<f32>,
-    pub repetition_penalty: Option<f32>,
-    pub presence_penalty: Option<f32>,
-    pub frequency_penalty: Option<f32>,
-    pub seed: Option<i64>,
-    pub stop: Option<Stop>,
-    pub stop_token_ids: Option<Vec<u32>>,
-    pub max_tokens: Option<usize>,
-    pub max_completion_tokens: Option<usize>,
-    pub ignore_eos: Option<bool>,
-    pub n: Option<usize>,
-    pub stream: Option<bool>,
-    pub stream_options: Option<StreamOptions>,
-}
 
 /// The shared fields, checked as far as they can be without the model.
 pub struct Options {
@@ -39,14 +23,22 @@ pub struct Options {
     pub n: usize,
     pub stream: bool,
     pub include_usage: bool,
+    constraint: Option<Constraint>,
+    priority: i32,
+    timeout: Option<Duration>,
+    speculation: bool,
     /// What the client called `max_tokens`, for errors.
     limit_name: &'static str,
 }
 
-impl TryFrom<Raw> for Options {
-    type Error = ApiError;
-
-    fn try_from(raw: Raw) -> Result<Self, ApiError> {
+impl Options {
+    /// `logprobs` is how many tokens are to be reported beside each.
+    ///
+    /// # Errors
+    /// 400 that names the field.
+    pub fn new(mut raw: Raw, logprobs: Option<usize>) -> Result<Self, ApiError> {
+        let constraint = Constraint::of(&mut raw)?;
+        let dry = dry(&mut raw)?;
         let (max_tokens, limit_name) = match (raw.max_tokens, raw.max_completion_tokens) {
             (Some(old), Some(new)) if old != new => {
                 return Err(ApiError::invalid(
@@ -87,23 +79,72 @@ impl TryFrom<Raw> for Options {
                 repetition_penalty: raw.repetition_penalty.unwrap_or(neutral.repetition_penalty),
                 presence_penalty: raw.presence_penalty.unwrap_or(neutral.presence_penalty),
                 frequency_penalty: raw.frequency_penalty.unwrap_or(neutral.frequency_penalty),
+                typical_p: raw.typical_p.unwrap_or(neutral.typical_p),
+                dry,
+                logit_bias: logit_bias(raw.logit_bias.unwrap_or_default())?,
+                logprobs,
                 // A seed is a name: negative ones keep their bits.
                 seed: raw.seed.map(i64::cast_unsigned),
-                ..neutral
             },
             stop: StopConditions {
                 max_tokens,
                 strings,
                 token_ids: raw.stop_token_ids.unwrap_or_default(),
                 ignore_eos: raw.ignore_eos.unwrap_or(false),
-                ..Default::default()
+                min_tokens: raw.min_tokens.unwrap_or(0),
+                repetition: raw.stop_on_repetition.unwrap_or(false),
             },
             n,
             stream,
             include_usage: raw.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+            constraint,
+            priority: raw.priority.unwrap_or(0),
+            timeout: raw.timeout.map(timeout).transpose()?,
+            speculation: raw.speculation.unwrap_or(true),
             limit_name,
         })
     }
+}
+
+fn timeout(seconds: f64) -> Result<Duration, ApiError> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        ApiError::invalid("timeout", format!("timeout is {seconds}; send a number of seconds"))
+    })
+}
+
+fn dry(raw: &mut Raw) -> Result<Option<Dry>, ApiError> {
+    let neutral = Dry::default();
+    let range = match raw.dry_penalty_last_n.unwrap_or(-1) {
+        -1 => None,
+        n => Some(usize::try_from(n).map_err(|_| {
+            let message = format!("dry_penalty_last_n is {n}; send -1 for all tokens");
+            ApiError::invalid("dry_penalty_last_n", message)
+        })?),
+    };
+    let breakers = raw.dry_sequence_breakers.take().unwrap_or(neutral.breakers);
+    if breakers.len() > MAX_STOPS || breakers.iter().any(String::is_empty) {
+        let message = format!("send up to {MAX_STOPS} texts, none of them empty");
+        return Err(ApiError::invalid("dry_sequence_breakers", message));
+    }
+    let dry = Dry {
+        multiplier: raw.dry_multiplier.unwrap_or(0.0),
+        base: raw.dry_base.unwrap_or(neutral.base),
+        allowed_length: raw.dry_allowed_length.unwrap_or(neutral.allowed_length),
+        range,
+        breakers,
+    };
+    Ok((dry.multiplier != 0.0).then_some(dry))
+}
+
+fn logit_bias(given: BTreeMap<String, f32>) -> Result<Vec<(u32, f32)>, ApiError> {
+    let entry = |(key, bias): (String, f32)| match key.parse() {
+        Ok(id) => Ok((id, bias)),
+        Err(_) => Err(ApiError::invalid(
+            "logit_bias",
+            format!("`{key}` is not a token id; the keys are ids of tokens, as \"1234\""),
+        )),
+    };
+    given.into_iter().map(entry).collect()
 }
 
 fn top_k(given: Option<i64>) -> Result<usize, ApiError> {
@@ -135,6 +176,29 @@ impl Options {
         ))
     }
 
+    /// What all requests of this kind have in common, the grammar compiled.
+    ///
+    /// # Errors
+    /// 400 that names the field, for a grammar that cannot be used.
+    pub async fn template(&self, engine: &Engine) -> Result<GenerationRequest, ApiError> {
+        let grammar = match &self.constraint {
+            None => None,
+            Some(Constraint { spec, field }) => {
+                let compiled = engine.compile_grammar(spec.clone()).await;
+                Some(compiled.map_err(|e| ApiError::from(e).rename(spec.field(), field))?)
+            }
+        };
+        Ok(GenerationRequest {
+            prompt: Vec::new(),
+            sampling: self.sampling.clone(),
+            stop: self.stop.clone(),
+            grammar,
+            priority: self.priority,
+            timeout: self.timeout,
+            no_speculation: !self.speculation,
+        })
+    }
+
     /// The request for one prompt, checked against the model's limits.
     /// `prompt_name` is what the client called the prompt.
     ///
@@ -142,16 +206,12 @@ impl Options {
     /// 400 that names the field.
     pub fn request(
         &self,
+        template: &GenerationRequest,
         prompt: Vec<u32>,
         limits: &Limits,
         prompt_name: &str,
     ) -> Result<GenerationRequest, ApiError> {
-        let request = GenerationRequest {
-            prompt,
-            sampling: self.sampling.clone(),
-            stop: self.stop.clone(),
-            ..Default::default()
-        };
+        let request = GenerationRequest { prompt, ..template.clone() };
         request.validate(limits).map_err(|error| self.rename(error.into(), prompt_name))?;
         Ok(request)
     }

@@ -21,7 +21,8 @@ use tracing::Span;
 use super::choices::{Choices, Piece};
 use super::error::ApiError;
 use super::state::Lifecycle;
-use super::wire::common::{Chunk, FINGERPRINT, FinishReason, Usage};
+use super::wire::common::{Chunk, FINGERPRINT, Usage};
+use crate::engine::{FinishReason, SubmitError, TokenLogprob};
 
 /// A comment is sent after so long a silence, so that proxies keep the
 /// connection and a client that left is noticed.
@@ -33,7 +34,8 @@ const DONE_FRAME: &[u8] = b"data: [DONE]\n\n";
 pub trait Frames: Send + 'static {
     /// Before any text.
     fn open(&mut self, _choices: usize, _out: &mut Vec<u8>) {}
-    fn text(&mut self, index: usize, text: &str, out: &mut Vec<u8>);
+    /// `logprobs` are of the tokens of this text, if they were asked for.
+    fn text(&mut self, index: usize, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>);
     fn finish(&mut self, index: usize, reason: FinishReason, out: &mut Vec<u8>);
     /// After all text, when the client asked for the usage.
     fn usage(&mut self, usage: Usage, out: &mut Vec<u8>);
@@ -87,8 +89,6 @@ pub fn respond(
     let mut running = Running {
         frames,
         include_usage,
-        prompt_tokens: choices.prompt_tokens(),
-        completion_tokens: 0,
         choices,
         silence: Box::pin(sleep(KEEP_ALIVE)),
         last_sent: Instant::now(),
@@ -117,8 +117,6 @@ pub fn respond(
 struct Running<F> {
     frames: F,
     include_usage: bool,
-    prompt_tokens: usize,
-    completion_tokens: usize,
     choices: Choices,
     /// Set once per silence, not per token: `last_sent` says whether it was one.
     silence: Pin<Box<Sleep>>,
@@ -155,26 +153,21 @@ impl<F: Frames> Running<F> {
         Some(out.into())
     }
 
-    fn write(
-        &mut self,
-        piece: Option<Result<(usize, Piece), crate::engine::SubmitError>>,
-        out: &mut Vec<u8>,
-    ) {
+    fn write(&mut self, piece: Option<Result<(usize, Piece), SubmitError>>, out: &mut Vec<u8>) {
         match piece {
-            Some(Ok((index, Piece::Text(text)))) => self.frames.text(index, &text, out),
-            Some(Ok((index, Piece::Finished { reason, usage }))) => {
-                self.completion_tokens += usage.completion_tokens;
-                self.frames.finish(index, reason.into(), out);
+            Some(Ok((index, Piece::Text { text, logprobs }))) => {
+                self.frames.text(index, &text, &logprobs, out);
             }
+            Some(Ok((index, Piece::Finished(reason)))) => self.frames.finish(index, reason, out),
             Some(Err(error)) => self.fail(&error.into(), out),
             None => {
+                let usage = self.choices.usage();
                 if self.include_usage {
-                    let usage = Usage::new(self.prompt_tokens, self.completion_tokens);
                     self.frames.usage(usage, out);
                 }
                 out.extend_from_slice(DONE_FRAME);
                 self.done = true;
-                let tokens = self.completion_tokens;
+                let tokens = usage.completion_tokens;
                 self.span.in_scope(|| tracing::debug!(tokens, "the stream is complete"));
             }
         }

@@ -139,9 +139,13 @@ impl GenerationRequest {
             if value.is_finite() && (low..=high).contains(&value) {
                 Ok(())
             } else {
+                let allowed = match low == f32::MIN_POSITIVE {
+                    true => format!("above 0 and at most {high}"),
+                    false => format!("between {low} and {high}"),
+                };
                 Err(SubmitError::invalid(
                     param,
-                    format!("{param} is {value}; it must be between {low} and {high}"),
+                    format!("{param} is {value}; it must be {allowed}"),
                 ))
             }
         };

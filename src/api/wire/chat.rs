@@ -9,53 +9,25 @@ use serde_json::{Map, Value};
 use super::super::fields::{Fields, Rule, neutral};
 use super::super::strict::{Strict, strict_list, strict_option};
 use super::common::{CALLER_LABELS, FinishReason, Stop, StreamOptions, Usage};
+use super::generation::{Raw, ResponseFormat, StructuredOutputs, generation_request};
+use super::logprobs::ChatLogprobs;
 
-/// A conversation to go on with.
-#[derive(Debug, Deserialize)]
-pub struct ChatRequest {
-    /// A loaded model, required; `/v1/models` lists them.
-    pub model: Option<String>,
-    /// The conversation so far; at least one message.
-    #[serde(deserialize_with = "strict_list")]
-    pub messages: Vec<Message>,
-    /// 0 to 2; 0 always takes the most likely token. Default 1.
-    pub temperature: Option<f32>,
-    /// Sample from the most likely tokens that together reach this
-    /// probability; above 0, up to 1. Default 1.
-    pub top_p: Option<f32>,
-    /// Sample from the k most likely tokens; 0 or -1, the default, for all.
-    pub top_k: Option<i64>,
-    /// Sample from tokens at least this fraction as likely as the best one;
-    /// 0 to 1. Default 0.
-    pub min_p: Option<f32>,
-    /// Above 1 makes tokens of the prompt and the answer less likely. Default 1.
-    pub repetition_penalty: Option<f32>,
-    /// -2 to 2; above 0 makes tokens of the answer less likely. Default 0.
-    pub presence_penalty: Option<f32>,
-    /// -2 to 2; the same, once for each occurrence. Default 0.
-    pub frequency_penalty: Option<f32>,
-    /// The same seed and request give the same text. Choice i of `n` uses
-    /// seed + i.
-    pub seed: Option<i64>,
-    /// Up to 16 texts that end the answer; they are not part of it.
-    pub stop: Option<Stop>,
-    /// Token ids that end the answer; an extension.
-    pub stop_token_ids: Option<Vec<u32>>,
-    /// At most so many tokens. By default the answer may fill the context.
-    pub max_tokens: Option<usize>,
-    /// The newer name of `max_tokens`.
-    pub max_completion_tokens: Option<usize>,
-    /// Go on through the model's end-of-text tokens; an extension for measuring.
-    pub ignore_eos: Option<bool>,
-    /// Further variables of the chat template, as `enable_thinking`; an extension.
-    pub chat_template_kwargs: Option<Map<String, Value>>,
-    /// How many answers, 1 to 128. Default 1.
-    pub n: Option<usize>,
-    /// Send the answer as server-sent events while it is written.
-    pub stream: Option<bool>,
-    /// Only with `stream`.
-    #[serde(default, deserialize_with = "strict_option")]
-    pub stream_options: Option<StreamOptions>,
+generation_request! {
+    /// A conversation to go on with.
+    pub struct ChatRequest {
+        /// A loaded model, required; `/v1/models` lists them.
+        pub model: Option<String>,
+        /// The conversation so far; at least one message.
+        #[serde(deserialize_with = "strict_list")]
+        pub messages: Vec<Message>,
+        /// Further variables of the chat template, as `enable_thinking`; an extension.
+        pub chat_template_kwargs: Option<Map<String, Value>>,
+        /// Report the log probability of each token.
+        pub logprobs: Option<bool>,
+        /// With `logprobs`: report so many of the most likely tokens beside
+        /// each, up to 20.
+        pub top_logprobs: Option<usize>,
+    }
 }
 
 impl Fields for ChatRequest {
@@ -63,10 +35,9 @@ impl Fields for ChatRequest {
 }
 
 const NO_TOOLS: &str = "describe the tools in a message and read the call from the answer";
-const NO_LOGPROBS: &str = "leave it out; probabilities are not returned yet";
 const TEXT_ONLY: &str = "only text goes in and out";
 
-static RULES: [Rule; 25] = {
+static RULES: [Rule; 21] = {
     let [user, metadata, safety, cache_key, cache_retention] = CALLER_LABELS;
     [
         user,
@@ -85,14 +56,6 @@ static RULES: [Rule; 25] = {
         Rule::refuse("parallel_tool_calls", neutral::never, NO_TOOLS),
         Rule::refuse("functions", neutral::empty, NO_TOOLS),
         Rule::refuse("function_call", |v| v.as_str() == Some("none"), NO_TOOLS),
-        Rule::refuse(
-            "response_format",
-            |v| v["type"] == "text",
-            "only {\"type\": \"text\"}; ask for the format in a message and check the answer",
-        ),
-        Rule::refuse("logprobs", neutral::no, NO_LOGPROBS),
-        Rule::refuse("top_logprobs", |v| *v == 0, NO_LOGPROBS),
-        Rule::refuse("logit_bias", neutral::empty, "leave it out"),
         Rule::refuse("audio", neutral::never, TEXT_ONLY),
         Rule::refuse(
             "modalities",
@@ -223,9 +186,12 @@ pub struct ChatResponse {
 pub struct ChatChoice {
     pub index: usize,
     pub message: Answer,
-    /// Always null: not supported yet.
-    pub logprobs: Option<()>,
+    /// When they were asked for.
+    pub logprobs: Option<ChatLogprobs>,
     pub finish_reason: FinishReason,
+    /// An extension: "timeout" or "repetition".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_reason: Option<&'static str>,
 }
 
 /// The assistant's turn.
@@ -243,10 +209,13 @@ pub struct Answer {
 pub struct ChatDelta<'a> {
     pub index: usize,
     pub delta: Delta<'a>,
-    /// Always null: not supported yet.
-    pub logprobs: Option<()>,
+    /// Of this piece's tokens, when they were asked for.
+    pub logprobs: Option<ChatLogprobs>,
     /// Null until the last piece of this answer.
     pub finish_reason: Option<FinishReason>,
+    /// An extension: "timeout" or "repetition", with the last piece.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_reason: Option<&'static str>,
 }
 
 /// What a piece adds to the answer.

@@ -48,11 +48,24 @@ pub struct Usage {
     /// Tokens generated, over all choices.
     pub completion_tokens: usize,
     pub total_tokens: usize,
+    pub prompt_tokens_details: PromptTokensDetails,
+}
+
+/// Where tokens of the prompt came from.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct PromptTokensDetails {
+    /// Found in the cache instead of being computed.
+    pub cached_tokens: usize,
 }
 
 impl Usage {
-    pub fn new(prompt_tokens: usize, completion_tokens: usize) -> Self {
-        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
+    pub fn new(prompt_tokens: usize, cached_tokens: usize, completion_tokens: usize) -> Self {
+        Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens + completion_tokens,
+            prompt_tokens_details: PromptTokensDetails { cached_tokens },
+        }
     }
 }
 
@@ -66,11 +79,14 @@ pub enum FinishReason {
     Length,
 }
 
-impl From<engine::FinishReason> for FinishReason {
-    fn from(reason: engine::FinishReason) -> Self {
+impl FinishReason {
+    /// OpenAI's word for the reason, and ours where it has none.
+    pub fn of(reason: engine::FinishReason) -> (Self, Option<&'static str>) {
         match reason {
-            engine::FinishReason::Stop | engine::FinishReason::Repetition => Self::Stop,
-            engine::FinishReason::Length | engine::FinishReason::Timeout => Self::Length,
+            engine::FinishReason::Stop => (Self::Stop, None),
+            engine::FinishReason::Length => (Self::Length, None),
+            engine::FinishReason::Timeout => (Self::Length, Some("timeout")),
+            engine::FinishReason::Repetition => (Self::Stop, Some("repetition")),
         }
     }
 }

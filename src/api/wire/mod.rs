@@ -5,5 +5,7 @@ pub mod chat;
 pub mod common;
 pub mod completions;
 pub mod embeddings;
+pub mod generation;
 pub mod inputs;
+pub mod logprobs;
 pub mod models;

@@ -1,0 +1,42 @@
+//! How likely tokens were, in the shapes of chat and of completions.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Of a chat's answer, or of a piece of it.
+#[derive(Debug, Serialize)]
+pub struct ChatLogprobs {
+    pub content: Vec<ChatToken>,
+    /// Always null: the model's refusals are ordinary text.
+    pub refusal: Option<()>,
+}
+
+/// One token of the answer.
+#[derive(Debug, Serialize)]
+pub struct ChatToken {
+    #[serde(flatten)]
+    pub token: TokenScore,
+    pub top_logprobs: Vec<TokenScore>,
+}
+
+/// A token and the natural logarithm of its probability.
+#[derive(Debug, Clone, Serialize)]
+pub struct TokenScore {
+    /// Its text; `bytes:\xe2\x82` if that is no whole character.
+    pub token: String,
+    pub logprob: f32,
+    /// Its exact bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Of a completion, or of a piece of it: lists with an entry for each token.
+#[derive(Debug, Default, Serialize)]
+pub struct CompletionLogprobs {
+    pub tokens: Vec<String>,
+    pub token_logprobs: Vec<f32>,
+    /// By text; null when none were asked for.
+    pub top_logprobs: Option<Vec<BTreeMap<String, f32>>>,
+    /// Characters of the text before each token.
+    pub text_offset: Vec<usize>,
+}
