@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use candle_core::{Device, Result};
-use dragoman::backend::{Batch, KvCache};
+use dragoman::backend::{Batch, KvCache, KvDtype};
 use dragoman::models::{LoadOptions, ModelPaths, Network, load};
 
 const BLOCK: usize = 16;
@@ -41,7 +41,8 @@ fn main() -> Result<()> {
     let positions = prompt + decode * (RUNS + 1);
     let widest = 32;
     let cache_blocks = (positions.div_ceil(BLOCK)).max(widest * 256usize.div_ceil(BLOCK));
-    let mut cache = KvCache::new(model.kv_shape(BLOCK), cache_blocks, model.device())?;
+    let mut cache =
+        KvCache::new(model.kv_shape(BLOCK, KvDtype::F16), cache_blocks, model.device())?;
 
     let ids: Vec<u32> = (0..prompt as u32).map(|i| 100 + i * 7 % 5000).collect();
     let table = blocks(0, positions);

@@ -3,10 +3,10 @@
 //! The CPU runs [`super::kernels::attention`]; the plain versions here are its
 //! oracle and the path of other devices.
 
-use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape as Dims, Tensor};
+use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape as Dims, Tensor, bail};
 
 use super::batch::Batch;
-use super::kernels::attention::{Keys, Segment, Shape, attend};
+use super::kernels::attention::{Keys, KvSlice, Segment, Shape, attend};
 use super::ops::contiguous_f32;
 
 /// What differs between attention layers of one model.
@@ -39,8 +39,8 @@ impl AttentionSpec {
 /// Causal attention of a ragged batch over one layer of the cache, which
 /// already holds this step's keys and values.
 ///
-/// `q` is (tokens, heads, head_dim); `k` and `v` are (blocks, kv_heads,
-/// block_size, head_dim); the result is (tokens, heads · head_dim).
+/// `q` is (tokens, heads, head_dim); `k` and `v` are a layer of
+/// [`super::KvCache`]; the result is (tokens, heads · head_dim) in f32.
 pub fn paged(
     spec: &AttentionSpec,
     q: &Tensor,
@@ -82,7 +82,7 @@ pub fn paged_plain(
     v: &Tensor,
     batch: &Batch,
 ) -> Result<Tensor> {
-    let block_size = k.dim(2)?;
+    let block_size = k.dim(3)?;
     let mut outputs = Vec::with_capacity(batch.sequences());
     for s in 0..batch.sequences() {
         let rows = batch.rows(s);
@@ -90,13 +90,15 @@ pub fn paged_plain(
         let blocks = &batch.block_tables[s][..context.div_ceil(block_size)];
         let blocks = Tensor::new(blocks, k.device())?;
         // (kv_heads, context, head_dim)
-        let gather = |cache: &Tensor| -> Result<Tensor> {
-            let found = cache.index_select(&blocks, 0)?.transpose(0, 1)?.contiguous()?;
+        let gather = |cache: &Tensor, order: [usize; 4]| -> Result<Tensor> {
+            let found = cache.index_select(&blocks, 0)?.to_dtype(DType::F32)?;
+            let found = found.permute(order)?.contiguous()?;
             found.reshape((spec.kv_heads, (), spec.head_dim))?.narrow(1, 0, context)
         };
+        let (k, v) = (gather(k, [1, 0, 3, 2])?, gather(v, [1, 0, 2, 3])?);
         let q = q.narrow(0, rows.start, rows.len())?;
         let first = context - rows.len();
-        outputs.push(one_plain(spec, &q, &gather(k)?, &gather(v)?, Some(first))?);
+        outputs.push(one_plain(spec, &q, &k, &v, Some(first))?);
     }
     Tensor::cat(&outputs, 0)
 }
@@ -183,12 +185,9 @@ impl CustomOp3 for PagedCpu<'_> {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Dims)> {
-        let (q, k, v) = (
-            contiguous_f32(q, q_layout)?,
-            contiguous_f32(k, k_layout)?,
-            contiguous_f32(v, v_layout)?,
-        );
-        let block_size = k_layout.dims()[2];
+        let q = contiguous_f32(q, q_layout)?;
+        let (k, v) = (elements(k, k_layout)?, elements(v, v_layout)?);
+        let block_size = k_layout.dims()[3];
         let segments: Vec<_> = (0..self.batch.sequences())
             .map(|s| {
                 let rows = self.batch.rows(s);
@@ -204,6 +203,15 @@ impl CustomOp3 for PagedCpu<'_> {
             .collect();
         finish(self.spec, q, &segments)
     }
+}
+
+fn elements<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<KvSlice<'a>> {
+    Ok(match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(data), Some((start, end))) => KvSlice::F32(&data[start..end]),
+        (CpuStorage::F16(data), Some((start, end))) => KvSlice::F16(&data[start..end]),
+        (CpuStorage::BF16(data), Some((start, end))) => KvSlice::BF16(&data[start..end]),
+        _ => bail!("attention needs a contiguous cache of f32, f16 or bf16"),
+    })
 }
 
 struct PackedCpu<'a> {

@@ -2,6 +2,26 @@
 //! and lives in the engine.
 
 use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Tensor, bail};
+use half::{bf16, f16};
+
+/// How keys and values are stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KvDtype {
+    F32,
+    #[default]
+    F16,
+    BF16,
+}
+
+impl KvDtype {
+    fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::BF16 => DType::BF16,
+        }
+    }
+}
 
 /// Sizes that fix a cache's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,21 +31,41 @@ pub struct KvShape {
     pub head_dim: usize,
     /// Positions in one block.
     pub block_size: usize,
+    pub dtype: KvDtype,
 }
 
 impl KvShape {
     /// Bytes of one block over all layers, keys and values.
     pub fn block_bytes(&self) -> usize {
-        2 * self.layers * self.kv_heads * self.head_dim * self.block_size * DTYPE.size_in_bytes()
+        2 * self.layers * self.block_elements() * self.dtype.dtype().size_in_bytes()
+    }
+
+    /// Elements of one block's keys in one layer.
+    fn block_elements(&self) -> usize {
+        self.kv_heads * self.head_dim * self.block_size
+    }
+
+    /// Where element `i` of a token's key lies: an offset for the slot and the
+    /// head, and the step from one element to the next.
+    fn key_at(&self, slot: usize, head: usize) -> (usize, usize) {
+        let (block, offset) = (slot / self.block_size, slot % self.block_size);
+        let first = (block * self.kv_heads + head) * self.head_dim * self.block_size + offset;
+        (first, self.block_size)
+    }
+
+    /// The same for a value.
+    fn value_at(&self, slot: usize, head: usize) -> (usize, usize) {
+        let (block, offset) = (slot / self.block_size, slot % self.block_size);
+        (((block * self.kv_heads + head) * self.block_size + offset) * self.head_dim, 1)
     }
 }
 
-const DTYPE: DType = DType::F32;
-
 /// Keys and values of every layer, in blocks.
 ///
-/// Each tensor has shape (blocks, kv_heads, block_size, head_dim), so that the
-/// positions of one head in one block are one contiguous piece of memory.
+/// Keys have shape (blocks, kv_heads, head_dim, block_size), so that a query is
+/// multiplied with all keys of a block at once; values have shape (blocks,
+/// kv_heads, block_size, head_dim). What one head has in one block is one
+/// contiguous piece of memory.
 #[derive(Debug)]
 pub struct KvCache {
     pub shape: KvShape,
@@ -35,9 +75,14 @@ pub struct KvCache {
 
 impl KvCache {
     pub fn new(shape: KvShape, blocks: usize, device: &Device) -> Result<Self> {
-        let dims = (blocks, shape.kv_heads, shape.block_size, shape.head_dim);
+        let KvShape { kv_heads, head_dim, block_size, .. } = shape;
+        let dtype = shape.dtype.dtype();
         let layers = (0..shape.layers)
-            .map(|_| Ok((Tensor::zeros(dims, DTYPE, device)?, Tensor::zeros(dims, DTYPE, device)?)))
+            .map(|_| {
+                let k = Tensor::zeros((blocks, kv_heads, head_dim, block_size), dtype, device)?;
+                let v = Tensor::zeros((blocks, kv_heads, block_size, head_dim), dtype, device)?;
+                Ok((k, v))
+            })
             .collect::<Result<_>>()?;
         Ok(Self { shape, blocks, layers })
     }
@@ -52,61 +97,83 @@ impl KvCache {
         (k, v)
     }
 
+    /// Copies whole blocks, each `(from, to)`, in every layer.
     pub fn copy_blocks(&mut self, copies: &[(u32, u32)]) -> Result<()> {
-        for (from, to) in copies {
-            for (k, v) in &self.layers {
-                for t in [k, v] {
-                    let row = t.narrow(0, *from as usize, 1)?.copy()?;
-                    let index = Tensor::full(*to, row.dims(), t.device())?;
-                    t.scatter_set(&index, &row, 0)?;
+        for (k, v) in &self.layers {
+            for cache in [k, v] {
+                for &(from, to) in copies {
+                    let block = cache.narrow(0, from as usize, 1)?.copy()?;
+                    cache.slice_set(&block, 0, to as usize)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Writes `k` and `v`, each (tokens, kv_heads, head_dim), to `slots`, one a token.
+    /// Writes `k` and `v`, each (tokens, kv_heads, head_dim) in f32, to
+    /// `slots`, one a token. What f16 cannot hold becomes its largest number.
     pub fn write(&mut self, layer: usize, k: &Tensor, v: &Tensor, slots: &[u32]) -> Result<()> {
         let (cache_k, cache_v) = &self.layers[layer];
-        for (cache, new) in [(cache_k, k), (cache_v, v)] {
+        for (cache, new, at) in [
+            (cache_k, k, KvShape::key_at as fn(&KvShape, usize, usize) -> (usize, usize)),
+            (cache_v, v, KvShape::value_at),
+        ] {
+            let write = Write { shape: self.shape, slots, at };
             let new = new.contiguous()?;
-            if cache.device().is_cpu() {
-                cache.inplace_op2(&new, &WriteRows { shape: self.shape, slots })?;
-            } else {
-                write_plain(cache, &new, slots, self.shape)?;
+            match cache.device().is_cpu() {
+                true => cache.inplace_op2(&new, &write)?,
+                false => write.plain(cache, &new)?,
             }
         }
         Ok(())
     }
 }
 
-/// First element of a slot's row for one head.
-fn row_start(shape: &KvShape, slot: usize, head: usize) -> usize {
-    let (block, offset) = (slot / shape.block_size, slot % shape.block_size);
-    ((block * shape.kv_heads + head) * shape.block_size + offset) * shape.head_dim
-}
-
-/// The write in Candle operations, for any device.
-fn write_plain(cache: &Tensor, new: &Tensor, slots: &[u32], shape: KvShape) -> Result<()> {
-    let d = shape.head_dim;
-    let rows: Vec<u32> = slots
-        .iter()
-        .flat_map(|&slot| {
-            (0..shape.kv_heads).map(move |h| (row_start(&shape, slot as usize, h) / d) as u32)
-        })
-        .collect();
-    let n = rows.len();
-    let index = Tensor::from_vec(rows, (n, 1), cache.device())?.expand((n, d))?.contiguous()?;
-    let flat = cache.reshape(((), d))?;
-    flat.scatter_set(&index, &new.reshape((n, d))?, 0)
-}
-
-struct WriteRows<'a> {
+/// Rows of keys or of values and where they go.
+struct Write<'a> {
     shape: KvShape,
     slots: &'a [u32],
+    at: fn(&KvShape, usize, usize) -> (usize, usize),
 }
 
-impl InplaceOp2 for WriteRows<'_> {
+impl Write<'_> {
+    /// The write in Candle operations, for any device.
+    fn plain(&self, cache: &Tensor, new: &Tensor) -> Result<()> {
+        let KvShape { kv_heads, head_dim, dtype, .. } = self.shape;
+        let Ok(elements) = u32::try_from(cache.elem_count()) else {
+            bail!("the KV cache of a layer has more than 2^32 elements; make it smaller");
+        };
+        let rows = (self.slots.iter())
+            .flat_map(|&slot| (0..kv_heads).map(move |head| (slot as usize, head)))
+            .flat_map(|(slot, head)| {
+                let (first, step) = (self.at)(&self.shape, slot, head);
+                (0..head_dim).map(move |i| (first + i * step) as u32)
+            });
+        let index = Tensor::from_iter(rows, cache.device())?;
+        let new = match dtype {
+            KvDtype::F16 => new.clamp(f16::MIN.to_f32(), f16::MAX.to_f32())?,
+            KvDtype::F32 | KvDtype::BF16 => new.clone(),
+        };
+        let new = new.to_dtype(dtype.dtype())?.flatten_all()?;
+        cache.reshape(elements as usize)?.scatter_set(&index, &new, 0)
+    }
+
+    fn copy<T: Copy>(&self, cache: &mut [T], new: &[f32], narrow: impl Fn(f32) -> T) {
+        let KvShape { kv_heads, head_dim, .. } = self.shape;
+        for (token, &slot) in self.slots.iter().enumerate() {
+            for head in 0..kv_heads {
+                let (first, step) = (self.at)(&self.shape, slot as usize, head);
+                let from = (token * kv_heads + head) * head_dim;
+                let to = &mut cache[first..first + (head_dim - 1) * step + 1];
+                for (to, x) in to.iter_mut().step_by(step).zip(&new[from..from + head_dim]) {
+                    *to = narrow(*x);
+                }
+            }
+        }
+    }
+}
+
+impl InplaceOp2 for Write<'_> {
     fn name(&self) -> &'static str {
         "kv-write"
     }
@@ -118,17 +185,18 @@ impl InplaceOp2 for WriteRows<'_> {
         new: &CpuStorage,
         new_layout: &Layout,
     ) -> Result<()> {
-        let (CpuStorage::F32(cache), CpuStorage::F32(new)) = (cache, new) else {
-            bail!("kv-write works on f32");
+        let CpuStorage::F32(new) = new else {
+            bail!("kv-write takes f32");
         };
-        let (d, heads) = (self.shape.head_dim, self.shape.kv_heads);
         let new = &new[new_layout.start_offset()..];
-        for (token, &slot) in self.slots.iter().enumerate() {
-            for head in 0..heads {
-                let to = row_start(&self.shape, slot as usize, head);
-                let from = (token * heads + head) * d;
-                cache[to..to + d].copy_from_slice(&new[from..from + d]);
+        match cache {
+            CpuStorage::F32(cache) => self.copy(cache, new, |x| x),
+            CpuStorage::F16(cache) => {
+                let (low, high) = (f16::MIN.to_f32(), f16::MAX.to_f32());
+                self.copy(cache, new, |x| f16::from_f32(x.clamp(low, high)));
             }
+            CpuStorage::BF16(cache) => self.copy(cache, new, bf16::from_f32),
+            _ => bail!("kv-write writes f32, f16 or bf16"),
         }
         Ok(())
     }
@@ -138,18 +206,59 @@ impl InplaceOp2 for WriteRows<'_> {
 mod tests {
     use super::*;
 
+    fn shape(dtype: KvDtype) -> KvShape {
+        KvShape { layers: 2, kv_heads: 2, head_dim: 3, block_size: 4, dtype }
+    }
+
+    fn values(t: &Tensor) -> Result<Vec<f32>> {
+        t.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+    }
+
     #[test]
     fn the_kernel_and_the_plain_write_agree() -> Result<()> {
-        let shape = KvShape { layers: 1, kv_heads: 2, head_dim: 3, block_size: 4 };
         let slots = [5u32, 0, 11];
-        let new = Tensor::rand(0f32, 1f32, (3, 2, 3), &Device::Cpu)?;
-        let mut cache = KvCache::new(shape, 3, &Device::Cpu)?;
-        cache.write(0, &new, &new, &slots)?;
-        let plain = Tensor::zeros((3, 2, 4, 3), DTYPE, &Device::Cpu)?;
-        write_plain(&plain, &new, &slots, shape)?;
-        let fast = cache.layer(0).0.flatten_all()?.to_vec1::<f32>()?;
-        assert_eq!(fast, plain.flatten_all()?.to_vec1::<f32>()?);
-        assert!(fast.iter().filter(|v| **v != 0.0).count() >= 17);
+        let new = (Tensor::rand(0f32, 1f32, (3, 2, 3), &Device::Cpu)? + 1e-3)?;
+        let new = Tensor::cat(&[&(new.narrow(0, 0, 2)? * -1e6)?, &new.narrow(0, 2, 1)?], 0)?;
+        for dtype in [KvDtype::F32, KvDtype::F16, KvDtype::BF16] {
+            let mut cache = KvCache::new(shape(dtype), 3, &Device::Cpu)?;
+            cache.write(1, &new, &new, &slots)?;
+            let plain = KvCache::new(shape(dtype), 3, &Device::Cpu)?;
+            let write = |at| Write { shape: shape(dtype), slots: &slots, at };
+            write(KvShape::key_at).plain(plain.layer(1).0, &new)?;
+            write(KvShape::value_at).plain(plain.layer(1).1, &new)?;
+            let (k, v) = cache.layer(1);
+            assert_eq!(values(k)?, values(plain.layer(1).0)?);
+            assert_eq!(values(v)?, values(plain.layer(1).1)?);
+            let written = values(k)?.into_iter().filter(|v| *v != 0.0).count();
+            assert_eq!(written, 18);
+            assert!(values(v)?.iter().all(|v| v.is_finite()), "{dtype:?} saturates");
+            // The same numbers in another order.
+            let v = v.transpose(2, 3)?.contiguous()?;
+            assert_eq!(values(k)?, values(&v)?);
+            assert!(values(cache.layer(0).0)?.iter().all(|v| *v == 0.0));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn copied_blocks_are_equal_and_apart() -> Result<()> {
+        let mut cache = KvCache::new(shape(KvDtype::F16), 4, &Device::Cpu)?;
+        let token = |x: f32| Tensor::full(x, (1, 2, 3), &Device::Cpu);
+        for layer in 0..2 {
+            cache.write(layer, &token(1.5)?, &token(2.5)?, &[4])?;
+        }
+        cache.copy_blocks(&[(1, 3), (1, 0)])?;
+        cache.write(1, &token(9.0)?, &token(9.0)?, &[4])?;
+        for layer in 0..2 {
+            for (t, first) in [(cache.layer(layer).0, 1.5), (cache.layer(layer).1, 2.5)] {
+                for block in [0, 3] {
+                    let block = values(&t.narrow(0, block, 1)?)?;
+                    assert_eq!(block[0], first);
+                    assert_eq!(block.iter().filter(|v| **v != 0.0).count(), 6);
+                }
+                assert!(values(&t.narrow(0, 2, 1)?)?.iter().all(|v| *v == 0.0));
+            }
+        }
         Ok(())
     }
 }

@@ -10,6 +10,6 @@ pub mod linear;
 pub mod ops;
 
 pub use batch::Batch;
-pub use cache::{KvCache, KvShape};
+pub use cache::{KvCache, KvDtype, KvShape};
 pub use device::DeviceSpec;
 pub use linear::{Embedding, Linear};

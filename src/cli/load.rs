@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::config::Config;
+use crate::backend::KvDtype;
+use crate::config::{Config, KvCacheDtype};
 use crate::engine::{Engine, EngineOptions, Engines, MemoryBudget, ModelKind, ModelSource};
 use crate::models::ModelPaths;
 use crate::models::encoder::Pooling;
@@ -63,6 +64,11 @@ pub fn options(config: &Config) -> anyhow::Result<EngineOptions> {
         device: config.models.device.parse()?,
         memory: Arc::new(MemoryBudget::new(engine.memory_mib)),
         kv_cache_mib: engine.kv_cache_mib,
+        kv_dtype: match engine.kv_cache_dtype {
+            KvCacheDtype::F16 => KvDtype::F16,
+            KvCacheDtype::Bf16 => KvDtype::BF16,
+            KvCacheDtype::F32 => KvDtype::F32,
+        },
         block_size: engine.block_size,
         max_batch_tokens: engine.max_batch_tokens,
         max_sequences: engine.max_sequences,

@@ -155,6 +155,11 @@ pub struct Engine {
     /// It bounds how many tokens can be held at once, over all requests.
     #[config(default = 1024)]
     pub kv_cache_mib: usize,
+    /// How the cache stores its numbers: "f16" or "bf16" hold twice as many
+    /// tokens as "f32" in the same memory. bf16 is coarser, and for models that
+    /// were trained in it.
+    #[config(default = "f16")]
+    pub kv_cache_dtype: KvCacheDtype,
     /// Tokens in one block of the cache: a power of two from 8 to 256.
     /// Smaller blocks waste less memory, larger ones cost less bookkeeping.
     #[config(default = 16)]
@@ -198,6 +203,15 @@ pub struct Engine {
     /// Threads that compute on the CPU. When it is not set, one per core.
     /// Example: 8
     pub threads: Option<usize>,
+}
+
+/// How keys and values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KvCacheDtype {
+    F16,
+    Bf16,
+    F32,
 }
 
 /// What the server writes to standard error.

@@ -9,8 +9,8 @@ use super::memory::{MemoryBudget, OverBudget};
 use super::prepare::{Worker, prepare};
 use super::queue::QueueBound;
 use super::source::ModelSource;
-use crate::backend::DeviceSpec;
 use crate::backend::device::DeviceError;
+use crate::backend::{DeviceSpec, KvDtype};
 use crate::models::LoadError;
 use crate::telemetry::metrics::ModelMetrics;
 use crate::text::{ChatTemplate, TemplateError, Tokenizer, TokenizerError};
@@ -46,6 +46,8 @@ pub struct EngineOptions {
     pub memory: Arc<MemoryBudget>,
     /// Memory of the KV cache in MiB.
     pub kv_cache_mib: usize,
+    /// How the cache stores keys and values.
+    pub kv_dtype: KvDtype,
     /// Positions in one cache block.
     pub block_size: usize,
     /// Tokens computed in one step.
@@ -74,6 +76,7 @@ impl Default for EngineOptions {
             device: DeviceSpec::Auto,
             memory: Arc::default(),
             kv_cache_mib: 1024,
+            kv_dtype: KvDtype::F16,
             block_size: 16,
             max_batch_tokens: 512,
             max_sequences: 64,

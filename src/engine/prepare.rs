@@ -49,7 +49,7 @@ pub fn prepare(
         Network::Decoder(decoder) => {
             let model_context = decoder.config.context_length;
             let wanted = options.context_length.map_or(model_context, |l| l.min(model_context));
-            let shape = decoder.kv_shape(options.block_size);
+            let shape = decoder.kv_shape(options.block_size, options.kv_dtype);
             let blocks = cache_blocks(shape.block_bytes(), options, wanted)?;
             reserve(&source, options, &decoder, bytes, blocks * shape.block_bytes())?;
             let held = blocks * options.block_size;

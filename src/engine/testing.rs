@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use candle_core::{Device, Result, Tensor};
 
 use super::worker::state::CausalModel;
-use crate::backend::{Batch, KvCache, KvShape};
+use crate::backend::{Batch, KvCache, KvDtype, KvShape};
 use crate::text::Tokenizer;
 
 /// 256 bytes and an end-of-text token.
@@ -104,7 +104,7 @@ impl HashModel {
     }
 
     pub fn shape(block_size: usize) -> KvShape {
-        KvShape { layers: 1, kv_heads: 1, head_dim: 1, block_size }
+        KvShape { layers: 1, kv_heads: 1, head_dim: 1, block_size, dtype: KvDtype::F32 }
     }
 }
 

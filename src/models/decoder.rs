@@ -11,7 +11,7 @@ use super::layers::norm::RmsNorm;
 use super::layers::rope::{Rope, RopeRows};
 use super::weights::Weights;
 use crate::backend::attention::AttentionSpec;
-use crate::backend::{Batch, Embedding, KvCache, KvShape, Linear};
+use crate::backend::{Batch, Embedding, KvCache, KvDtype, KvShape, Linear};
 
 /// A causal language model over a paged cache.
 pub struct Decoder {
@@ -69,12 +69,13 @@ impl Decoder {
     }
 
     /// The cache this model writes.
-    pub fn kv_shape(&self, block_size: usize) -> KvShape {
+    pub fn kv_shape(&self, block_size: usize, dtype: KvDtype) -> KvShape {
         KvShape {
             layers: self.layers.len(),
             kv_heads: self.config.kv_heads,
             head_dim: self.config.head_dim,
             block_size,
+            dtype,
         }
     }
 

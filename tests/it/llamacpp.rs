@@ -5,7 +5,7 @@
 //! position is judged on llama.cpp's own text, so that one such place does not
 //! hide the rest.
 
-use dragoman::backend::{Batch, KvCache};
+use dragoman::backend::{Batch, KvCache, KvDtype};
 use dragoman::models::{ModelPaths, Network, load};
 use serde::Deserialize;
 
@@ -39,7 +39,7 @@ fn check(model: &str, fixture: &str) {
         panic!("{fixture} is no decoder")
     };
     let recorded: Recorded = json(&format!("llamacpp/{fixture}.json"));
-    let mut cache = KvCache::new(model.kv_shape(16), 64, model.device()).unwrap();
+    let mut cache = KvCache::new(model.kv_shape(16, KvDtype::F32), 64, model.device()).unwrap();
     let blocks: Vec<u32> = (0..64).collect();
     let (mut equal, mut all) = (0, 0);
     for prompt in &recorded.prompts {

@@ -1,7 +1,7 @@
 //! Our logits and embeddings against Hugging Face transformers', on tiny
 //! random models: alone, in one ragged batch, in chunks, token by token.
 
-use dragoman::backend::{Batch, KvCache};
+use dragoman::backend::{Batch, KvCache, KvDtype};
 use dragoman::models::encoder::Pooling;
 use dragoman::models::{Decoder, Encoder, Network};
 use serde::Deserialize;
@@ -38,7 +38,8 @@ impl Bench {
         let Network::Decoder(model) = tiny(name, config).network else {
             panic!("{name} is no decoder")
         };
-        let cache = KvCache::new(model.kv_shape(BLOCK), 16 * 12, model.device()).unwrap();
+        let cache =
+            KvCache::new(model.kv_shape(BLOCK, KvDtype::F32), 16 * 12, model.device()).unwrap();
         Self { model: *model, cache }
     }
 

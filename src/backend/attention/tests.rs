@@ -3,49 +3,151 @@ use candle_core::{Device, Result, Tensor};
 use super::super::batch::Batch;
 use super::*;
 
+const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
+const BLOCKS: usize = 64;
+
 fn worst(a: &Tensor, b: &Tensor) -> Result<f32> {
+    assert_eq!(a.dims(), b.dims());
     (a - b)?.abs()?.flatten_all()?.max(0)?.to_scalar()
+}
+
+fn spec(heads: usize, kv_heads: usize, head_dim: usize) -> AttentionSpec {
+    AttentionSpec { heads, kv_heads, head_dim, scale: 0.3, softcap: None, window: None }
+}
+
+/// Keys and values of a cache.
+fn cache(spec: &AttentionSpec, block_size: usize, dtype: DType) -> Result<(Tensor, Tensor)> {
+    let (heads, d) = (spec.kv_heads, spec.head_dim);
+    let random = |a, b| Tensor::randn(0f32, 1f32, (BLOCKS, heads, a, b), &Device::Cpu);
+    Ok((random(d, block_size)?.to_dtype(dtype)?, random(block_size, d)?.to_dtype(dtype)?))
+}
+
+/// Blocks of a sequence, all over the cache.
+fn table(number: usize) -> Vec<u32> {
+    (0..BLOCKS).map(|i| ((i * 37 + number * 11) % BLOCKS) as u32).collect()
+}
+
+fn queries(spec: &AttentionSpec, rows: usize) -> Result<Tensor> {
+    Tensor::randn(0f32, 1f32, (rows, spec.heads, spec.head_dim), &Device::Cpu)
 }
 
 #[test]
 fn paged_kernel_agrees_with_the_plain_version() -> Result<()> {
-    let device = Device::Cpu;
-    let block_size = 4;
-    // Heads, key heads, head size, window, cap: grouped and not, odd sizes.
-    for (heads, kv_heads, head_dim, window, softcap) in [
-        (4, 2, 8, None, None),
-        (3, 3, 20, Some(5), None),
-        (6, 1, 16, Some(1), Some(3.0)),
-        (8, 2, 64, None, Some(50.0)),
-    ] {
-        let spec = AttentionSpec { heads, kv_heads, head_dim, scale: 0.3, softcap, window };
-        let cache = || Tensor::randn(0f32, 1f32, (16, kv_heads, block_size, head_dim), &device);
-        let (k, v) = (cache()?, cache()?);
-        // A long prompt's middle, a first token, a decode step, and a row block's edge.
+    // Grouped and not, odd sizes, windows, caps; contexts beyond a split.
+    let specs = [
+        (spec(4, 2, 8), 16),
+        (AttentionSpec { window: Some(5), ..spec(3, 3, 20) }, 4),
+        (AttentionSpec { window: Some(1), softcap: Some(3.0), ..spec(6, 1, 16) }, 16),
+        (AttentionSpec { window: Some(600), ..spec(8, 1, 24) }, 16),
+        (AttentionSpec { softcap: Some(50.0), ..spec(8, 2, 64) }, 16),
+        (spec(2, 1, 128), 40),
+        (spec(5, 5, 33), 80),
+    ];
+    for (spec, block_size) in specs {
+        let longest = BLOCKS * block_size;
+        // A long prompt's middle, a first token, decode steps, a row block's edge.
         let mut batch = Batch::new();
-        batch.push(&[1; 17], 6, &[3, 9, 0, 5, 8, 1], block_size, true);
-        batch.push(&[1], 0, &[2], block_size, true);
-        batch.push(&[1], 14, &[4, 6, 7, 10], block_size, true);
-        batch.push(&[1; 8], 0, &[11, 12], block_size, true);
-        let q = Tensor::randn(0f32, 1f32, (batch.tokens(), heads, head_dim), &device)?;
-        let fast = paged(&spec, &q, &k, &v, &batch)?;
-        let plain = paged_plain(&spec, &q, &k, &v, &batch)?;
-        assert_eq!(fast.dims(), plain.dims());
-        assert!(worst(&fast, &plain)? < 2e-5, "{spec:?}");
+        for (number, (rows, end)) in
+            [(17, 23), (1, 1), (1, 15), (32, 32), (1, longest), (70, longest - 3), (3, longest / 2)]
+                .into_iter()
+                .enumerate()
+        {
+            batch.push(&vec![1; rows], end - rows, &table(number), block_size, true);
+        }
+        let q = queries(&spec, batch.tokens())?;
+        for dtype in DTYPES {
+            let (k, v) = cache(&spec, block_size, dtype)?;
+            let fast = paged(&spec, &q, &k, &v, &batch)?;
+            let plain = paged_plain(&spec, &q, &k, &v, &batch)?;
+            let off = worst(&fast, &plain)?;
+            assert!(off < 3e-5, "{spec:?} {dtype:?} is off by {off}");
+        }
     }
     Ok(())
 }
 
 #[test]
+fn a_row_is_the_same_whatever_it_is_computed_with() -> Result<()> {
+    let block_size = 16;
+    for spec in [spec(6, 2, 64), AttentionSpec { window: Some(70), ..spec(4, 4, 20) }] {
+        let (k, v) = cache(&spec, block_size, DType::F16)?;
+        let tokens = 700;
+        let q = queries(&spec, tokens)?;
+        // Pieces of one prompt, with another sequence before and behind.
+        let run = |pieces: &[usize], company: bool| -> Result<Vec<f32>> {
+            let mut results = Vec::new();
+            let mut first = 0;
+            for &rows in pieces {
+                let mut batch = Batch::new();
+                let mut parts = vec![q.narrow(0, first, rows)?];
+                if company {
+                    batch.push(&[1; 9], 600, &table(3), block_size, true);
+                    parts.insert(0, queries(&spec, 9)?);
+                }
+                batch.push(&vec![1; rows], first, &table(0), block_size, true);
+                if company {
+                    batch.push(&[1], 90, &table(5), block_size, true);
+                    parts.push(queries(&spec, 1)?);
+                }
+                let out = paged(&spec, &Tensor::cat(&parts, 0)?, &k, &v, &batch)?;
+                let own = out.narrow(0, if company { 9 } else { 0 }, rows)?;
+                results.extend(own.flatten_all()?.to_vec1::<f32>()?);
+                first += rows;
+            }
+            Ok(results)
+        };
+        let whole = run(&[tokens], false)?;
+        let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        for threads in [1, 3] {
+            for (pieces, company) in [
+                (vec![tokens], true),
+                (vec![1, 5, 64, 300, 330], true),
+                (vec![511, 2, 187], false),
+                (vec![1; tokens], true),
+            ] {
+                let again = pool(threads).install(|| run(&pieces, company))?;
+                assert!(whole == again, "{threads} threads, {} pieces", pieces.len());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_lies_behind_the_context_does_not_matter() -> Result<()> {
+    let spec = spec(2, 1, 32);
+    let (k, v) = cache(&spec, 16, DType::F32)?;
+    let q = queries(&spec, 1)?;
+    let mut batch = Batch::new();
+    batch.push(&[1], 20, &[0, 1], 16, true);
+    let clean = paged(&spec, &q, &k, &v, &batch)?;
+    // Position 21 on of the second block.
+    let nan = |t: &Tensor, dim: usize| -> Result<Tensor> {
+        let rest = (t.narrow(dim, 5, 11)? * f64::NAN)?;
+        Tensor::cat(&[&t.narrow(dim, 0, 5)?, &rest], dim)?.contiguous()
+    };
+    let dirty = paged(&spec, &q, &nan(&k, 3)?, &nan(&v, 2)?, &batch)?;
+    // The first block is whole in both.
+    let mut first = Batch::new();
+    first.push(&[1], 4, &[0, 1], 16, true);
+    let want = paged(&spec, &q, &k, &v, &first)?;
+    let got = paged(&spec, &q, &nan(&k, 3)?, &nan(&v, 2)?, &first)?;
+    assert_eq!(worst(&got, &want)?, 0.0);
+    // What a row does see is not hidden.
+    assert!(dirty.flatten_all()?.to_vec1::<f32>()?.iter().all(|x| x.is_nan()));
+    assert!(worst(&clean, &paged_plain(&spec, &q, &k, &v, &batch)?)? < 3e-5);
+    Ok(())
+}
+
+#[test]
 fn packed_kernel_agrees_with_the_plain_version() -> Result<()> {
-    let device = Device::Cpu;
-    let (heads, head_dim) = (4, 8);
-    let spec =
-        AttentionSpec { heads, kv_heads: heads, head_dim, scale: 0.3, softcap: None, window: None };
-    let cu = [0u32, 1, 34, 101];
-    let t = || Tensor::randn(0f32, 1f32, (101, heads, head_dim), &device);
-    let (q, k, v) = (t()?, t()?, t()?);
-    let fast = packed(&spec, &q, &k, &v, &cu)?;
-    assert!(worst(&fast, &packed_plain(&spec, &q, &k, &v, &cu)?)? < 2e-5);
+    for head_dim in [8, 32, 20] {
+        let spec = spec(4, 4, head_dim);
+        let cu = [0u32, 1, 34, 101, 740];
+        let t = || queries(&spec, 740);
+        let (q, k, v) = (t()?, t()?, t()?);
+        let fast = packed(&spec, &q, &k, &v, &cu)?;
+        assert!(worst(&fast, &packed_plain(&spec, &q, &k, &v, &cu)?)? < 3e-5);
+    }
     Ok(())
 }

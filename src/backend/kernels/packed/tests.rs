@@ -56,17 +56,22 @@ fn every_level_computes_the_product() -> Result<()> {
                 let x: Vec<f32> = (0..rows * k)
                     .map(|i| if i % 32 == 3 { 127.0 } else { ((i * 7919) % 255) as f32 - 127.0 })
                     .collect();
-                let expected: Vec<f32> = (0..rows * n)
+                // Each product, and the size it would have without chance.
+                let (expected, size): (Vec<f64>, Vec<f64>) = (0..rows * n)
                     .map(|i| {
                         let (x, w) = (&x[i / n * k..][..k], &dense[i % n * k..][..k]);
-                        x.iter().zip(w).map(|(x, w)| f64::from(x * w)).sum::<f64>() as f32
+                        let terms = x.iter().zip(w).map(|(x, w)| f64::from(x * w));
+                        let square = terms.clone().map(|t| t * t).sum::<f64>();
+                        (terms.sum::<f64>(), square.sqrt())
                     })
-                    .collect();
+                    .unzip();
+                let size = size.iter().sum::<f64>() / size.len() as f64;
                 for level in Level::all().into_iter().filter(|l| l.available()) {
                     let mut y = vec![f32::NAN; rows * n];
                     matmul(&packed, &x, &mut y, level);
-                    let error = relative(&y, &expected);
-                    assert!(error < 1e-3, "{dtype:?} {level:?} {rows}x{k}x{n}: off by {error}");
+                    let off = y.iter().zip(&expected).map(|(y, e)| (f64::from(*y) - e).abs());
+                    let error = off.fold(0.0, f64::max) / size;
+                    assert!(error < 4e-3, "{dtype:?} {level:?} {rows}x{k}x{n}: off by {error}");
                 }
             }
         }
@@ -78,11 +83,11 @@ fn every_level_computes_the_product() -> Result<()> {
 fn a_row_does_not_depend_on_its_company() -> Result<()> {
     for dtype in TYPES {
         let (packed, _) = matrix(dtype, 80, 512)?;
-        let x = Tensor::randn(0f32, 1f32, (15, 512), &Device::Cpu)?.flatten_all()?.to_vec1()?;
+        let x = Tensor::randn(0f32, 1f32, (40, 512), &Device::Cpu)?.flatten_all()?.to_vec1()?;
         for level in Level::all().into_iter().filter(|l| l.available()) {
-            let mut together = vec![0f32; 15 * 80];
+            let mut together = vec![0f32; 40 * 80];
             matmul(&packed, &x, &mut together, level);
-            for r in 0..15 {
+            for r in 0..40 {
                 let mut alone = vec![0f32; 80];
                 matmul(&packed, &x[r * 512..(r + 1) * 512], &mut alone, level);
                 assert_eq!(alone, together[r * 80..(r + 1) * 80], "{dtype:?} {level:?}");

@@ -1,0 +1,212 @@
+//! One task: some query rows of one key head over some splits of the keys.
+
+use std::ops::Range;
+
+use super::multiply::multiply_add;
+use super::{Segment, Shape};
+use crate::backend::kernels::math::{LANES, exp, reduce, tanh};
+use crate::backend::kernels::multiversion;
+
+pub struct Task<'t, 's> {
+    pub shape: &'t Shape,
+    /// The query rows, (rows, heads, head_dim).
+    pub q: &'t [f32],
+    pub segment: &'t Segment<'s>,
+    /// Their numbers in the query array.
+    pub rows: Range<usize>,
+    pub kv_head: usize,
+    /// Position of the first row when causal.
+    pub first: Option<usize>,
+    /// Keys that any of the rows sees.
+    pub keys: Range<usize>,
+    pub splits: Range<usize>,
+    /// Whether these are all splits of the rows.
+    pub is_whole: bool,
+}
+
+/// What some keys contribute: a softmax that is not yet divided by its sum.
+/// Rows are r = row * group + head.
+#[derive(Debug, Clone, Default)]
+pub struct Partial {
+    /// Highest score of each row.
+    pub max: Vec<f32>,
+    /// Sum of each row's weights exp(score - max).
+    pub sum: Vec<f32>,
+    /// Weighted sum of the values, (rows, head_dim).
+    pub out: Vec<f32>,
+}
+
+impl Partial {
+    fn clear(&mut self, rows: usize, d: usize) {
+        self.max.clear();
+        self.max.resize(rows, f32::NEG_INFINITY);
+        self.sum.clear();
+        self.sum.resize(rows, 0.0);
+        self.out.clear();
+        self.out.resize(rows * d, 0.0);
+    }
+
+    /// Adds what later keys contribute.
+    pub fn merge(&mut self, later: &Self, d: usize) {
+        for r in 0..self.max.len() {
+            if later.max[r] == f32::NEG_INFINITY {
+                continue;
+            }
+            let max = self.max[r].max(later.max[r]);
+            let old = if self.max[r] == f32::NEG_INFINITY { 0.0 } else { exp(self.max[r] - max) };
+            let new = exp(later.max[r] - max);
+            self.max[r] = max;
+            self.sum[r] = self.sum[r] * old + later.sum[r] * new;
+            let later = &later.out[r * d..(r + 1) * d];
+            for (o, l) in self.out[r * d..(r + 1) * d].iter_mut().zip(later) {
+                *o = *o * old + l * new;
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Scratch {
+    /// The query rows times the scale, (rows of the group, head_dim).
+    q: Vec<f32>,
+    /// Scores, then weights: (rows of the group, tile).
+    scores: Vec<f32>,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    part: Partial,
+    total: Partial,
+}
+
+impl Task<'_, '_> {
+    /// Multiply-adds, about.
+    pub fn work(&self) -> usize {
+        let group = self.shape.heads / self.shape.kv_heads;
+        let keys = self.keys.len().min(self.splits.len() * self.segment.keys.split());
+        2 * self.rows.len() * group * keys * self.shape.head_dim
+    }
+
+    /// Whether this task has the splits that follow those of `other`.
+    pub fn continues(&self, other: &Self) -> bool {
+        let same = self.rows == other.rows && self.kv_head == other.kv_head;
+        same && self.splits.start == other.splits.end
+    }
+
+    pub fn run<'a>(&self, scratch: &'a mut Scratch) -> &'a Partial {
+        let (shape, d) = (self.shape, self.shape.head_dim);
+        let group = shape.heads / shape.kv_heads;
+        let rows = self.rows.len() * group;
+        scratch.q.clear();
+        for r in 0..rows {
+            let at = ((r / group) * shape.heads + self.kv_head * group + r % group) * d;
+            scratch.q.extend(self.q[at..at + d].iter().map(|q| q * shape.scale));
+        }
+        scratch.total.clear(rows, d);
+        for split in self.splits.clone() {
+            scratch.part.clear(rows, d);
+            over_split(self, split, scratch);
+            scratch.total.merge(&scratch.part, d);
+        }
+        &scratch.total
+    }
+}
+
+multiversion!(fn over_split(task: &Task<'_, '_>, split: usize, scratch: &mut Scratch) = over_split_body);
+
+#[inline(always)]
+fn over_split_body(task: &Task<'_, '_>, split: usize, scratch: &mut Scratch) {
+    let keys = &task.segment.keys;
+    let (tile, split_keys) = (keys.tile(), keys.split());
+    let end = ((split + 1) * split_keys).min(task.keys.end);
+    let mut start = (split * split_keys).max(task.keys.start / tile * tile);
+    while start < end {
+        over_tile(task, start, (start + tile).min(end), scratch);
+        start += tile;
+    }
+}
+
+#[inline(always)]
+fn over_tile(task: &Task<'_, '_>, start: usize, end: usize, scratch: &mut Scratch) {
+    let Task { shape, segment, kv_head, first, .. } = task;
+    let Scratch { q, scores, keys, values, part, .. } = scratch;
+    let (d, tile, piece) = (shape.head_dim, segment.keys.tile(), segment.keys.piece());
+    let group = shape.heads / shape.kv_heads;
+    let rows = part.max.len();
+    let heads = (*kv_head, shape.kv_heads);
+    scores.clear();
+    scores.resize(rows * tile, 0.0);
+    for from in (start..end).step_by(piece) {
+        let len = piece.min(end - from);
+        let k = segment.keys.keys(heads, d, (from, len), keys);
+        multiply_add((q, d), &k, (&mut scores[from - start..], tile), (rows, d, piece));
+    }
+    for r in 0..rows {
+        let scores = &mut scores[r * tile..(r + 1) * tile];
+        if let Some(cap) = shape.softcap {
+            scores.iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
+        }
+        // Keys this row sees: low..high, counted from the tile's first.
+        let (low, high) = match first {
+            None => (0, end - start),
+            Some(first) => {
+                let position = first + r / group;
+                let low = shape.window.map_or(0, |w| (position + 1).saturating_sub(w));
+                let high = (position + 1).min(end);
+                (low.saturating_sub(start).min(tile), high.saturating_sub(start))
+            }
+        };
+        scores[..low].fill(f32::NEG_INFINITY);
+        scores[high.max(low)..].fill(f32::NEG_INFINITY);
+        let highest = highest(scores);
+        if highest == f32::NEG_INFINITY {
+            scores.fill(0.0);
+            continue;
+        }
+        let max = part.max[r].max(highest);
+        let shrink = if part.max[r] == f32::NEG_INFINITY { 0.0 } else { exp(part.max[r] - max) };
+        for s in scores.iter_mut() {
+            // exp() clamps, so a masked key needs its zero by hand.
+            *s = if *s == f32::NEG_INFINITY { 0.0 } else { exp(*s - max) };
+        }
+        part.max[r] = max;
+        part.sum[r] = part.sum[r] * shrink + total(scores);
+        if shrink != 1.0 {
+            part.out[r * d..(r + 1) * d].iter_mut().for_each(|o| *o *= shrink);
+        }
+    }
+    for from in (start..end).step_by(piece) {
+        // No further: what lies in a block behind the context may be anything.
+        let len = piece.min(end - from);
+        let v = segment.keys.values(heads, d, (from, len), values);
+        multiply_add((&scores[from - start..], tile), &v, (&mut part.out, d), (rows, len, d));
+    }
+}
+
+#[inline(always)]
+fn highest(scores: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let whole = scores.chunks_exact(LANES);
+    for (lane, s) in lanes.iter_mut().zip(whole.remainder()) {
+        *lane = *s;
+    }
+    for chunk in whole {
+        for l in 0..LANES {
+            lanes[l] = if chunk[l] > lanes[l] { chunk[l] } else { lanes[l] };
+        }
+    }
+    reduce(lanes, |a, b| if b > a { b } else { a })
+}
+
+#[inline(always)]
+fn total(scores: &[f32]) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let whole = scores.chunks_exact(LANES);
+    for (lane, s) in lanes.iter_mut().zip(whole.remainder()) {
+        *lane = *s;
+    }
+    for chunk in whole {
+        for l in 0..LANES {
+            lanes[l] += chunk[l];
+        }
+    }
+    reduce(lanes, |a, b| a + b)
+}
