@@ -10,20 +10,40 @@ pub mod attention;
 pub mod math;
 pub mod mmap;
 pub mod packed;
+pub mod simd;
 pub mod softmax;
 
 /// Defines `$name` as a function that runs `$body`, an `#[inline(always)]`
 /// function of the same signature, compiled for AVX-512, AVX2 or the baseline.
+/// With `simd fn` the body is generic over a [`simd::Simd`].
 macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
+        $crate::backend::kernels::multiversion!(
+            @define ($body, $body, $body) $(#[$doc])* $vis fn $name($($arg: $ty),*)
+        );
+    };
+    ($(#[$doc:meta])* $vis:vis simd fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
+        $crate::backend::kernels::multiversion!(
+            @define (
+                $body::<$crate::backend::kernels::simd::Avx512>,
+                $body::<$crate::backend::kernels::simd::Avx2>,
+                $body::<$crate::backend::kernels::simd::Portable>
+            )
+            $(#[$doc])* $vis fn $name($($arg: $ty),*)
+        );
+    };
+    (
+        @define ($wide:expr, $middle:expr, $narrow:expr)
+        $(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),*)
+    ) => {
         $(#[$doc])*
         $vis fn $name($($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
-                fn avx512($($arg: $ty),*) { $body($($arg),*) }
+                fn avx512($($arg: $ty),*) { $wide($($arg),*) }
                 #[target_feature(enable = "avx2,fma,f16c")]
-                fn avx2($($arg: $ty),*) { $body($($arg),*) }
+                fn avx2($($arg: $ty),*) { $middle($($arg),*) }
                 use std::arch::is_x86_feature_detected as has;
                 if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") && has!("fma") {
                     // SAFETY: the features were detected on this machine.
@@ -34,7 +54,7 @@ macro_rules! multiversion {
                     return unsafe { avx2($($arg),*) };
                 }
             }
-            $body($($arg),*)
+            $narrow($($arg),*)
         }
     };
 }

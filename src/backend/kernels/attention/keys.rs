@@ -54,6 +54,7 @@ pub enum Keys<'a> {
 }
 
 /// A matrix in rows that may lie apart.
+#[derive(Clone, Copy)]
 pub struct Matrix<'a> {
     pub data: &'a [f32],
     /// Elements from one row to the next.

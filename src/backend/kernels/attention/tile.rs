@@ -6,6 +6,7 @@ use super::multiply::multiply_add;
 use super::{Segment, Shape};
 use crate::backend::kernels::math::{LANES, exp, reduce, tanh};
 use crate::backend::kernels::multiversion;
+use crate::backend::kernels::simd::Simd;
 
 pub struct Task<'t, 's> {
     pub shape: &'t Shape,
@@ -110,22 +111,22 @@ impl Task<'_, '_> {
     }
 }
 
-multiversion!(fn over_split(task: &Task<'_, '_>, split: usize, scratch: &mut Scratch) = over_split_body);
+multiversion!(simd fn over_split(task: &Task<'_, '_>, split: usize, scratch: &mut Scratch) = over_split_body);
 
 #[inline(always)]
-fn over_split_body(task: &Task<'_, '_>, split: usize, scratch: &mut Scratch) {
+fn over_split_body<S: Simd>(task: &Task<'_, '_>, split: usize, scratch: &mut Scratch) {
     let keys = &task.segment.keys;
     let (tile, split_keys) = (keys.tile(), keys.split());
     let end = ((split + 1) * split_keys).min(task.keys.end);
     let mut start = (split * split_keys).max(task.keys.start / tile * tile);
     while start < end {
-        over_tile(task, start, (start + tile).min(end), scratch);
+        over_tile::<S>(task, start, (start + tile).min(end), scratch);
         start += tile;
     }
 }
 
 #[inline(always)]
-fn over_tile(task: &Task<'_, '_>, start: usize, end: usize, scratch: &mut Scratch) {
+fn over_tile<S: Simd>(task: &Task<'_, '_>, start: usize, end: usize, scratch: &mut Scratch) {
     let Task { shape, segment, kv_head, first, .. } = task;
     let Scratch { q, scores, keys, values, part, .. } = scratch;
     let (d, tile, piece) = (shape.head_dim, segment.keys.tile(), segment.keys.piece());
@@ -137,7 +138,7 @@ fn over_tile(task: &Task<'_, '_>, start: usize, end: usize, scratch: &mut Scratc
     for from in (start..end).step_by(piece) {
         let len = piece.min(end - from);
         let k = segment.keys.keys(heads, d, (from, len), keys);
-        multiply_add((q, d), &k, (&mut scores[from - start..], tile), (rows, d, piece));
+        multiply_add::<S>((q, d), &k, (&mut scores[from - start..], tile), (rows, d, piece));
     }
     for r in 0..rows {
         let scores = &mut scores[r * tile..(r + 1) * tile];
@@ -177,7 +178,7 @@ fn over_tile(task: &Task<'_, '_>, start: usize, end: usize, scratch: &mut Scratc
         // No further: what lies in a block behind the context may be anything.
         let len = piece.min(end - from);
         let v = segment.keys.values(heads, d, (from, len), values);
-        multiply_add((&scores[from - start..], tile), &v, (&mut part.out, d), (rows, len, d));
+        multiply_add::<S>((&scores[from - start..], tile), &v, (&mut part.out, d), (rows, len, d));
     }
 }
 

@@ -1,0 +1,99 @@
+//! Sixteen f32 as one value, for loops that must stay in registers where the
+//! compiler would not keep an array there.
+
+/// A way to hold and compute sixteen f32.
+///
+/// The functions are only to be called, inlined, from a function compiled for
+/// the instruction set; `multiversion!` with `simd fn` sees to that.
+pub trait Simd: Copy {
+    fn load(from: &[f32; 16]) -> Self;
+    fn store(self, to: &mut [f32; 16]);
+    /// `x * y + self` with one rounding.
+    fn add_product(self, x: f32, y: Self) -> Self;
+}
+
+/// For any machine.
+#[derive(Clone, Copy)]
+pub struct Portable([f32; 16]);
+
+impl Simd for Portable {
+    #[inline(always)]
+    fn load(from: &[f32; 16]) -> Self {
+        Self(*from)
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32; 16]) {
+        *to = self.0;
+    }
+
+    #[inline(always)]
+    fn add_product(mut self, x: f32, y: Self) -> Self {
+        for (sum, y) in self.0.iter_mut().zip(y.0) {
+            *sum = x.mul_add(y, *sum);
+        }
+        self
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::Simd;
+
+    #[derive(Clone, Copy)]
+    pub struct Avx512(__m512);
+
+    impl Simd for Avx512 {
+        #[inline(always)]
+        fn load(from: &[f32; 16]) -> Self {
+            // SAFETY: sixteen f32 are there; the caller has the instructions.
+            Self(unsafe { _mm512_loadu_ps(from.as_ptr()) })
+        }
+
+        #[inline(always)]
+        fn store(self, to: &mut [f32; 16]) {
+            // SAFETY: as for `load`.
+            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
+        }
+
+        #[inline(always)]
+        fn add_product(self, x: f32, y: Self) -> Self {
+            // SAFETY: the caller has the instructions.
+            Self(unsafe { _mm512_fmadd_ps(_mm512_set1_ps(x), y.0, self.0) })
+        }
+    }
+
+    #[derive(Clone, Copy)]
+    pub struct Avx2(__m256, __m256);
+
+    impl Simd for Avx2 {
+        #[inline(always)]
+        fn load(from: &[f32; 16]) -> Self {
+            // SAFETY: sixteen f32 are there; the caller has the instructions.
+            unsafe { Self(_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))) }
+        }
+
+        #[inline(always)]
+        fn store(self, to: &mut [f32; 16]) {
+            // SAFETY: as for `load`.
+            unsafe {
+                _mm256_storeu_ps(to.as_mut_ptr(), self.0);
+                _mm256_storeu_ps(to.as_mut_ptr().add(8), self.1);
+            }
+        }
+
+        #[inline(always)]
+        fn add_product(self, x: f32, y: Self) -> Self {
+            // SAFETY: the caller has the instructions.
+            unsafe {
+                let x = _mm256_set1_ps(x);
+                Self(_mm256_fmadd_ps(x, y.0, self.0), _mm256_fmadd_ps(x, y.1, self.1))
+            }
+        }
+    }
+}
