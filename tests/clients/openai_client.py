@@ -9,6 +9,7 @@ when a check failed.
 """
 
 import argparse
+import json
 import asyncio
 import math
 import sys
@@ -209,6 +210,22 @@ def unknown_models_are_not_found(c):
 
 
 @check
+def answers_follow_their_schema_and_report_log_probabilities(c):
+    schema = {
+        "type": "object",
+        "properties": {"treaty": {"enum": ["charter", "covenant"]}},
+        "required": ["treaty"],
+        "additionalProperties": False,
+    }
+    wrapped = {"type": "json_schema", "json_schema": {"name": "t", "schema": schema}}
+    choice = c.ask(response_format=wrapped, max_tokens=40, logprobs=True, top_logprobs=2).choices[0]
+    assert json.loads(choice.message.content)["treaty"] in ("charter", "covenant")
+    tokens = choice.logprobs.content
+    assert "".join(t.token for t in tokens) == choice.message.content
+    assert all(t.logprob <= 0 and len(t.top_logprobs) <= 2 for t in tokens)
+
+
+@check
 def bad_requests_name_their_field(c):
     def check_param(param, **changes):
         error = raises(openai.BadRequestError, lambda: c.ask(**changes))
@@ -220,8 +237,8 @@ def bad_requests_name_their_field(c):
     check_param("messages[0].content", messages=[{"role": "user", "content": 5}])
     check_param("messages", max_tokens=100_000_000)
     check_param("tools", tools=[{"type": "function", "function": {"name": "f"}}])
-    check_param("response_format", response_format={"type": "json_object"})
-    check_param("logprobs", logprobs=True)
+    check_param("response_format", response_format={"type": "xml"})
+    check_param("top_logprobs", logprobs=True, top_logprobs=21)
     check_param("mystery", extra_body={"mystery": 1})
     check_param("model", model=c.embedding)
     error = raises(

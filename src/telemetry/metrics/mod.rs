@@ -180,7 +180,7 @@ mod tests {
             "dragoman_time_to_first_token_seconds_bucket{model_name=\"names-test\",le=\"0.025\"} 0",
             "dragoman_time_to_first_token_seconds_bucket{model_name=\"names-test\",le=\"0.05\"} 1",
             "dragoman_inter_token_latency_seconds_bucket{model_name=\"names-test\",le=\"0.015\"} 1",
-            "dragoman_e2e_request_latency_seconds_bucket{model_name=\"names-test\",le=\"1\"} 1",
+            "dragoman_e2e_request_latency_seconds_bucket{model_name=\"names-test\",le=\"1\"} 2",
             "dragoman_e2e_request_latency_seconds_count{model_name=\"names-test\"} 3",
             "dragoman_request_queue_time_seconds_bucket{model_name=\"names-test\",le=\"0.005\"} 1",
         ] {
