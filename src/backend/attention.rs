@@ -24,7 +24,7 @@ pub struct AttentionSpec {
 }
 
 impl AttentionSpec {
-    fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> Shape {
         Shape {
             heads: self.heads,
             kv_heads: self.kv_heads,

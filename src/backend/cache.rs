@@ -47,14 +47,14 @@ impl KvShape {
 
     /// Where element `i` of a token's key lies: an offset for the slot and the
     /// head, and the step from one element to the next.
-    fn key_at(&self, slot: usize, head: usize) -> (usize, usize) {
+    pub(super) fn key_at(&self, slot: usize, head: usize) -> (usize, usize) {
         let (block, offset) = (slot / self.block_size, slot % self.block_size);
         let first = (block * self.kv_heads + head) * self.head_dim * self.block_size + offset;
         (first, self.block_size)
     }
 
     /// The same for a value.
-    fn value_at(&self, slot: usize, head: usize) -> (usize, usize) {
+    pub(super) fn value_at(&self, slot: usize, head: usize) -> (usize, usize) {
         let (block, offset) = (slot / self.block_size, slot % self.block_size);
         (((block * self.kv_heads + head) * self.block_size + offset) * self.head_dim, 1)
     }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{CpuStorage, CustomOp1, Layout, Module, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Module, Result, Shape, Tensor, bail};
 
+use super::kernels::layer::LinearView;
 use super::kernels::packed::{self, Packed};
 use super::ops::contiguous_f32;
 
@@ -13,7 +14,7 @@ use super::ops::contiguous_f32;
 #[derive(Debug, Clone)]
 pub enum Weight {
     Dense(Tensor),
-    /// Quantized, packed for our CPU kernels.
+    /// Packed for our CPU kernels.
     Packed(Arc<Packed>),
     /// Quantized, in GGML's blocks, for Candle's kernels.
     Blocks(Arc<QTensor>),
@@ -43,6 +44,8 @@ impl Weight {
 pub struct Linear {
     weight: Form,
     bias: Option<Tensor>,
+    /// The bias on the host, for the CPU's layers.
+    bias_values: Option<Vec<f32>>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,12 +56,24 @@ enum Form {
 
 impl Linear {
     pub fn new(weight: Weight, bias: Option<Tensor>) -> Result<Self> {
+        let bias_values = match &bias {
+            Some(bias) if bias.device().is_cpu() => Some(bias.to_vec1()?),
+            _ => None,
+        };
         let weight = match weight {
             Weight::Dense(t) => Form::Candle(QMatMul::Tensor(t)),
             Weight::Packed(p) => Form::Packed(p),
             Weight::Blocks(q) => Form::Candle(QMatMul::from_arc(q)?),
         };
-        Ok(Self { weight, bias })
+        Ok(Self { weight, bias, bias_values })
+    }
+
+    /// As the CPU's layers take it; `None` where they have no kernel for it.
+    pub(super) fn view(&self) -> Option<LinearView<'_>> {
+        match &self.weight {
+            Form::Packed(weight) => Some(LinearView { weight, bias: self.bias_values.as_deref() }),
+            Form::Candle(_) => None,
+        }
     }
 
     /// `x` is (tokens, in), the result (tokens, out).
@@ -105,7 +120,7 @@ impl Embedding {
     /// `ids` is (tokens) of u32, the result (tokens, hidden) in f32.
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
         match &self.0 {
-            Weight::Dense(t) => t.index_select(ids, 0),
+            Weight::Dense(t) => t.index_select(ids, 0)?.to_dtype(DType::F32),
             Weight::Blocks(q) => q.embedding(ids),
             Weight::Packed(p) => {
                 let ids = ids.to_vec1::<u32>()?;

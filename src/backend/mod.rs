@@ -3,13 +3,21 @@
 
 pub mod attention;
 pub mod batch;
+pub mod block;
 pub mod cache;
 pub mod device;
 pub mod kernels;
+mod lend;
 pub mod linear;
+pub mod norm;
 pub mod ops;
+pub mod rope;
 
 pub use batch::Batch;
+pub use block::{AttentionBlock, BlockNorms, MlpBlock};
 pub use cache::{KvCache, KvDtype, KvShape};
 pub use device::DeviceSpec;
+pub use kernels::layer::Workspace;
 pub use linear::{Embedding, Linear};
+pub use norm::Norm;
+pub use rope::RopeRows;

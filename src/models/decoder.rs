@@ -1,17 +1,19 @@
 //! One decoder for every causal architecture: [`DecoderConfig`] says what it
 //! is made of.
 
+use std::sync::{Mutex, PoisonError};
+
 use candle_core::{Device, Result, Tensor};
 
 use super::config::DecoderConfig;
 use super::error::LoadError;
-use super::layers::attention::CausalAttention;
-use super::layers::mlp::GatedMlp;
-use super::layers::norm::RmsNorm;
-use super::layers::rope::{Rope, RopeRows};
+use super::rope::Rope;
 use super::weights::Weights;
 use crate::backend::attention::AttentionSpec;
-use crate::backend::{Batch, Embedding, KvCache, KvDtype, KvShape, Linear};
+use crate::backend::{
+    AttentionBlock, Batch, BlockNorms, Embedding, KvCache, KvDtype, KvShape, Linear, MlpBlock, Norm,
+    Workspace,
+};
 
 /// A causal language model over a paged cache.
 pub struct Decoder {
@@ -20,17 +22,15 @@ pub struct Decoder {
     embedding: Embedding,
     layers: Vec<Layer>,
     ropes: Vec<Rope>,
-    norm: RmsNorm,
+    norm: Norm,
     head: Linear,
+    /// One step runs at a time.
+    workspace: Mutex<Workspace>,
 }
 
 struct Layer {
-    attention_norm: RmsNorm,
-    attention: CausalAttention,
-    attention_post_norm: Option<RmsNorm>,
-    mlp_norm: RmsNorm,
-    mlp: GatedMlp,
-    mlp_post_norm: Option<RmsNorm>,
+    attention: AttentionBlock,
+    mlp: MlpBlock,
     rope: usize,
 }
 
@@ -49,12 +49,13 @@ impl Decoder {
         let norm = |name: &str, len: usize| {
             let weight = weights.vector(&format!("{name}.weight"), len)?;
             let weight = if c.norm_plus_one { (weight + 1.0)? } else { weight };
-            Ok::<_, LoadError>(RmsNorm::new(weight, c.rms_norm_eps))
+            Ok::<_, LoadError>(Norm::rms(weight, c.rms_norm_eps)?)
         };
-        let embedding = weights.embedding("token_embd", c.vocab_size, c.hidden_size)?;
-        let head = match weights.has("output.weight") {
-            true => weights.linear("output", (c.vocab_size, c.hidden_size), false)?,
-            false => embedding.as_linear()?,
+        let (shape, tied) = ((c.vocab_size, c.hidden_size), !weights.has("output.weight"));
+        let embedding = weights.embedding("token_embd", shape, tied)?;
+        let head = match tied {
+            true => embedding.as_linear()?,
+            false => weights.linear("output", shape, false)?,
         };
         let layers = (0..c.layers.len())
             .map(|i| Layer::load(c, weights, i, &norm))
@@ -65,7 +66,16 @@ impl Decoder {
             .map(|r| Rope::new(r, c.head_dim, context_length, weights.device()))
             .collect::<Result<_>>()?;
         let norm = norm("output_norm", c.hidden_size)?;
-        Ok(Self { device: weights.device().clone(), embedding, layers, ropes, norm, head, config })
+        Ok(Self {
+            device: weights.device().clone(),
+            embedding,
+            layers,
+            ropes,
+            norm,
+            head,
+            config,
+            workspace: Mutex::default(),
+        })
     }
 
     /// The cache this model writes.
@@ -103,8 +113,11 @@ impl Decoder {
             x = (x * f64::from(scale))?;
         }
         let ropes = self.ropes.iter().map(|r| r.rows(&positions)).collect::<Result<Vec<_>>>()?;
+        // What a step that panicked left there is written over.
+        let mut workspace = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
         for layer in &self.layers {
-            x = layer.forward(x, &ropes, batch, cache)?;
+            x = layer.attention.causal(x, &ropes[layer.rope], batch, cache, &mut workspace)?;
+            x = layer.mlp.forward(x, &mut workspace)?;
         }
         if batch.logit_rows.is_empty() {
             return Ok(None);
@@ -125,7 +138,7 @@ impl Layer {
         c: &DecoderConfig,
         weights: &Weights<'_>,
         index: usize,
-        norm: &dyn Fn(&str, usize) -> std::result::Result<RmsNorm, LoadError>,
+        norm: &dyn Fn(&str, usize) -> std::result::Result<Norm, LoadError>,
     ) -> std::result::Result<Self, LoadError> {
         let name = |part: &str| format!("blk.{index}.{part}");
         let linear = |part: &str, out: usize, input: usize, bias: bool| {
@@ -136,13 +149,19 @@ impl Layer {
             true => Some((norm(&name("attn_q_norm"), d)?, norm(&name("attn_k_norm"), d)?)),
             false => None,
         };
-        let post = |part: &str| match c.sandwich_norms {
-            true => norm(&name(part), h).map(Some),
-            false => Ok(None),
+        let norms = |before: &str, after: &str| {
+            Ok::<_, LoadError>(BlockNorms {
+                before: Some(norm(&name(before), h)?),
+                after: match c.sandwich_norms {
+                    true => Some(norm(&name(after), h)?),
+                    false => None,
+                },
+                last: None,
+            })
         };
         Ok(Self {
-            attention_norm: norm(&name("attn_norm"), h)?,
-            attention: CausalAttention {
+            attention: AttentionBlock {
+                norms: norms("attn_norm", "post_attention_norm")?,
                 q: linear("attn_q", c.heads * d, h, c.qkv_bias)?,
                 k: linear("attn_k", c.kv_heads * d, h, c.qkv_bias)?,
                 v: linear("attn_v", c.kv_heads * d, h, c.qkv_bias)?,
@@ -158,36 +177,14 @@ impl Layer {
                 },
                 layer: index,
             },
-            attention_post_norm: post("post_attention_norm")?,
-            mlp_norm: norm(&name("ffn_norm"), h)?,
-            mlp: GatedMlp {
-                gate: linear("ffn_gate", c.intermediate_size, h, c.mlp_bias)?,
+            mlp: MlpBlock {
+                norms: norms("ffn_norm", "post_ffw_norm")?,
+                gate: Some(linear("ffn_gate", c.intermediate_size, h, c.mlp_bias)?),
                 up: linear("ffn_up", c.intermediate_size, h, c.mlp_bias)?,
                 down: linear("ffn_down", h, c.intermediate_size, c.mlp_bias)?,
                 activation: c.activation,
             },
-            mlp_post_norm: post("post_ffw_norm")?,
             rope: c.layers[index].rope,
         })
-    }
-
-    fn forward(
-        &self,
-        x: Tensor,
-        ropes: &[RopeRows],
-        batch: &Batch,
-        cache: &mut KvCache,
-    ) -> Result<Tensor> {
-        let normed = self.attention_norm.forward(&x)?;
-        let mut y = self.attention.forward(&normed, &ropes[self.rope], batch, cache)?;
-        if let Some(norm) = &self.attention_post_norm {
-            y = norm.forward(&y)?;
-        }
-        let x = (x + y)?;
-        let mut y = self.mlp.forward(&self.mlp_norm.forward(&x)?)?;
-        if let Some(norm) = &self.mlp_post_norm {
-            y = norm.forward(&y)?;
-        }
-        x + y
     }
 }

@@ -14,7 +14,7 @@ use memmap2::Mmap;
 use super::bytes::Reader;
 use super::config::EncoderConfig;
 use super::error::LoadError;
-use super::weights::{TensorSource, from_bytes};
+use super::weights::{Purpose, TensorSource, from_bytes};
 use crate::backend::kernels::mmap;
 use crate::backend::linear::Weight;
 use crate::backend::ops::Activation;
@@ -93,7 +93,7 @@ impl TensorSource for E5s1 {
         self.locate(name).is_some()
     }
 
-    fn read(&self, name: &str, device: &Device) -> Result<Weight, LoadError> {
+    fn read(&self, name: &str, device: &Device, purpose: Purpose) -> Result<Weight, LoadError> {
         let (entry, shape) =
             self.locate(name).ok_or_else(|| LoadError::MissingTensor { name: name.to_owned() })?;
         if entry.count != shape.iter().product::<usize>() {
@@ -105,7 +105,7 @@ impl TensorSource for E5s1 {
         }
         // The directory does not align tensors, so the bytes are copied first.
         let bytes = self.map[entry.range.clone()].to_vec();
-        from_bytes(&bytes, entry.dtype, &shape, device)
+        from_bytes(&bytes, entry.dtype, &shape, (device, purpose))
     }
 
     fn len(&self) -> usize {

@@ -1,15 +1,14 @@
 //! The BERT family over packed sequences: BERT, RoBERTa, XLM-RoBERTa.
 
+use std::sync::{Mutex, PoisonError};
+
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::config::EncoderConfig;
 use super::error::LoadError;
-use super::layers::attention::BidirectionalAttention;
-use super::layers::mlp::Mlp;
-use super::layers::norm::LayerNorm;
 use super::weights::Weights;
-use crate::backend::Embedding;
 use crate::backend::attention::AttentionSpec;
+use crate::backend::{AttentionBlock, BlockNorms, Embedding, MlpBlock, Norm, Workspace};
 
 /// An encoder that gives one vector a token.
 pub struct Encoder {
@@ -20,15 +19,15 @@ pub struct Encoder {
     positions: Tensor,
     /// The row of token type 0, the only one used: (hidden).
     token_type: Tensor,
-    norm: LayerNorm,
+    norm: Norm,
     layers: Vec<Layer>,
+    /// One step runs at a time.
+    workspace: Mutex<Workspace>,
 }
 
 struct Layer {
-    attention: BidirectionalAttention,
-    attention_norm: LayerNorm,
-    mlp: Mlp,
-    mlp_norm: LayerNorm,
+    attention: AttentionBlock,
+    mlp: MlpBlock,
 }
 
 /// How token vectors become one vector for a text.
@@ -66,7 +65,7 @@ impl Encoder {
         let norm = |name: &str| {
             let weight = weights.vector(&format!("{name}.weight"), h)?;
             let bias = weights.vector(&format!("{name}.bias"), h)?;
-            Ok::<_, LoadError>(LayerNorm::new(weight, bias, c.layer_norm_eps))
+            Ok::<_, LoadError>(Norm::layer(weight, bias, c.layer_norm_eps)?)
         };
         let types =
             weights.dense("embeddings.token_type_embeddings.weight", &[c.type_vocab_size, h])?;
@@ -75,12 +74,18 @@ impl Encoder {
                 let name = |part: &str| format!("encoder.layer.{i}.{part}");
                 let linear =
                     |part: &str, out, input| weights.linear(&name(part), (out, input), true);
+                let last = |part: &str| {
+                    let last = Some(norm(&name(part))?);
+                    Ok::<_, LoadError>(BlockNorms { last, ..Default::default() })
+                };
                 Ok(Layer {
-                    attention: BidirectionalAttention {
+                    attention: AttentionBlock {
+                        norms: last("attention.output.LayerNorm")?,
                         q: linear("attention.self.query", h, h)?,
                         k: linear("attention.self.key", h, h)?,
                         v: linear("attention.self.value", h, h)?,
                         output: linear("attention.output.dense", h, h)?,
+                        qk_norm: None,
                         spec: AttentionSpec {
                             heads: c.heads,
                             kv_heads: c.heads,
@@ -89,25 +94,27 @@ impl Encoder {
                             softcap: None,
                             window: None,
                         },
+                        layer: i,
                     },
-                    attention_norm: norm(&name("attention.output.LayerNorm"))?,
-                    mlp: Mlp {
+                    mlp: MlpBlock {
+                        norms: last("output.LayerNorm")?,
+                        gate: None,
                         up: linear("intermediate.dense", c.intermediate_size, h)?,
                         down: linear("output.dense", h, c.intermediate_size)?,
                         activation: c.activation,
                     },
-                    mlp_norm: norm(&name("output.LayerNorm"))?,
                 })
             })
             .collect::<std::result::Result<_, LoadError>>()?;
         Ok(Self {
             device: weights.device().clone(),
-            words: weights.embedding("embeddings.word_embeddings", c.vocab_size, h)?,
+            words: weights.embedding("embeddings.word_embeddings", (c.vocab_size, h), false)?,
             positions: weights
                 .dense("embeddings.position_embeddings.weight", &[c.max_positions, h])?,
             token_type: types.narrow(0, 0, 1)?.flatten_all()?,
             norm: norm("embeddings.LayerNorm")?,
             layers,
+            workspace: Mutex::default(),
             config,
         })
     }
@@ -123,11 +130,11 @@ impl Encoder {
             self.positions.index_select(&Tensor::new(positions.as_slice(), &self.device)?, 0)?;
         let x = (words + positions)?.broadcast_add(&self.token_type)?;
         let mut x = self.norm.forward(&x)?;
+        // What a step that panicked left there is written over.
+        let mut workspace = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
         for layer in &self.layers {
-            let y = layer.attention.forward(&x, cu_seqlens)?;
-            x = layer.attention_norm.forward(&(x + y)?)?;
-            let y = layer.mlp.forward(&x)?;
-            x = layer.mlp_norm.forward(&(x + y)?)?;
+            x = layer.attention.bidirectional(x, cu_seqlens, &mut workspace)?;
+            x = layer.mlp.forward(x, &mut workspace)?;
         }
         Ok(x)
     }

@@ -5,7 +5,7 @@ use candle_core::Device;
 use super::config::DecoderConfig;
 use super::error::LoadError;
 use super::gguf::{GgufFile, type_name};
-use super::weights::{TensorSource, from_bytes};
+use super::weights::{Purpose, TensorSource, from_bytes};
 use crate::backend::linear::Weight;
 
 /// A GGUF file whose q and k rows are brought into the order our rotary
@@ -31,7 +31,7 @@ impl TensorSource for GgufSource {
         self.file.tensors.contains_key(name)
     }
 
-    fn read(&self, name: &str, device: &Device) -> Result<Weight, LoadError> {
+    fn read(&self, name: &str, device: &Device, purpose: Purpose) -> Result<Weight, LoadError> {
         let (info, dtype, bytes) = self.file.tensor(name)?;
         let heads = self.interleaved.and_then(|(heads, kv_heads)| {
             let part = name.split('.').nth(2)?;
@@ -44,9 +44,9 @@ impl TensorSource for GgufSource {
         match heads {
             Some(heads) if info.shape[0] % (2 * heads) == 0 => {
                 let ordered = deinterleave(bytes, info.shape[0], heads);
-                from_bytes(&ordered, dtype, &info.shape, device)
+                from_bytes(&ordered, dtype, &info.shape, (device, purpose))
             }
-            _ => from_bytes(bytes, dtype, &info.shape, device),
+            _ => from_bytes(bytes, dtype, &info.shape, (device, purpose)),
         }
     }
 

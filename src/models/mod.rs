@@ -8,8 +8,8 @@ pub mod encoder;
 pub mod error;
 pub mod gguf;
 pub mod gguf_source;
-pub mod layers;
 pub mod registry;
+mod rope;
 pub mod safetensors;
 pub mod weights;
 

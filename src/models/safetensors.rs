@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
 use super::error::LoadError;
-use super::weights::{TensorSource, from_bytes};
+use super::weights::{Purpose, TensorSource, from_bytes};
 use crate::backend::kernels::mmap;
 use crate::backend::linear::Weight;
 
@@ -85,7 +85,7 @@ impl TensorSource for Safetensors {
         self.find(name).is_some()
     }
 
-    fn read(&self, name: &str, device: &Device) -> Result<Weight, LoadError> {
+    fn read(&self, name: &str, device: &Device, purpose: Purpose) -> Result<Weight, LoadError> {
         let (_, entry) = self.find(name).ok_or_else(|| LoadError::MissingTensor {
             name: (self.names)(name).into_iter().next().unwrap_or_else(|| name.to_owned()),
         })?;
@@ -101,7 +101,7 @@ impl TensorSource for Safetensors {
                 });
             }
         };
-        from_bytes(&self.shards[entry.shard].1[entry.range.clone()], dtype, &entry.shape, device)
+        from_bytes(&self.shards[entry.shard].1[entry.range.clone()], dtype, &entry.shape, (device, purpose))
     }
 
     fn len(&self) -> usize {

@@ -13,15 +13,24 @@ use crate::backend::kernels::packed::Packed;
 use crate::backend::linear::Weight;
 use crate::backend::{Embedding, Linear};
 
+/// What a tensor is for, which decides how it is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Activations are multiplied with it.
+    Product,
+    /// Its rows or its numbers are looked up.
+    Lookup,
+}
+
 /// A file, or several, that tensors can be read from by name.
 pub trait TensorSource {
     fn has(&self, name: &str) -> bool;
 
-    /// Reads one tensor onto `device`: f32 for plain types, blocks as they are.
+    /// Reads one tensor onto `device`.
     ///
     /// # Errors
     /// The tensor is missing, malformed or of an unsupported type.
-    fn read(&self, name: &str, device: &Device) -> Result<Weight, LoadError>;
+    fn read(&self, name: &str, device: &Device, purpose: Purpose) -> Result<Weight, LoadError>;
 
     /// Tensors in the source, for progress.
     fn len(&self) -> usize;
@@ -71,8 +80,13 @@ impl<'a> Weights<'a> {
         self.bytes.get()
     }
 
-    fn read(&self, name: &str, expected: &[usize]) -> Result<Weight, LoadError> {
-        let weight = self.source.read(name, &self.device)?;
+    fn read(
+        &self,
+        name: &str,
+        expected: &[usize],
+        purpose: Purpose,
+    ) -> Result<Weight, LoadError> {
+        let weight = self.source.read(name, &self.device, purpose)?;
         let found = weight.dims();
         if found != expected {
             return Err(LoadError::Shape {
@@ -94,8 +108,8 @@ impl<'a> Weights<'a> {
 
     /// A tensor in f32, blocks expanded.
     pub fn dense(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
-        Ok(match self.read(name, shape)? {
-            Weight::Dense(t) => t,
+        Ok(match self.read(name, shape, Purpose::Lookup)? {
+            Weight::Dense(t) => t.to_dtype(DType::F32)?,
             Weight::Blocks(q) => q.dequantize(&self.device)?,
             Weight::Packed(p) => {
                 let mut all = vec![0f32; p.rows() * p.columns()];
@@ -112,7 +126,7 @@ impl<'a> Weights<'a> {
         (out, input): (usize, usize),
         bias: bool,
     ) -> Result<Linear, LoadError> {
-        let weight = self.read(&format!("{name}.weight"), &[out, input])?;
+        let weight = self.read(&format!("{name}.weight"), &[out, input], Purpose::Product)?;
         let bias = match bias {
             true => Some(self.vector(&format!("{name}.bias"), out)?),
             false => None,
@@ -120,41 +134,46 @@ impl<'a> Weights<'a> {
         Ok(Linear::new(weight, bias)?)
     }
 
-    /// `{name}.weight` of (rows, hidden), looked up by row.
+    /// `{name}.weight` of (rows, hidden), looked up by row and, if it is
+    /// `tied`, the output matrix as well.
     pub fn embedding(
         &self,
         name: &str,
-        rows: usize,
-        hidden: usize,
+        (rows, hidden): (usize, usize),
+        tied: bool,
     ) -> Result<Embedding, LoadError> {
-        Ok(Embedding::new(self.read(&format!("{name}.weight"), &[rows, hidden])?))
+        let purpose = if tied { Purpose::Product } else { Purpose::Lookup };
+        Ok(Embedding::new(self.read(&format!("{name}.weight"), &[rows, hidden], purpose)?))
     }
 }
 
-/// Makes a weight from the bytes of a file: f32 for plain types; for quantized
-/// matrices on the CPU our packed form, elsewhere GGML's blocks.
+/// Makes a weight from the bytes of a file: on the CPU, matrices to multiply
+/// with are packed for our kernels; elsewhere plain types become f32, and
+/// quantized ones keep GGML's blocks.
 pub fn from_bytes(
     bytes: &[u8],
     dtype: GgmlDType,
     shape: &[usize],
-    device: &Device,
+    (device, purpose): (&Device, Purpose),
 ) -> Result<Weight, LoadError> {
-    let plain = |dtype| -> Result<Weight, LoadError> {
-        let t = Tensor::from_raw_buffer(bytes, dtype, shape, device)?;
-        Ok(Weight::Dense(t.to_dtype(DType::F32)?))
+    let plain = match dtype {
+        GgmlDType::F32 => Some(DType::F32),
+        GgmlDType::F16 => Some(DType::F16),
+        GgmlDType::BF16 => Some(DType::BF16),
+        _ => None,
     };
-    match dtype {
-        GgmlDType::F32 => plain(DType::F32),
-        GgmlDType::F16 => plain(DType::F16),
-        GgmlDType::BF16 => plain(DType::BF16),
-        quantized => {
-            if let (true, [rows, columns]) = (device.is_cpu(), shape)
-                && let Some(packed) = Packed::new(bytes, quantized, *rows, *columns)
-            {
-                return Ok(Weight::Packed(Arc::new(packed)));
-            }
-            let storage = QStorage::from_data(bytes.into(), device, quantized)?;
-            Ok(Weight::Blocks(Arc::new(QTensor::new(storage, shape)?)))
-        }
+    // Quantized rows are packed to be looked up as well: nothing is smaller.
+    let packs = device.is_cpu() && (plain.is_none() || purpose == Purpose::Product);
+    if let (true, [rows, columns]) = (packs, shape)
+        && let Some(packed) = Packed::new(bytes, dtype, *rows, *columns)
+    {
+        return Ok(Weight::Packed(Arc::new(packed)));
     }
+    if let Some(plain) = plain {
+        let t = Tensor::from_raw_buffer(bytes, plain, shape, device)?;
+        let keep = device.is_cpu() && purpose == Purpose::Lookup;
+        return Ok(Weight::Dense(if keep { t } else { t.to_dtype(DType::F32)? }));
+    }
+    let storage = QStorage::from_data(bytes.into(), device, dtype)?;
+    Ok(Weight::Blocks(Arc::new(QTensor::new(storage, shape)?)))
 }

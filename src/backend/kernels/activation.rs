@@ -1,29 +1,42 @@
-//! Activations over large arrays, on all threads.
-
-use rayon::prelude::*;
+//! Activations of a feed-forward layer.
 
 use super::math::{erf, exp, tanh};
 use super::multiversion;
+use super::team::{Parts, team};
 use crate::backend::ops::Activation;
 
-/// Elements one task takes: long enough to pay for the task.
-const CHUNK: usize = 16 * 1024;
-
-/// `x = act(x)`
+/// `x = act(x)`, on all threads.
 pub fn apply(act: Activation, x: &mut [f32]) {
-    x.par_chunks_mut(CHUNK).for_each(|x| unary(act, x));
+    let x = Parts::new(x);
+    // SAFETY: shares are distinct.
+    team().run(|member| activate(act, unsafe { x.write(member.share(x.len())) }));
 }
 
-/// `gate = act(gate) * up`
-pub fn apply_gated(act: Activation, gate: &mut [f32], up: &[f32]) {
-    gate.par_chunks_mut(CHUNK).zip(up.par_chunks(CHUNK)).for_each(|(g, u)| {
-        unary(act, g);
-        multiply(g, u);
+/// `gate = act(gate) * up`, on all threads.
+pub fn apply_gated(act: Activation, gates: &mut [f32], up: &[f32]) {
+    assert_eq!(gates.len(), up.len());
+    let gates = Parts::new(gates);
+    team().run(|member| {
+        let mine = member.share(up.len());
+        // SAFETY: shares are distinct.
+        gate(act, unsafe { gates.write(mine.clone()) }, &up[mine]);
     });
 }
 
-multiversion!(fn unary(act: Activation, x: &mut [f32]) = unary_body);
-multiversion!(fn multiply(x: &mut [f32], by: &[f32]) = multiply_body);
+multiversion!(
+    /// `x = act(x)`
+    pub fn activate(act: Activation, x: &mut [f32]) = unary_body
+);
+multiversion!(
+    /// `gate = act(gate) * up`
+    pub fn gate(act: Activation, gate: &mut [f32], up: &[f32]) = gated_body
+);
+
+#[inline(always)]
+fn gated_body(act: Activation, gate: &mut [f32], up: &[f32]) {
+    unary_body(act, gate);
+    gate.iter_mut().zip(up).for_each(|(x, by)| *x *= by);
+}
 
 #[inline(always)]
 fn unary_body(act: Activation, x: &mut [f32]) {
@@ -39,9 +52,4 @@ fn unary_body(act: Activation, x: &mut [f32]) {
         }),
         Activation::Relu => x.iter_mut().for_each(|v| *v = v.max(0.0)),
     }
-}
-
-#[inline(always)]
-fn multiply_body(x: &mut [f32], by: &[f32]) {
-    x.iter_mut().zip(by).for_each(|(x, by)| *x *= by);
 }

@@ -14,16 +14,16 @@ mod multiply;
 mod tile;
 
 use std::ops::Range;
-
-use rayon::prelude::*;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 pub use keys::{Keys, KvSlice};
 use tile::{Partial, Scratch, Task};
 
+use super::team::{Member, Parts, team};
+
 /// Query rows times heads of a group that one task takes, about.
 const GROUP_ROWS: usize = 32;
-/// Multiply-adds below which another thread costs more than it saves.
-const SERIAL_WORK: usize = 100_000;
 
 /// One sequence's part of an attention call.
 pub struct Segment<'a> {
@@ -53,54 +53,150 @@ pub struct Shape {
 /// `q` and `out` are (rows, heads, head_dim); the rows of `segments` are
 /// distinct.
 pub fn attend(shape: &Shape, q: &[f32], segments: &[Segment<'_>], out: &mut [f32]) {
-    let tasks: Vec<_> = segments.iter().flat_map(|segment| tasks(shape, q, segment)).collect();
-    let rows = Rows { shape, data: out.as_mut_ptr(), len: out.len() };
-    let work: usize = tasks.iter().map(Task::work).sum();
-    let run = |scratch: &mut Scratch, task: &Task<'_, '_>| {
-        let result = task.run(scratch);
-        match task.is_whole {
-            // A part of a context is merged when all parts are there.
-            false => Some(result.clone()),
-            true => {
-                // SAFETY: only this task has these rows of these heads.
-                unsafe { rows.write(task, result) };
-                None
+    let mut plan = Plan::default();
+    plan.make(shape, segments, team().threads());
+    let plan = plan.parts();
+    let out = Parts::new(out);
+    // SAFETY: nobody else has the output.
+    team().run(|member| unsafe { plan.run(member, shape, q, segments, out) });
+}
+
+/// How an attention call is cut into tasks, and room for their results; kept
+/// from call to call.
+#[derive(Default)]
+pub struct Plan {
+    tasks: Vec<Task>,
+    /// Of tasks that have a part of their rows' keys.
+    partials: Vec<Partial>,
+    /// Ranges of tasks whose results are merged.
+    merges: Vec<Range<usize>>,
+    scratches: Vec<Scratch>,
+    next: AtomicUsize,
+}
+
+/// A [`Plan`] in use by a team.
+pub struct PlanParts<'a> {
+    tasks: &'a [Task],
+    partials: Parts<'a, Partial>,
+    merges: &'a [Range<usize>],
+    scratches: Parts<'a, Scratch>,
+    next: &'a AtomicUsize,
+}
+
+impl Plan {
+    /// Cuts the work of `segments` for a team of so many threads.
+    pub fn make(&mut self, shape: &Shape, segments: &[Segment<'_>], threads: usize) {
+        self.tasks.clear();
+        self.merges.clear();
+        for (number, segment) in segments.iter().enumerate() {
+            tasks(shape, number, segment, &mut self.tasks);
+        }
+        let mut i = 0;
+        while i < self.tasks.len() {
+            let mut end = i + 1;
+            if !self.tasks[i].is_whole {
+                while end < self.tasks.len() && self.tasks[end].continues(&self.tasks[end - 1]) {
+                    end += 1;
+                }
+                self.merges.push(i..end);
+            }
+            i = end;
+        }
+        let partials = if self.merges.is_empty() { 0 } else { self.tasks.len() };
+        if self.partials.len() < partials {
+            self.partials.resize_with(partials, Partial::default);
+        }
+        if self.scratches.len() < threads {
+            self.scratches.resize_with(threads, Scratch::default);
+        }
+        self.next.store(0, Relaxed);
+    }
+
+    pub fn parts(&mut self) -> PlanParts<'_> {
+        PlanParts {
+            tasks: &self.tasks,
+            partials: Parts::new(&mut self.partials),
+            merges: &self.merges,
+            scratches: Parts::new(&mut self.scratches),
+            next: &self.next,
+        }
+    }
+}
+
+impl PlanParts<'_> {
+    /// This member's share of the work. Results are there after the next
+    /// meeting.
+    ///
+    /// # Safety
+    /// Until then nobody else writes `q` or the segments' keys and values, or
+    /// touches `out`. The plan was made for these segments.
+    pub unsafe fn run(
+        &self,
+        member: &Member<'_>,
+        shape: &Shape,
+        q: &[f32],
+        segments: &[Segment<'_>],
+        out: Parts<'_, f32>,
+    ) {
+        let me = member.index();
+        // SAFETY: each member has a scratch of its own.
+        let scratch = unsafe { &mut self.scratches.write(me..me + 1)[0] };
+        // The last rows of a prompt see most keys; they go first.
+        while let Some(i) = self.tasks.len().checked_sub(self.next.fetch_add(1, Relaxed) + 1) {
+            let task = &self.tasks[i];
+            let result = task.run(shape, q, &segments[task.segment], scratch);
+            // SAFETY: a task is claimed once, and only it has these rows of
+            // these heads, or this part of them.
+            unsafe {
+                match task.is_whole {
+                    true => write(shape, task, result, out),
+                    false => std::mem::swap(&mut self.partials.write(i..i + 1)[0], result),
+                }
             }
         }
-    };
-    let parts: Vec<_> = if work < SERIAL_WORK || rayon::current_num_threads() == 1 {
-        let mut scratch = Scratch::default();
-        tasks.iter().map(|task| run(&mut scratch, task)).collect()
-    } else {
-        tasks.par_iter().with_max_len(1).map_init(Scratch::default, run).collect()
-    };
-    let mut merged: Option<Partial> = None;
-    for (i, (task, part)) in tasks.iter().zip(parts).enumerate() {
-        let Some(part) = part else { continue };
-        match &mut merged {
-            None => merged = Some(part),
-            Some(merged) => merged.merge(&part, shape.head_dim),
+        if self.merges.is_empty() {
+            return;
         }
-        let goes_on = tasks.get(i + 1).is_some_and(|next| next.continues(task));
-        if !goes_on && let Some(merged) = merged.take() {
-            // SAFETY: the tasks are over; nobody else writes.
-            unsafe { rows.write(task, &merged) };
+        member.meet();
+        for range in &self.merges[member.share(self.merges.len())] {
+            let (first, rest) = (range.start, range.start + 1..range.end);
+            // SAFETY: all parts are there, and shares are distinct.
+            unsafe {
+                let merged = &mut self.partials.write(first..first + 1)[0];
+                for part in self.partials.read(rest) {
+                    merged.merge(part, shape.head_dim);
+                }
+                write(shape, &self.tasks[first], merged, out);
+            }
+        }
+    }
+}
+
+/// Writes a task's result, divided by the sums of its weights.
+///
+/// # Safety
+/// No other thread reads or writes these rows of these heads.
+unsafe fn write(shape: &Shape, task: &Task, result: &Partial, out: Parts<'_, f32>) {
+    let (d, heads) = (shape.head_dim, shape.heads);
+    let group = heads / shape.kv_heads;
+    for (r, (from, &sum)) in result.out.chunks_exact(d).zip(&result.sum).enumerate() {
+        let row = task.rows.start + r / group;
+        let at = (row * heads + task.kv_head * group + r % group) * d;
+        // SAFETY: by the caller's promise.
+        let to = unsafe { out.write(at..at + d) };
+        let inverse = if sum == 0.0 { 0.0 } else { 1.0 / sum };
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = from * inverse;
         }
     }
 }
 
 /// Cuts a segment: by rows and key heads, and a short one with a long context
 /// by splits of its keys too.
-fn tasks<'t, 's>(
-    shape: &'t Shape,
-    q: &'t [f32],
-    segment: &'t Segment<'s>,
-) -> impl Iterator<Item = Task<'t, 's>> {
+fn tasks(shape: &Shape, number: usize, segment: &Segment<'_>, tasks: &mut Vec<Task>) {
     let group = shape.heads / shape.kv_heads;
     let step = GROUP_ROWS.div_ceil(group);
-    let width = shape.heads * shape.head_dim;
-    let starts = segment.rows.clone().step_by(step);
-    starts.flat_map(move |start| {
+    for start in segment.rows.clone().step_by(step) {
         let rows = start..(start + step).min(segment.rows.end);
         let first = segment.causal_from.map(|p| p + start - segment.rows.start);
         let end = first.map_or(segment.context, |f| (f + rows.len()).min(segment.context));
@@ -111,54 +207,15 @@ fn tasks<'t, 's>(
         let split = segment.keys.split();
         let splits = begin / split..end.div_ceil(split).max(begin / split + 1);
         let is_whole = segment.rows.len() > step || splits.len() == 1;
-        let pieces = if is_whole { 1 } else { splits.len() };
-        (0..shape.kv_heads).flat_map(move |kv_head| {
-            let (rows, splits) = (rows.clone(), splits.clone());
-            (0..pieces).map(move |piece| Task {
-                shape,
-                q: &q[rows.start * width..rows.end * width],
-                segment,
-                rows: rows.clone(),
-                kv_head,
-                first,
-                keys: begin..end,
-                splits: match is_whole {
-                    true => splits.clone(),
-                    false => splits.start + piece..splits.start + piece + 1,
-                },
-                is_whole,
-            })
-        })
-    })
-}
-
-/// The output, written by several threads, each its own rows and heads.
-struct Rows<'a> {
-    shape: &'a Shape,
-    data: *mut f32,
-    len: usize,
-}
-
-// SAFETY: `write` is only called for distinct rows and heads at a time.
-unsafe impl Sync for Rows<'_> {}
-
-impl Rows<'_> {
-    /// Writes the task's result, divided by the sums of its weights.
-    ///
-    /// # Safety
-    /// No other thread reads or writes these rows of these heads.
-    unsafe fn write(&self, task: &Task<'_, '_>, result: &Partial) {
-        let (d, heads) = (self.shape.head_dim, self.shape.heads);
-        let group = heads / self.shape.kv_heads;
-        for (r, (from, &sum)) in result.out.chunks_exact(d).zip(&result.sum).enumerate() {
-            let row = task.rows.start + r / group;
-            let at = (row * heads + task.kv_head * group + r % group) * d;
-            assert!(at + d <= self.len);
-            // SAFETY: inside the output, as asserted; the caller vouches for the rest.
-            let to = unsafe { std::slice::from_raw_parts_mut(self.data.add(at), d) };
-            let inverse = if sum == 0.0 { 0.0 } else { 1.0 / sum };
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = from * inverse;
+        for kv_head in 0..shape.kv_heads {
+            let mut add = |splits| {
+                let rows = rows.clone();
+                let keys = begin..end;
+                tasks.push(Task { segment: number, rows, kv_head, first, keys, splits, is_whole });
+            };
+            match is_whole {
+                true => add(splits.clone()),
+                false => splits.clone().for_each(|s| add(s..s + 1)),
             }
         }
     }

@@ -7,11 +7,14 @@
 
 pub mod activation;
 pub mod attention;
+pub mod layer;
 pub mod math;
 pub mod mmap;
+pub mod norm;
 pub mod packed;
 pub mod simd;
 pub mod softmax;
+pub mod team;
 
 /// Defines `$name` as a function that runs `$body`, an `#[inline(always)]`
 /// function of the same signature, compiled for AVX-512, AVX2 or the baseline.

@@ -1,14 +1,18 @@
 //! Where keys and values lie, and how they get to f32.
 
-use half::slice::HalfFloatSliceExt;
+use std::ops::Range;
+
+use half::slice::HalfFloatSliceExt as _;
 use half::{bf16, f16};
+
+use crate::backend::kernels::simd::{Simd, prefetch};
 
 /// Keys of a packed batch that are handled together.
 const PACKED_TILE: usize = 64;
 /// Keys of a tile of the cache, about: whole blocks.
 const TILE: usize = 64;
 /// Tiles of a split.
-const SPLIT_TILES: usize = 8;
+const SPLIT_TILES: usize = 4;
 
 /// A cache's elements.
 #[derive(Debug, Clone, Copy)]
@@ -18,29 +22,42 @@ pub enum KvSlice<'a> {
     BF16(&'a [bf16]),
 }
 
-impl<'a> KvSlice<'a> {
-    /// Elements from `start` on as f32, in `scratch` if they have to be widened.
-    fn widen<'b>(self, start: usize, len: usize, scratch: &'b mut Vec<f32>) -> &'b [f32]
-    where
-        'a: 'b,
-    {
-        if let Self::F32(data) = self {
-            return &data[start..start + len];
-        }
-        if scratch.len() < len {
-            scratch.resize(len, 0.0);
-        }
-        let scratch = &mut scratch[..len];
+impl KvSlice<'_> {
+    /// Writes elements from `start` on to `to` as f32.
+    #[inline(always)]
+    fn widen<S: Simd>(self, start: usize, to: &mut [f32]) {
+        let range = start..start + to.len();
         match self {
-            Self::F32(_) => {}
-            Self::F16(data) => data[start..start + len].convert_to_f32_slice(scratch),
-            Self::BF16(data) => {
-                for (to, from) in scratch.iter_mut().zip(&data[start..start + len]) {
-                    *to = f32::from_bits(u32::from(from.to_bits()) << 16);
-                }
-            }
+            Self::F32(data) => to.copy_from_slice(&data[range]),
+            Self::F16(data) => widen(data[range].reinterpret_cast(), to, S::load_f16),
+            Self::BF16(data) => widen(data[range].reinterpret_cast(), to, S::load_bf16),
         }
-        scratch
+    }
+}
+
+impl KvSlice<'_> {
+    /// Asks for some elements, which are wanted soon.
+    fn prefetch(self, range: Range<usize>) {
+        match self {
+            Self::F32(data) => prefetch(&data[range]),
+            Self::F16(data) => prefetch(&data[range]),
+            Self::BF16(data) => prefetch(&data[range]),
+        }
+    }
+}
+
+#[inline(always)]
+fn widen<S: Simd>(bits: &[u16], to: &mut [f32], load: impl Fn(&[u16; 16]) -> S) {
+    let (whole, rest) = bits.as_chunks();
+    let (to, to_rest) = to.as_chunks_mut();
+    for (bits, to) in whole.iter().zip(to) {
+        load(bits).store(to);
+    }
+    if !rest.is_empty() {
+        let (mut last, mut wide) = ([0u16; 16], [0f32; 16]);
+        last[..rest.len()].copy_from_slice(rest);
+        load(&last).store(&mut wide);
+        to_rest.copy_from_slice(&wide[..rest.len()]);
     }
 }
 
@@ -62,8 +79,8 @@ pub struct Matrix<'a> {
 }
 
 impl Keys<'_> {
-    /// Keys loaded at once.
-    pub fn piece(&self) -> usize {
+    /// Keys that lie together.
+    fn piece(&self) -> usize {
         match self {
             Self::Paged { block_size, .. } => *block_size,
             Self::Packed { .. } => PACKED_TILE,
@@ -80,9 +97,41 @@ impl Keys<'_> {
         self.tile() * SPLIT_TILES
     }
 
-    /// Keys from `start`, the beginning of a piece, as a matrix of shape
-    /// (head_dim, piece). Only the first `len` columns count.
-    pub fn keys<'b>(
+    /// Asks for a tile's keys. Blocks lie anywhere, so the processor cannot
+    /// know which is next.
+    pub fn prefetch_keys(&self, heads: (usize, usize), d: usize, tile: (usize, usize)) {
+        if let Self::Paged { k, .. } = self {
+            self.each_piece(heads, d, tile, |range| k.prefetch(range));
+        }
+    }
+
+    /// Asks for a tile's values.
+    pub fn prefetch_values(&self, heads: (usize, usize), d: usize, tile: (usize, usize)) {
+        if let Self::Paged { v, .. } = self {
+            self.each_piece(heads, d, tile, |range| v.prefetch(range));
+        }
+    }
+
+    /// Where a head has its part of the blocks of a tile.
+    fn each_piece(
+        &self,
+        (kv_head, kv_heads): (usize, usize),
+        d: usize,
+        (start, len): (usize, usize),
+        see: impl Fn(Range<usize>),
+    ) {
+        let Self::Paged { blocks, block_size, .. } = self else { return };
+        for piece in (0..len).step_by(*block_size) {
+            let block = blocks[(start + piece) / block_size] as usize;
+            let at = (block * kv_heads + kv_head) * d * block_size;
+            see(at..at + d * block_size);
+        }
+    }
+
+    /// Keys from `start`, the beginning of a tile, as a matrix of shape
+    /// (head_dim, tile). Only the first `len` columns count.
+    #[inline(always)]
+    pub fn keys<'b, S: Simd>(
         &'b self,
         heads: (usize, usize),
         d: usize,
@@ -90,29 +139,35 @@ impl Keys<'_> {
         scratch: &'b mut Vec<f32>,
     ) -> Matrix<'b> {
         let (kv_head, kv_heads) = heads;
+        let stride = self.tile();
+        let room = room(scratch, d * stride);
         match self {
             Self::Paged { k, blocks, block_size, .. } => {
-                let n = d * block_size;
-                let at = (blocks[start / block_size] as usize * kv_heads + kv_head) * n;
-                Matrix { data: k.widen(at, n, scratch), stride: *block_size }
+                for piece in (0..len).step_by(*block_size) {
+                    let block = blocks[(start + piece) / block_size] as usize;
+                    let at = (block * kv_heads + kv_head) * d * block_size;
+                    for i in 0..d {
+                        let to = &mut room[i * stride + piece..][..*block_size];
+                        k.widen::<S>(at + i * block_size, to);
+                    }
+                }
             }
             Self::Packed { k, first, .. } => {
-                scratch.clear();
-                scratch.resize(d * PACKED_TILE, 0.0);
                 for j in 0..len {
                     let at = ((first + start + j) * kv_heads + kv_head) * d;
                     for (i, x) in k[at..at + d].iter().enumerate() {
-                        scratch[i * PACKED_TILE + j] = *x;
+                        room[i * stride + j] = *x;
                     }
                 }
-                Matrix { data: scratch, stride: PACKED_TILE }
             }
         }
+        Matrix { data: room, stride }
     }
 
-    /// Values from `start`, the beginning of a piece, as a matrix of shape
+    /// Values from `start`, the beginning of a tile, as a matrix of shape
     /// (len, head_dim).
-    pub fn values<'b>(
+    #[inline(always)]
+    pub fn values<'b, S: Simd>(
         &'b self,
         heads: (usize, usize),
         d: usize,
@@ -122,9 +177,14 @@ impl Keys<'_> {
         let (kv_head, kv_heads) = heads;
         match self {
             Self::Paged { v, blocks, block_size, .. } => {
-                let n = d * block_size;
-                let at = (blocks[start / block_size] as usize * kv_heads + kv_head) * n;
-                Matrix { data: v.widen(at, len * d, scratch), stride: d }
+                let room = room(scratch, len * d);
+                for piece in (0..len).step_by(*block_size) {
+                    let block = blocks[(start + piece) / block_size] as usize;
+                    let at = (block * kv_heads + kv_head) * d * block_size;
+                    let keys = (*block_size).min(len - piece);
+                    v.widen::<S>(at, &mut room[piece * d..(piece + keys) * d]);
+                }
+                Matrix { data: room, stride: d }
             }
             Self::Packed { v, first, .. } => {
                 let stride = kv_heads * d;
@@ -133,4 +193,11 @@ impl Keys<'_> {
             }
         }
     }
+}
+
+fn room(scratch: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if scratch.len() < len {
+        scratch.resize(len, 0.0);
+    }
+    &mut scratch[..len]
 }

@@ -38,6 +38,11 @@ fn some_rows<S: Simd, const M: usize>(
     columns: usize,
 ) -> usize {
     let mut column = 0;
+    // Few rows are few sums: more columns at once keep the multipliers busy.
+    while M <= 2 && column + 64 <= columns {
+        tile::<S, M, 4>((a, a_stride), b, column, (&mut c[column..], c_stride), inner);
+        column += 64;
+    }
     while column + 32 <= columns {
         tile::<S, M, 2>((a, a_stride), b, column, (&mut c[column..], c_stride), inner);
         column += 32;

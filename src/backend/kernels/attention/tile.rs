@@ -8,12 +8,12 @@ use crate::backend::kernels::math::{LANES, exp, reduce, tanh};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::simd::Simd;
 
-pub struct Task<'t, 's> {
-    pub shape: &'t Shape,
-    /// The query rows, (rows, heads, head_dim).
-    pub q: &'t [f32],
-    pub segment: &'t Segment<'s>,
-    /// Their numbers in the query array.
+/// Where a task's rows and keys are.
+#[derive(Debug)]
+pub struct Task {
+    /// Number of its segment.
+    pub segment: usize,
+    /// Rows of the query array.
     pub rows: Range<usize>,
     pub kv_head: usize,
     /// Position of the first row when causal.
@@ -78,68 +78,75 @@ pub struct Scratch {
     total: Partial,
 }
 
-impl Task<'_, '_> {
-    /// Multiply-adds, about.
-    pub fn work(&self) -> usize {
-        let group = self.shape.heads / self.shape.kv_heads;
-        let keys = self.keys.len().min(self.splits.len() * self.segment.keys.split());
-        2 * self.rows.len() * group * keys * self.shape.head_dim
-    }
-
+impl Task {
     /// Whether this task has the splits that follow those of `other`.
     pub fn continues(&self, other: &Self) -> bool {
         let same = self.rows == other.rows && self.kv_head == other.kv_head;
         same && self.splits.start == other.splits.end
     }
 
-    pub fn run<'a>(&self, scratch: &'a mut Scratch) -> &'a Partial {
-        let (shape, d) = (self.shape, self.shape.head_dim);
+    /// `q` is (rows, heads, head_dim).
+    pub fn run<'a>(
+        &self,
+        shape: &Shape,
+        q: &[f32],
+        segment: &Segment<'_>,
+        scratch: &'a mut Scratch,
+    ) -> &'a mut Partial {
+        let d = shape.head_dim;
         let group = shape.heads / shape.kv_heads;
         let rows = self.rows.len() * group;
         scratch.q.clear();
         for r in 0..rows {
-            let at = ((r / group) * shape.heads + self.kv_head * group + r % group) * d;
-            scratch.q.extend(self.q[at..at + d].iter().map(|q| q * shape.scale));
+            let row = self.rows.start + r / group;
+            let at = (row * shape.heads + self.kv_head * group + r % group) * d;
+            scratch.q.extend(q[at..at + d].iter().map(|q| q * shape.scale));
         }
         scratch.total.clear(rows, d);
+        let work = Work { task: self, shape, segment };
         for split in self.splits.clone() {
             scratch.part.clear(rows, d);
-            over_split(self, split, scratch);
+            over_split(work, split, scratch);
             scratch.total.merge(&scratch.part, d);
         }
-        &scratch.total
+        &mut scratch.total
     }
 }
 
-multiversion!(simd fn over_split(task: &Task<'_, '_>, split: usize, scratch: &mut Scratch) = over_split_body);
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    task: &'a Task,
+    shape: &'a Shape,
+    segment: &'a Segment<'a>,
+}
+
+multiversion!(simd fn over_split(work: Work<'_>, split: usize, scratch: &mut Scratch) = over_split_body);
 
 #[inline(always)]
-fn over_split_body<S: Simd>(task: &Task<'_, '_>, split: usize, scratch: &mut Scratch) {
-    let keys = &task.segment.keys;
+fn over_split_body<S: Simd>(work: Work<'_>, split: usize, scratch: &mut Scratch) {
+    let keys = &work.segment.keys;
     let (tile, split_keys) = (keys.tile(), keys.split());
-    let end = ((split + 1) * split_keys).min(task.keys.end);
-    let mut start = (split * split_keys).max(task.keys.start / tile * tile);
+    let end = ((split + 1) * split_keys).min(work.task.keys.end);
+    let mut start = (split * split_keys).max(work.task.keys.start / tile * tile);
     while start < end {
-        over_tile::<S>(task, start, (start + tile).min(end), scratch);
+        over_tile::<S>(work, start, (start + tile).min(end), scratch);
         start += tile;
     }
 }
 
 #[inline(always)]
-fn over_tile<S: Simd>(task: &Task<'_, '_>, start: usize, end: usize, scratch: &mut Scratch) {
-    let Task { shape, segment, kv_head, first, .. } = task;
+fn over_tile<S: Simd>(work: Work<'_>, start: usize, end: usize, scratch: &mut Scratch) {
+    let Work { task: Task { kv_head, first, .. }, shape, segment } = work;
     let Scratch { q, scores, keys, values, part, .. } = scratch;
-    let (d, tile, piece) = (shape.head_dim, segment.keys.tile(), segment.keys.piece());
+    let (d, tile, len) = (shape.head_dim, segment.keys.tile(), end - start);
     let group = shape.heads / shape.kv_heads;
     let rows = part.max.len();
     let heads = (*kv_head, shape.kv_heads);
     scores.clear();
     scores.resize(rows * tile, 0.0);
-    for from in (start..end).step_by(piece) {
-        let len = piece.min(end - from);
-        let k = segment.keys.keys(heads, d, (from, len), keys);
-        multiply_add::<S>((q, d), &k, (&mut scores[from - start..], tile), (rows, d, piece));
-    }
+    segment.keys.prefetch_values(heads, d, (start, len));
+    let k = segment.keys.keys::<S>(heads, d, (start, len), keys);
+    multiply_add::<S>((q, d), &k, (&mut scores[..], tile), (rows, d, tile));
     for r in 0..rows {
         let scores = &mut scores[r * tile..(r + 1) * tile];
         if let Some(cap) = shape.softcap {
@@ -174,12 +181,11 @@ fn over_tile<S: Simd>(task: &Task<'_, '_>, start: usize, end: usize, scratch: &m
             part.out[r * d..(r + 1) * d].iter_mut().for_each(|o| *o *= shrink);
         }
     }
-    for from in (start..end).step_by(piece) {
-        // No further: what lies in a block behind the context may be anything.
-        let len = piece.min(end - from);
-        let v = segment.keys.values(heads, d, (from, len), values);
-        multiply_add::<S>((&scores[from - start..], tile), &v, (&mut part.out, d), (rows, len, d));
-    }
+    let next = (end, tile.min(work.task.keys.end.saturating_sub(end)));
+    segment.keys.prefetch_keys(heads, d, next);
+    // No further than `len`: what lies behind the context may be anything.
+    let v = segment.keys.values::<S>(heads, d, (start, len), values);
+    multiply_add::<S>((&scores[..], tile), &v, (&mut part.out, d), (rows, len, d));
 }
 
 #[inline(always)]

@@ -1,55 +1,178 @@
-//! Activations as signed bytes, one scale for 32 columns.
-
-use rayon::prelude::*;
+//! What a product's rows are multiplied from: activations as signed bytes with
+//! one scale for 32 columns, and as they are for weights that are not quantized.
 
 use super::BLOCK;
+use super::matmul::MAX_ROWS;
 use crate::backend::kernels::math::{LANES, reduce};
 use crate::backend::kernels::multiversion;
+use crate::backend::kernels::team::Parts;
 
-/// Quantized rows: `x ≈ q * scale`, block by block.
-pub struct Activations {
-    pub columns: usize,
-    /// (rows, columns)
-    pub q: Vec<i8>,
-    /// (rows, columns / 32)
-    pub scales: Vec<f32>,
-    /// Sums of each block's `q`: (rows, columns / 32).
-    pub sums: Vec<i32>,
+/// What 32 quantized columns of a row stand for: `x ≈ q * scale`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Step {
+    pub scale: f32,
+    /// The sum of the block's `q`, times `scale`.
+    pub weighted: f32,
+    /// Minus the sum of the block's `q`.
+    pub minus: i32,
+    /// Minus the sum of its first half.
+    pub minus_low: i32,
 }
 
-/// Rows one task takes.
-const ROWS: usize = 4;
+/// The forms in which rows are wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wants {
+    pub quantized: bool,
+    pub plain: bool,
+}
+
+/// Rows of activations, kept from step to step so that nothing is allocated.
+///
+/// Rows are multiplied in groups of up to [`MAX_ROWS`]. The quantized form has,
+/// for each group and each block of 32 columns, the rows' bytes one after the
+/// other.
+#[derive(Debug, Default)]
+pub struct Activations {
+    q: Vec<i8>,
+    steps: Vec<Step>,
+    plain: Vec<f32>,
+}
+
+/// [`Activations`] of a certain size, to be written and read by a team.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    pub rows: usize,
+    pub columns: usize,
+    wants: Wants,
+    q: Parts<'a, i8>,
+    steps: Parts<'a, Step>,
+    plain: Parts<'a, f32>,
+}
+
+/// Some rows, as kernels take them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Group<'a> {
+    pub first: usize,
+    pub rows: usize,
+    /// (blocks, rows, 32)
+    pub q: &'a [i8],
+    /// (blocks, rows)
+    pub steps: &'a [Step],
+    /// (rows, columns)
+    pub plain: &'a [f32],
+}
 
 impl Activations {
-    /// Quantizes `x` of (rows, columns); columns are a multiple of 32.
-    pub fn new(x: &[f32], columns: usize) -> Self {
-        let blocks = x.len() / BLOCK;
-        let (mut q, mut scales, mut sums) =
-            (vec![0i8; x.len()], vec![0f32; blocks], vec![0i32; blocks]);
-        if x.len() <= ROWS * columns {
-            quantize(x, &mut q, &mut scales, &mut sums);
-        } else {
-            let (n, b) = (ROWS * columns, ROWS * columns / BLOCK);
-            x.par_chunks(n)
-                .zip(q.par_chunks_mut(n))
-                .zip(scales.par_chunks_mut(b).zip(sums.par_chunks_mut(b)))
-                .for_each(|((x, q), (scales, sums))| quantize(x, q, scales, sums));
+    /// Room for `rows` rows of `columns`.
+    pub fn inputs(&mut self, rows: usize, columns: usize, wants: Wants) -> Inputs<'_> {
+        fn room<T: Copy + Default>(vec: &mut Vec<T>, len: usize) -> Parts<'_, T> {
+            if vec.len() < len {
+                vec.resize(len, T::default());
+            }
+            Parts::new(&mut vec[..len])
         }
-        Self { columns, q, scales, sums }
+        let n = rows * columns;
+        let (quantized, plain) = (usize::from(wants.quantized), usize::from(wants.plain));
+        Inputs {
+            rows,
+            columns,
+            wants,
+            q: room(&mut self.q, n * quantized),
+            steps: room(&mut self.steps, n / BLOCK * quantized),
+            plain: room(&mut self.plain, n * plain),
+        }
     }
 }
 
-multiversion!(fn quantize(x: &[f32], q: &mut [i8], scales: &mut [f32], sums: &mut [i32]) = body);
+/// Groups that `rows` rows make: of nearly equal size, so that none is small.
+pub(super) fn groups(rows: usize) -> usize {
+    rows.div_ceil(MAX_ROWS)
+}
+
+fn first_of(group: usize, groups: usize, rows: usize) -> usize {
+    group * rows / groups
+}
+
+impl<'a> Inputs<'a> {
+    pub fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    /// Sets row `r`.
+    ///
+    /// # Safety
+    /// Until the next meeting nobody else reads or writes this row.
+    pub unsafe fn set(&self, r: usize, x: &[f32]) {
+        assert!(r < self.rows && x.len() == self.columns);
+        if self.wants.plain {
+            // SAFETY: by the caller's promise.
+            let row = unsafe { self.plain.write(r * self.columns..(r + 1) * self.columns) };
+            row.copy_from_slice(x);
+        }
+        if !self.wants.quantized {
+            return;
+        }
+        let groups = groups(self.rows);
+        // The last group that starts at or before this row.
+        let group = ((r + 1) * groups - 1) / self.rows;
+        let (first, end) =
+            (first_of(group, groups, self.rows), first_of(group + 1, groups, self.rows));
+        debug_assert!((first..end).contains(&r));
+        let (base, blocks) = (first * self.columns, self.columns / BLOCK);
+        let row = Row {
+            q: self.q,
+            steps: self.steps,
+            first: base + (r - first) * BLOCK,
+            stride: (end - first) * BLOCK,
+        };
+        assert!(base + blocks * row.stride <= self.q.len());
+        quantize(x, row);
+    }
+
+    /// The rows of a group.
+    ///
+    /// # Safety
+    /// Until the next meeting nobody writes them.
+    pub(super) unsafe fn group(&self, group: usize) -> Group<'a> {
+        let groups = groups(self.rows);
+        let first = first_of(group, groups, self.rows);
+        let end = first_of(group + 1, groups, self.rows);
+        let (from, to) = (first * self.columns, end * self.columns);
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let (q, steps) = match self.wants.quantized {
+                true => (self.q.read(from..to), self.steps.read(from / BLOCK..to / BLOCK)),
+                false => (&[][..], &[][..]),
+            };
+            let plain = if self.wants.plain { self.plain.read(from..to) } else { &[] };
+            Group { first, rows: end - first, q, steps, plain }
+        }
+    }
+}
+
+/// Where one row goes: block `b`'s bytes are at `first + b * stride`.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    q: Parts<'a, i8>,
+    steps: Parts<'a, Step>,
+    first: usize,
+    stride: usize,
+}
+
+multiversion!(fn quantize(x: &[f32], row: Row<'_>) = body);
 
 #[inline(always)]
-fn body(x: &[f32], q: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
+fn body(x: &[f32], row: Row<'_>) {
     // 1.5 * 2^23: adding it rounds to the nearest integer, ties to even.
     const MAGIC: f32 = 12_582_912.0;
     const ZERO: i32 = MAGIC.to_bits() as i32;
     // Below it the inverse would overflow; such values count as 0.
     const TINY: f32 = 1e-30;
-    let outputs = q.chunks_exact_mut(BLOCK).zip(scales.iter_mut().zip(sums));
-    for (x, (q, (scale, sum))) in x.chunks_exact(BLOCK).zip(outputs) {
+    for (b, x) in x.chunks_exact(BLOCK).enumerate() {
+        let at = row.first + b * row.stride;
+        // SAFETY: the row is the caller's alone, see `Inputs::set`.
+        let (q, step) =
+            unsafe { (row.q.write(at..at + BLOCK), row.steps.write(at / BLOCK..at / BLOCK + 1)) };
         let (mut lanes, mut taint) = ([0f32; LANES], [0f32; LANES]);
         for i in 0..LANES {
             let (a, b) = (x[i].abs(), x[i + LANES].abs());
@@ -59,21 +182,33 @@ fn body(x: &[f32], q: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
         }
         let highest = reduce(lanes, |a, b| if a > b { a } else { b });
         // A broken input stays visible in the result.
-        *scale = highest / 127.0 + reduce(taint, |a, b| a + b);
+        let scale = highest / 127.0 + reduce(taint, |a, b| a + b);
         let inverse = if highest > TINY { 127.0 / highest } else { 0.0 };
-        let mut total = 0i32;
-        for (q, &x) in q.iter_mut().zip(x) {
-            let rounded = ((x * inverse + MAGIC).to_bits() as i32).wrapping_sub(ZERO);
-            *q = rounded as i8;
-            total = total.wrapping_add(rounded);
+        let mut sums = [0i32; 2];
+        for (half, sum) in sums.iter_mut().enumerate() {
+            let mut total = 0i32;
+            for i in half * LANES..(half + 1) * LANES {
+                let rounded = ((x[i] * inverse + MAGIC).to_bits() as i32).wrapping_sub(ZERO);
+                q[i] = rounded as i8;
+                total = total.wrapping_add(rounded);
+            }
+            *sum = total;
         }
-        *sum = total;
+        let sum = sums[0].wrapping_add(sums[1]);
+        step[0] = Step {
+            scale,
+            weighted: sum as f32 * scale,
+            minus: sum.wrapping_neg(),
+            minus_low: sums[0].wrapping_neg(),
+        };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const QUANTIZED: Wants = Wants { quantized: true, plain: false };
 
     #[test]
     fn extremes_neither_panic_nor_hide() {
@@ -83,9 +218,46 @@ mod tests {
         x[64] = f32::INFINITY;
         x[96] = 1e38;
         x[97] = -1e38;
-        let a = Activations::new(&x, 128);
-        assert_eq!((a.sums[0], a.q[0]), (0, 0));
-        assert!(a.scales[1].is_nan() && a.scales[2].is_nan());
-        assert_eq!((a.q[96], a.q[97], a.sums[3]), (127, -127, 0));
+        let mut a = Activations::default();
+        let inputs = a.inputs(1, 128, QUANTIZED);
+        // SAFETY: there is one thread.
+        let Group { q, steps, .. } = unsafe {
+            inputs.set(0, &x);
+            inputs.group(0)
+        };
+        assert_eq!((steps[0].minus, q[0]), (0, 0));
+        assert!(steps[1].scale.is_nan() && steps[2].scale.is_nan());
+        assert_eq!((q[96], q[97], steps[3].minus), (127, -127, 0));
+    }
+
+    #[test]
+    fn groups_hold_all_rows_in_order() {
+        for rows in 1..40 {
+            let mut a = Activations::default();
+            let inputs = a.inputs(rows, 64, Wants { quantized: true, plain: true });
+            let mut next = 0;
+            for r in 0..rows {
+                let x: Vec<f32> = (0..64).map(|c| if c == r { 127.0 } else { 1.0 }).collect();
+                // SAFETY: there is one thread.
+                unsafe { inputs.set(r, &x) };
+            }
+            for g in 0..groups(rows) {
+                // SAFETY: as above.
+                let group = unsafe { inputs.group(g) };
+                assert_eq!(group.first, next);
+                assert!((1..=MAX_ROWS).contains(&group.rows));
+                for m in 0..group.rows {
+                    let r = next + m;
+                    let (b, c) = (r / BLOCK, r % BLOCK);
+                    let at = (b * group.rows + m) * BLOCK;
+                    assert_eq!(group.q[at + c], 127, "{rows} rows, row {r}");
+                    let sum: i32 = group.q[at..at + BLOCK].iter().map(|&q| i32::from(q)).sum();
+                    assert_eq!(group.steps[b * group.rows + m].minus, -sum);
+                    assert_eq!(group.plain[m * 64 + r], 127.0);
+                }
+                next += group.rows;
+            }
+            assert_eq!(next, rows);
+        }
     }
 }

@@ -2,117 +2,160 @@
 
 use std::arch::x86_64::*;
 
-use super::matmul::{Results, Work};
+use super::matmul::{MAX_ROWS, Results, Work};
 use super::{BLOCK, Format};
 
-/// Computes `work.rows` rows of up to two tiles.
+/// Computes the rows of a group for up to two tiles.
 ///
 /// # Safety
 /// The machine has AVX2, FMA and F16C.
-#[target_feature(enable = "avx2,fma,f16c")]
 pub unsafe fn kernel(work: &Work<'_>, results: &mut Results) {
-    for (m, row) in results.iter_mut().enumerate().take(work.rows) {
-        for (tile, lanes) in work.tiles.iter().zip(row) {
-            // SAFETY: the caller's promise; the tile has `work.blocks` blocks.
-            unsafe {
-                match work.format {
-                    Format::Four => tile_row::<false, false>(work, tile, m, lanes),
-                    Format::Five => tile_row::<true, false>(work, tile, m, lanes),
-                    Format::Eight | Format::EightHalves => {
-                        tile_row::<false, true>(work, tile, m, lanes);
+    let Work { group, columns, .. } = work;
+    let blocks = columns / BLOCK;
+    assert!((1..=MAX_ROWS).contains(&group.rows));
+    assert!(work.tiles.iter().all(|t| t.len() >= blocks.div_ceil(2) * work.format.pair_bytes()));
+    assert!(group.q.len() >= group.rows * columns && group.steps.len() >= group.rows * blocks);
+    for (t, tile) in work.tiles.iter().enumerate() {
+        for half in 0..2 {
+            let mut row = 0;
+            while row < group.rows {
+                let place = Place { tile: tile.as_ptr(), number: t, half, row };
+                // SAFETY: the caller's promise; lengths were checked.
+                row += unsafe {
+                    match group.rows - row {
+                        1 => rows::<1>(work, place, results),
+                        2 => rows::<2>(work, place, results),
+                        _ => rows::<3>(work, place, results),
                     }
-                }
+                };
             }
         }
     }
 }
 
-/// Half `h` (rows 0-7 or 8-15) of group `g` of the block at `w`: unsigned for
-/// four and five bits, signed for eight.
+/// Rows 0-7 or 8-15 of a tile, and the first row of activations.
+#[derive(Clone, Copy)]
+struct Place {
+    tile: *const u8,
+    number: usize,
+    half: usize,
+    row: usize,
+}
+
+/// Half `h` (rows 0-7 or 8-15) of group `g` of the block at `w`: unsigned, but
+/// for eight bits signed.
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn group<const FIVE: bool, const EIGHT: bool>(w: *const u8, g: usize, h: usize) -> __m256i {
-    // SAFETY: the block holds 8 groups, or 4 of nibbles and 8 masks.
+unsafe fn group(format: Format, w: *const u8, g: usize, h: usize) -> __m256i {
+    // SAFETY: the block holds 8 groups, or 4 of nibbles and what is above them.
     unsafe {
-        if EIGHT {
-            let v = _mm256_loadu_si256(w.add(g * 64 + h * 32).cast());
+        if format == Format::Eight {
+            let v = _mm256_load_si256(w.add(g * 64 + h * 32).cast());
             return _mm256_xor_si256(v, _mm256_set1_epi8(-128));
         }
-        let v = _mm256_loadu_si256(w.add((g & 3) * 64 + h * 32).cast());
+        let v = _mm256_load_si256(w.add((g & 3) * 64 + h * 32).cast());
         let low = _mm256_set1_epi8(15);
         let n = match g < 4 {
             true => _mm256_and_si256(v, low),
             false => _mm256_and_si256(_mm256_srli_epi16::<4>(v), low),
         };
-        if !FIVE {
-            return n;
+        match format {
+            Format::Five | Format::FiveZero => {
+                // Spread 32 bits over 32 bytes: byte i takes bit i % 8 of byte i / 8.
+                let bits = w.add(256 + g * 8 + h * 4).cast::<i32>().read_unaligned();
+                let spread = _mm256_shuffle_epi8(
+                    _mm256_set1_epi32(bits),
+                    _mm256_setr_epi8(
+                        0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3,
+                        3, 3, 3, 3, 3, 3, 3,
+                    ),
+                );
+                let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+                let set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
+                _mm256_or_si256(n, _mm256_and_si256(set, _mm256_set1_epi8(16)))
+            }
+            Format::Six => {
+                let v = _mm256_load_si256(w.add(256 + (g >> 2) * 64 + h * 32).cast());
+                let v = match g & 3 {
+                    0 => _mm256_slli_epi16::<4>(v),
+                    1 => _mm256_slli_epi16::<2>(v),
+                    2 => v,
+                    _ => _mm256_srli_epi16::<2>(v),
+                };
+                _mm256_or_si256(n, _mm256_and_si256(v, _mm256_set1_epi8(0x30)))
+            }
+            _ => n,
         }
-        // Spread 32 bits over 32 bytes: byte i takes bit i % 8 of byte i / 8.
-        let bits = w.add(256 + g * 8 + h * 4).cast::<i32>().read_unaligned();
-        let spread = _mm256_shuffle_epi8(
-            _mm256_set1_epi32(bits),
-            _mm256_setr_epi8(
-                0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3,
-                3, 3, 3, 3,
-            ),
-        );
-        let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
-        let set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit);
-        _mm256_or_si256(n, _mm256_and_si256(set, _mm256_set1_epi8(16)))
     }
 }
 
+/// `MR` rows for eight lanes of a tile; returns `MR`.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn tile_row<const FIVE: bool, const EIGHT: bool>(
-    work: &Work<'_>,
-    tile: &[u8],
-    m: usize,
-    lanes: &mut [f32; 16],
-) {
-    let (weight_bytes, scale_bytes) = (work.format.weight_bytes(), work.format.scale_bytes());
-    let (a, row) = (work.activations, work.first_row + m);
+unsafe fn rows<const MR: usize>(work: &Work<'_>, place: Place, results: &mut Results) -> usize {
+    let format = work.format;
+    let (all, h) = (work.group.rows, place.half);
+    let eight = format == Format::Eight;
     let ones = _mm256_set1_epi16(1);
-    let mut acc = [_mm256_setzero_ps(); 2];
-    // SAFETY: every pointer stays in the tile or in the row of the activations.
+    let mut sums = [_mm256_setzero_ps(); MR];
+    // SAFETY: every pointer stays in the tile or in the rows of the group.
     unsafe {
-        for b in 0..work.blocks {
-            let w = tile.as_ptr().add(b * weight_bytes);
-            let q = a.q.as_ptr().add(row * a.columns + b * BLOCK);
-            let (step, sum) = (a.scales[row * work.blocks + b], a.sums[row * work.blocks + b]);
-            let scales = tile.as_ptr().add(work.blocks * weight_bytes + b * scale_bytes);
-            for (h, acc) in acc.iter_mut().enumerate() {
-                let half = |slot: usize| {
-                    _mm256_cvtph_ps(_mm_loadu_si128(scales.add(slot * 32 + h * 16).cast()))
-                };
-                let mut dots = [_mm256_setzero_si256(); 2];
-                for g in 0..8 {
-                    let w = group::<FIVE, EIGHT>(w, g, h);
-                    let x = _mm256_set1_epi32(q.add(g * 4).cast::<i32>().read_unaligned());
+        for b in 0..work.columns / BLOCK {
+            let (weights_at, scales_at) = format.block_at(b);
+            let w = place.tile.add(weights_at);
+            let q = work.group.q.as_ptr().add((b * all + place.row) * BLOCK);
+            let steps = work.group.steps.as_ptr().add(b * all + place.row);
+            let half = |slot: usize| {
+                let at = place.tile.add(scales_at + slot * 32 + h * 16);
+                _mm256_cvtph_ps(_mm_load_si128(at.cast()))
+            };
+            let mut dots = [[_mm256_setzero_si256(); MR]; 2];
+            // Bytes are stored plus 128 and made signed; others have a zero point.
+            if let (Some(shift), false) = (format.zero_shift(), eight) {
+                for m in 0..MR {
+                    let step = *steps.add(m);
+                    let high = step.minus - step.minus_low;
+                    dots[0][m] = _mm256_set1_epi32(step.minus_low << shift);
+                    dots[1][m] = _mm256_set1_epi32(high << shift);
+                }
+            }
+            for g in 0..8 {
+                let w = group(format, w, g, h);
+                for m in 0..MR {
+                    let four = q.add(m * BLOCK + g * 4).cast::<i32>().read_unaligned();
+                    let x = _mm256_set1_epi32(four);
                     // Products of signed bytes: |w| times x with w's sign
                     // stays below the 16 bits of a pair's sum.
-                    let pairs = match EIGHT {
+                    let pairs = match eight {
                         true => _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)),
                         false => _mm256_maddubs_epi16(w, x),
                     };
                     let fours = _mm256_madd_epi16(pairs, ones);
-                    dots[g / 4] = _mm256_add_epi32(dots[g / 4], fours);
+                    dots[g / 4][m] = _mm256_add_epi32(dots[g / 4][m], fours);
                 }
-                let step8 = _mm256_set1_ps(step);
-                if work.format == Format::EightHalves {
-                    for (slot, dots) in dots.into_iter().enumerate() {
+            }
+            let scale = half(0);
+            for m in 0..MR {
+                let step = *steps.add(m);
+                let step8 = _mm256_set1_ps(step.scale);
+                if format.has_halves() {
+                    for (slot, dots) in dots.iter().enumerate() {
                         let scale = _mm256_mul_ps(half(slot), step8);
-                        *acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), scale, *acc);
+                        sums[m] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[m]), scale, sums[m]);
                     }
-                } else {
-                    let dots = _mm256_cvtepi32_ps(_mm256_add_epi32(dots[0], dots[1]));
-                    *acc = _mm256_fmadd_ps(dots, _mm256_mul_ps(half(0), step8), *acc);
+                    continue;
                 }
-                if !EIGHT {
-                    *acc = _mm256_fmadd_ps(half(1), _mm256_set1_ps(sum as f32 * step), *acc);
+                let both = _mm256_cvtepi32_ps(_mm256_add_epi32(dots[0][m], dots[1][m]));
+                sums[m] = _mm256_fmadd_ps(both, _mm256_mul_ps(scale, step8), sums[m]);
+                if format.zero_shift().is_none() {
+                    let weighted = _mm256_set1_ps(step.weighted);
+                    sums[m] = _mm256_fmadd_ps(half(1), weighted, sums[m]);
                 }
             }
         }
-        _mm256_storeu_ps(lanes.as_mut_ptr(), acc[0]);
-        _mm256_storeu_ps(lanes.as_mut_ptr().add(8), acc[1]);
+        for (m, &sum) in sums.iter().enumerate() {
+            let lanes = &mut results[place.row + m][place.number];
+            _mm256_storeu_ps(lanes.as_mut_ptr().add(h * 8), sum);
+        }
     }
+    MR
 }

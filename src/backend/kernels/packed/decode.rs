@@ -55,11 +55,7 @@ fn legacy(dtype: GgmlDType, bytes: &[u8]) -> Block {
         q[i] |= byte & 15;
         q[i + 16] |= byte >> 4;
     }
-    let offset = match (has_min, five) {
-        (true, _) => float(bytes, 2),
-        (false, false) => -8.0 * scale,
-        (false, true) => -16.0 * scale,
-    };
+    let offset = if has_min { float(bytes, 2) } else { 0.0 };
     Block { q, scales: [scale; 2], offset }
 }
 
@@ -96,7 +92,7 @@ fn q6k(bytes: &[u8], part: usize) -> Block {
         let byte = low[half * 64 + (quarter % 2) * 32 + i];
         let nibble = if quarter < 2 { byte & 15 } else { byte >> 4 };
         let top = (high[half * 32 + i] >> (2 * quarter)) & 3;
-        *q = (nibble | (top << 4)) + (128 - 32);
+        *q = nibble | (top << 4);
     }
     let scale = |i: usize| d * f32::from(scales[part * 2 + i] as i8);
     Block { q, scales: [scale(0), scale(1)], offset: 0.0 }
@@ -110,7 +106,7 @@ fn q3k(bytes: &[u8], part: usize) -> Block {
     for (i, q) in q.iter_mut().enumerate() {
         let pair = (low[part / 4 * 32 + i] >> (2 * (part % 4))) & 3;
         let third = (mask[i] >> part) & 1;
-        *q = (pair | (third << 2)) + (128 - 4);
+        *q = pair | (third << 2);
     }
     let scale = |i: usize| {
         let s = part * 2 + i;

@@ -1,11 +1,11 @@
 //! `y = x Wᵀ` with packed weights: the work is split over tiles of rows.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
-use rayon::prelude::*;
-
-use super::activations::Activations;
-use super::{Format, Packed, TILE, portable};
+use super::activations::{Activations, Group, Inputs, Wants, groups};
+use super::{Format, Packed, TILE, dense, portable};
+use crate::backend::kernels::team::{Member, Parts, team};
 
 /// An instruction set the kernels are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,100 +63,168 @@ pub(super) const PAIR: usize = 2;
 /// Rows of activations a kernel takes at most.
 pub(super) const MAX_ROWS: usize = 6;
 
-/// What a kernel works on: up to [`PAIR`] tiles and [`MAX_ROWS`] rows.
+/// What a kernel works on: one or two tiles and the rows of a group.
 pub(super) struct Work<'a> {
     pub format: Format,
-    pub blocks: usize,
-    /// One or two tiles.
+    pub columns: usize,
     pub tiles: &'a [&'a [u8]],
-    pub activations: &'a Activations,
-    pub first_row: usize,
-    pub rows: usize,
+    pub group: Group<'a>,
 }
 
 /// Results of a kernel: `[row][tile][lane]`.
 pub(super) type Results = [[[f32; TILE]; PAIR]; MAX_ROWS];
 
+impl Wants {
+    /// What products with these matrices need.
+    pub fn of<'a>(matrices: impl IntoIterator<Item = &'a Packed>) -> Self {
+        let mut wants = Self::default();
+        for w in matrices {
+            match w.format.is_quantized() {
+                true => wants.quantized = true,
+                false => wants.plain = true,
+            }
+        }
+        wants
+    }
+}
+
 /// `y` is (rows of x, rows of w), `x` (rows, columns of w).
 pub fn matmul(w: &Packed, x: &[f32], y: &mut [f32], level: Level) {
-    assert!(level.available(), "{level:?} is not available on this machine");
     assert!(x.len().is_multiple_of(w.columns()));
     let rows = x.len() / w.columns();
     assert_eq!(y.len(), rows * w.rows());
-    let activations = Activations::new(x, w.columns());
-    let y = Output { data: y.as_mut_ptr(), width: w.rows() };
-
-    // A task takes a range of tiles: a few ranges a thread, so that an uneven
-    // machine stays busy, but long ones, so that memory is read in order.
-    let tiles = w.tiles();
-    let tasks = (rayon::current_num_threads() * if rows > 8 { 8 } else { 1 }).min(tiles);
-    (0..tasks).into_par_iter().for_each(|task| {
-        let range = task * tiles / tasks..(task + 1) * tiles / tasks;
-        // Two distant tiles are read together: two streams from memory.
-        let half = range.len().div_ceil(2);
-        for i in 0..half {
-            let first = range.start + i;
-            let second = (first + half < range.end).then_some(first + half);
-            let pair = [w.tile(first), second.map_or(&[][..], |t| w.tile(t))];
-            let ids = [first, second.unwrap_or(first)];
-            let count = 1 + usize::from(second.is_some());
-            for first_row in (0..rows).step_by(MAX_ROWS) {
-                let work = Work {
-                    format: w.format,
-                    blocks: w.blocks(),
-                    tiles: &pair[..count],
-                    activations: &activations,
-                    first_row,
-                    rows: MAX_ROWS.min(rows - first_row),
-                };
-                let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
-                run(level, &work, &mut results);
-                for (r, row) in results.iter().enumerate().take(work.rows) {
-                    for (lanes, &tile) in row.iter().zip(&ids).take(count) {
-                        // SAFETY: each tile belongs to one task, so no two
-                        // tasks write the same element; `put` stays in `y`.
-                        unsafe { y.put(first_row + r, tile, lanes) };
-                    }
-                }
-            }
+    let mut activations = Activations::default();
+    let inputs = activations.inputs(rows, w.columns(), Wants::of([w]));
+    let y = Parts::new(y);
+    team().run(|member| {
+        for r in member.share(rows) {
+            // SAFETY: shares are distinct.
+            unsafe { inputs.set(r, &x[r * w.columns()..(r + 1) * w.columns()]) };
         }
+        member.meet();
+        let put = |_, row: usize, column: usize, lanes: &[f32]| {
+            let at = row * w.rows() + column;
+            // SAFETY: each column belongs to one member.
+            unsafe { y.write(at..at + lanes.len()) }.copy_from_slice(lanes);
+        };
+        // SAFETY: all rows were set before the meeting.
+        unsafe { products(member, &[w], &inputs, level, put) };
     });
 }
 
+/// Multiplies all rows with this member's share of the tiles of all matrices.
+/// `put` gets the number of the matrix, the row, the first column, and results.
+///
+/// # Safety
+/// Until the next meeting nobody writes the inputs.
+#[inline]
+pub unsafe fn products(
+    member: &Member<'_>,
+    matrices: &[&Packed],
+    inputs: &Inputs<'_>,
+    level: Level,
+    mut put: impl FnMut(usize, usize, usize, &[f32]),
+) {
+    let all: usize = matrices.iter().map(|w| w.tiles()).sum();
+    let share = member.share(all);
+    let mut begin = 0;
+    for (number, w) in matrices.iter().enumerate() {
+        let end = begin + w.tiles();
+        let mine = share.start.clamp(begin, end) - begin..share.end.clamp(begin, end) - begin;
+        // SAFETY: by the caller's promise.
+        unsafe { product(w, mine, inputs, level, |r, c, lanes| put(number, r, c, lanes)) };
+        begin = end;
+    }
+}
+
+/// Some tiles of one matrix.
+#[inline]
+unsafe fn product(
+    w: &Packed,
+    mine: Range<usize>,
+    inputs: &Inputs<'_>,
+    level: Level,
+    mut put: impl FnMut(usize, usize, &[f32]),
+) {
+    assert_eq!(w.columns(), inputs.columns);
+    // Two distant tiles are read together: two streams from memory.
+    let half = mine.len().div_ceil(2);
+    for i in 0..half {
+        let first = mine.start + i;
+        let second = (first + half < mine.end).then_some(first + half);
+        let tiles = [w.tile(first), second.map_or(&[][..], |t| w.tile(t))];
+        let numbers = [first, second.unwrap_or(first)];
+        let count = 1 + usize::from(second.is_some());
+        for group in 0..groups(inputs.rows) {
+            // SAFETY: by the caller's promise.
+            let group = unsafe { inputs.group(group) };
+            let work =
+                Work { format: w.format, columns: w.columns, tiles: &tiles[..count], group };
+            let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
+            run(level, &work, &mut results);
+            for (m, row) in results.iter().enumerate().take(group.rows) {
+                for (lanes, &tile) in row.iter().zip(&numbers).take(count) {
+                    let column = tile * TILE;
+                    put(group.first + m, column, &lanes[..TILE.min(w.rows - column)]);
+                }
+            }
+        }
+    }
+}
+
+/// Multiplies all rows with this member's share of two matrices of the same
+/// shape. `put` gets the row, the first column, and the results of both to use up.
+///
+/// # Safety
+/// Until the next meeting nobody writes the inputs.
+#[inline]
+pub unsafe fn products_of_pairs(
+    member: &Member<'_>,
+    (a, b): (&Packed, &Packed),
+    inputs: &Inputs<'_>,
+    level: Level,
+    mut put: impl FnMut(usize, usize, &mut [f32], &mut [f32]),
+) {
+    assert_eq!((a.columns, a.rows), (inputs.columns, b.rows));
+    assert_eq!(a.columns, b.columns);
+    for tile in member.share(a.tiles()) {
+        let tiles = [a.tile(tile), b.tile(tile)];
+        let column = tile * TILE;
+        let n = TILE.min(a.rows - column);
+        for group in 0..groups(inputs.rows) {
+            // SAFETY: by the caller's promise.
+            let group = unsafe { inputs.group(group) };
+            let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
+            let work = |format, tiles| Work { format, columns: a.columns, tiles, group };
+            if a.format == b.format {
+                run(level, &work(a.format, &tiles), &mut results);
+            } else {
+                run(level, &work(a.format, &tiles[..1]), &mut results);
+                let mut others: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
+                run(level, &work(b.format, &tiles[1..]), &mut others);
+                for (row, other) in results.iter_mut().zip(&others) {
+                    row[1] = other[0];
+                }
+            }
+            for (m, [a, b]) in results.iter_mut().enumerate().take(group.rows) {
+                put(group.first + m, column, &mut a[..n], &mut b[..n]);
+            }
+        }
+    }
+}
+
 fn run(level: Level, work: &Work<'_>, results: &mut Results) {
+    if !work.format.is_quantized() {
+        return dense::kernel(work, results);
+    }
+    assert!(level.available(), "{level:?} is not available on this machine");
     match level {
         Level::Portable => portable::kernel(work, results),
-        // SAFETY: `matmul` asserted that the level is available.
+        // SAFETY: the level is available.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { super::avx2::kernel(work, results) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Vnni => unsafe { super::vnni::kernel(work, results) },
-    }
-}
-
-/// The output matrix, written by tile from several threads.
-#[derive(Clone, Copy)]
-struct Output {
-    data: *mut f32,
-    width: usize,
-}
-
-// SAFETY: tasks write disjoint elements; see `matmul`.
-unsafe impl Send for Output {}
-// SAFETY: as above.
-unsafe impl Sync for Output {}
-
-impl Output {
-    /// # Safety
-    /// `row` and `tile` lie in the matrix, and no other thread writes them.
-    unsafe fn put(&self, row: usize, tile: usize, lanes: &[f32; TILE]) {
-        let first = tile * TILE;
-        let n = TILE.min(self.width - first);
-        // SAFETY: by the caller's promise.
-        unsafe {
-            let to = self.data.add(row * self.width + first);
-            std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, n);
-        }
     }
 }

@@ -1,22 +1,31 @@
-//! Quantized weight matrices, packed once for the CPU.
+//! Weight matrices, packed once for the CPU.
 //!
-//! Sixteen output rows make a tile. In a tile, each block of 32 input columns
-//! stands as groups of 64 bytes: byte `4r + j` of group `g` is the weight of
-//! row `r` and column `4g + j`, so one load feeds one 4-way dot product of all
-//! sixteen rows. Weights are unsigned; activations are signed bytes with one
-//! scale a block. The scales of a tile follow its weights:
+//! Sixteen output rows make a tile, so that one vector holds a number of each.
 //!
-//! | format | a block's weights | a block's scales |
-//! |---|---|---|
-//! | `Four` | 4 groups; group `g + 4` in the high nibbles | 16 scales, 16 offsets (f16) |
-//! | `Five` | the same, then 8 masks of 64 bits: the fifth bits | 16 scales, 16 offsets |
-//! | `Eight` | 8 groups, stored plus 128 | 16 scales |
-//! | `EightHalves` | 8 groups, stored plus 128 | 16 scales for columns 0-15, 16 for 16-31 |
+//! **Quantized**: in a tile, each block of 32 input columns stands as groups of
+//! 64 bytes: byte `4r + j` of group `g` is the weight of row `r` and column
+//! `4g + j`, so one load feeds one 4-way dot product of all sixteen rows.
+//! Weights are unsigned; activations are signed bytes with one scale a block.
+//! Blocks come in pairs, whole cache lines: the weights of both, then the
+//! scales of both (f16).
+//!
+//! | format | a block's weights | a block's scales | a weight is |
+//! |---|---|---|---|
+//! | `Four` | 4 groups; group `g + 4` in the high nibbles | 16 scales, 16 offsets | `q s + o` |
+//! | `FourZero` | the same | 16 scales | `(q - 8) s` |
+//! | `FourHalves` | the same | 16 scales of columns 0-15, 16 of 16-31 | `(q - 4) s` |
+//! | `Five` | the same, then 8 masks of 64 bits: the fifth bits | 16 scales, 16 offsets | `q s + o` |
+//! | `FiveZero` | the same | 16 scales | `(q - 16) s` |
+//! | `Six` | 4 groups, then 2 of upper bits: those of group `g` in bits `2 (g % 4)` of group `4 + g / 4` | as `FourHalves` | `(q - 32) s` |
+//! | `Eight` | 8 groups | 16 scales | `(q - 128) s` |
+//!
+//! **Plain** (`F32`, `F16`, `BF16`): for each column the sixteen rows' numbers.
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod decode;
+mod dense;
 mod matmul;
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -26,7 +35,8 @@ use candle_core::quantized::GgmlDType;
 use half::f16;
 use rayon::prelude::*;
 
-pub use matmul::{Level, best_level, matmul};
+pub use activations::{Activations, Inputs, Wants};
+pub use matmul::{Level, best_level, matmul, products, products_of_pairs};
 
 /// Output rows of a tile.
 pub(super) const TILE: usize = 16;
@@ -37,27 +47,72 @@ pub(super) const BLOCK: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Four,
+    FourZero,
+    FourHalves,
     Five,
+    FiveZero,
+    Six,
     Eight,
-    EightHalves,
+    F32,
+    F16,
+    BF16,
 }
 
 impl Format {
+    /// Whether it is multiplied with quantized activations.
+    pub const fn is_quantized(self) -> bool {
+        !matches!(self, Self::F32 | Self::F16 | Self::BF16)
+    }
+
     /// Bytes of one block's weights in a tile.
     const fn weight_bytes(self) -> usize {
         match self {
-            Self::Four => 256,
-            Self::Five => 320,
-            Self::Eight | Self::EightHalves => 512,
+            Self::Four | Self::FourZero | Self::FourHalves => 256,
+            Self::Five | Self::FiveZero => 320,
+            Self::Six => 384,
+            Self::Eight => 512,
+            Self::F32 => 32 * 64,
+            Self::F16 | Self::BF16 => 32 * 32,
         }
     }
 
     /// Bytes of one block's scales in a tile.
     const fn scale_bytes(self) -> usize {
         match self {
-            Self::Eight => 32,
+            Self::FourZero | Self::FiveZero | Self::Eight => 32,
+            Self::F32 | Self::F16 | Self::BF16 => 0,
             _ => 64,
         }
+    }
+
+    /// Bytes of a pair of blocks.
+    const fn pair_bytes(self) -> usize {
+        2 * (self.weight_bytes() + self.scale_bytes())
+    }
+
+    /// Where block `b` of a tile has its weights and its scales.
+    const fn block_at(self, b: usize) -> (usize, usize) {
+        let (pair, second) = (b / 2 * self.pair_bytes(), b % 2);
+        let scales = pair + 2 * self.weight_bytes() + second * self.scale_bytes();
+        (pair + second * self.weight_bytes(), scales)
+    }
+
+    /// `n` where the stored weight 2^n stands for 0; `None` where weights have
+    /// offsets instead.
+    const fn zero_shift(self) -> Option<u32> {
+        match self {
+            Self::FourHalves => Some(2),
+            Self::FourZero => Some(3),
+            Self::FiveZero => Some(4),
+            Self::Six => Some(5),
+            Self::Eight => Some(7),
+            _ => None,
+        }
+    }
+
+    /// Whether the two halves of a block have scales of their own.
+    const fn has_halves(self) -> bool {
+        matches!(self, Self::FourHalves | Self::Six)
     }
 
     /// The format that holds a GGML type without changing its weights; `None`
@@ -65,10 +120,16 @@ impl Format {
     pub fn of(dtype: GgmlDType) -> Option<Self> {
         use GgmlDType::*;
         match dtype {
-            Q4_0 | Q4_1 | Q4K => Some(Self::Four),
-            Q5_0 | Q5_1 | Q5K => Some(Self::Five),
+            Q4_0 => Some(Self::FourZero),
+            Q4_1 | Q4K => Some(Self::Four),
+            Q5_0 => Some(Self::FiveZero),
+            Q5_1 | Q5K => Some(Self::Five),
             Q8_0 => Some(Self::Eight),
-            Q3K | Q6K => Some(Self::EightHalves),
+            Q3K => Some(Self::FourHalves),
+            Q6K => Some(Self::Six),
+            F32 => Some(Self::F32),
+            F16 => Some(Self::F16),
+            BF16 => Some(Self::BF16),
             _ => None,
         }
     }
@@ -96,8 +157,8 @@ impl std::fmt::Debug for Packed {
 }
 
 impl Packed {
-    /// Packs rows of GGML blocks, on all threads. `None` if the type is not
-    /// packed here or the bytes do not fit the shape.
+    /// Packs rows of numbers or of GGML blocks, on all threads. `None` if the
+    /// type is not packed here or the bytes do not fit the shape.
     pub fn new(bytes: &[u8], dtype: GgmlDType, rows: usize, columns: usize) -> Option<Self> {
         let format = Format::of(dtype)?;
         if rows == 0 || columns == 0 || !columns.is_multiple_of(dtype.block_size()) {
@@ -107,24 +168,39 @@ impl Packed {
         if bytes.len() != rows * row_bytes {
             return None;
         }
-        let blocks = columns / BLOCK;
-        let tile_bytes =
-            (blocks * (format.weight_bytes() + format.scale_bytes())).next_multiple_of(64);
+        let tile_bytes = match format.is_quantized() {
+            true => (columns / BLOCK).div_ceil(2) * format.pair_bytes(),
+            false => (columns * TILE * dtype.type_size()).next_multiple_of(64),
+        };
         let tile_lines = tile_bytes / 64;
         let mut data = vec![Line([0; 64]); rows.div_ceil(TILE) * tile_lines];
         data.par_chunks_mut(tile_lines).enumerate().for_each(|(t, tile)| {
             let first = t * TILE;
             let lanes = TILE.min(rows - first);
-            for b in 0..blocks {
+            let row = |r: usize| &bytes[(first + r) * row_bytes..][..row_bytes];
+            let tile = tile.as_flattened_bytes();
+            if !format.is_quantized() {
+                let size = dtype.type_size();
+                for r in 0..lanes {
+                    for (c, number) in row(r).chunks_exact(size).enumerate() {
+                        tile[(c * TILE + r) * size..][..size].copy_from_slice(number);
+                    }
+                }
+                return;
+            }
+            for b in 0..columns / BLOCK {
                 let mut part = [Block::EMPTY; TILE];
                 for (r, part) in part.iter_mut().enumerate().take(lanes) {
-                    let row = (first + r) * row_bytes;
-                    *part = decode::block(dtype, &bytes[row..row + row_bytes], b);
+                    *part = decode::block(dtype, row(r), b);
                 }
-                put(format, tile.as_flattened_bytes(), blocks, b, &part);
+                put(format, tile, b, &part);
             }
         });
         Some(Self { format, rows, columns, tile_bytes, data })
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
     }
 
     pub fn rows(&self) -> usize {
@@ -140,10 +216,6 @@ impl Packed {
         self.data.len() * 64
     }
 
-    fn blocks(&self) -> usize {
-        self.columns / BLOCK
-    }
-
     fn tiles(&self) -> usize {
         self.rows.div_ceil(TILE)
     }
@@ -156,9 +228,11 @@ impl Packed {
     /// One row in f32.
     pub fn row(&self, row: usize, out: &mut [f32]) {
         let tile = self.tile(row / TILE);
-        for b in 0..self.blocks() {
-            let out = &mut out[b * BLOCK..(b + 1) * BLOCK];
-            portable::dequantize(self.format, tile, self.blocks(), b, row % TILE, out);
+        if !self.format.is_quantized() {
+            return dense::row(self.format, tile, row % TILE, out);
+        }
+        for (b, out) in out.chunks_exact_mut(BLOCK).enumerate() {
+            portable::dequantize(self.format, tile, b, row % TILE, out);
         }
     }
 }
@@ -180,13 +254,13 @@ impl Flat for [Line] {
     }
 }
 
-/// One row's 32 weights of a block: `(q + bias) * scale + offset`, where the
-/// bias of the eight-bit formats is -128 and of the others 0.
+/// One row's 32 weights of a block, as the format has them.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
     pub q: [u8; BLOCK],
-    /// Of columns 0-15 and of 16-31; equal unless the format is `EightHalves`.
+    /// Of columns 0-15 and of 16-31; equal where the format has no halves.
     pub scales: [f32; 2],
+    /// 0 where the format has none.
     pub offset: f32,
 }
 
@@ -195,40 +269,45 @@ impl Block {
 }
 
 /// Writes block `b` of all sixteen rows.
-fn put(format: Format, tile: &mut [u8], blocks: usize, b: usize, rows: &[Block; TILE]) {
-    let weights = &mut tile[b * format.weight_bytes()..][..format.weight_bytes()];
+fn put(format: Format, tile: &mut [u8], b: usize, rows: &[Block; TILE]) {
+    let (weights_at, scales_at) = format.block_at(b);
+    let weights = &mut tile[weights_at..][..format.weight_bytes()];
     let mut group = [0u8; 64];
     for g in 0..8 {
         for (four, row) in group.chunks_exact_mut(4).zip(rows) {
             four.copy_from_slice(&row.q[g * 4..g * 4 + 4]);
         }
+        if format == Format::Eight {
+            weights[g * 64..(g + 1) * 64].copy_from_slice(&group);
+            continue;
+        }
+        let shift = 4 * (g / 4);
+        for (to, &q) in weights[g % 4 * 64..][..64].iter_mut().zip(&group) {
+            *to |= (q & 15) << shift;
+        }
         match format {
-            Format::Eight | Format::EightHalves => {
-                weights[g * 64..(g + 1) * 64].copy_from_slice(&group);
+            Format::Five | Format::FiveZero => {
+                let fifth = group.iter().rev().fold(0u64, |m, &q| (m << 1) | u64::from(q >> 4));
+                weights[256 + g * 8..][..8].copy_from_slice(&fifth.to_le_bytes());
             }
-            Format::Four | Format::Five => {
-                let shift = 4 * (g / 4);
-                for (to, &q) in weights[g % 4 * 64..][..64].iter_mut().zip(&group) {
-                    *to |= (q & 15) << shift;
-                }
-                if format == Format::Five {
-                    let fifth = group.iter().rev().fold(0u64, |m, &q| (m << 1) | u64::from(q >> 4));
-                    weights[256 + g * 8..][..8].copy_from_slice(&fifth.to_le_bytes());
+            Format::Six => {
+                for (to, &q) in weights[256 + g / 4 * 64..][..64].iter_mut().zip(&group) {
+                    *to |= (q >> 4) << (2 * (g % 4));
                 }
             }
+            _ => {}
         }
     }
-    let base = blocks * format.weight_bytes() + b * format.scale_bytes();
     for (r, row) in rows.iter().enumerate() {
         let mut half = |slot: usize, value: f32| {
-            let at = base + slot * 32 + r * 2;
+            let at = scales_at + slot * 32 + r * 2;
             tile[at..at + 2].copy_from_slice(&f16::from_f32(value).to_le_bytes());
         };
         half(0, row.scales[0]);
-        match format {
-            Format::Eight => {}
-            Format::EightHalves => half(1, row.scales[1]),
-            Format::Four | Format::Five => half(1, row.offset),
+        if format.has_halves() {
+            half(1, row.scales[1]);
+        } else if format.zero_shift().is_none() {
+            half(1, row.offset);
         }
     }
 }

@@ -3,7 +3,10 @@ use candle_core::{Device, Result, Tensor};
 
 use super::*;
 
-const TYPES: [GgmlDType; 9] = [
+const TYPES: [GgmlDType; 12] = [
+    GgmlDType::F32,
+    GgmlDType::F16,
+    GgmlDType::BF16,
     GgmlDType::Q4_0,
     GgmlDType::Q4_1,
     GgmlDType::Q5_0,
@@ -120,4 +123,5 @@ fn what_does_not_fit_is_refused() {
     assert!(Packed::new(&[0; 17], GgmlDType::Q4_0, 1, 32).is_none());
     assert!(Packed::new(&[0; 18], GgmlDType::Q4_0, 1, 16).is_none());
     assert!(Packed::new(&[0; 84], GgmlDType::Q2K, 1, 256).is_none());
+    assert!(Packed::new(&[0; 12], GgmlDType::F32, 1, 3).is_some());
 }

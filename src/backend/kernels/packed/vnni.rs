@@ -6,12 +6,7 @@ use std::arch::x86_64::*;
 use super::matmul::{MAX_ROWS, PAIR, Results, Work};
 use super::{BLOCK, Format};
 
-const FOUR: u8 = 0;
-const FIVE: u8 = 1;
-const EIGHT: u8 = 2;
-const HALVES: u8 = 3;
-
-/// Computes `work.rows` rows of up to two tiles.
+/// Computes the rows of a group for up to two tiles.
 ///
 /// # Safety
 /// The machine has AVX-512 F, BW and VNNI.
@@ -20,39 +15,62 @@ pub unsafe fn kernel(work: &Work<'_>, results: &mut Results) {
         ($format:ident) => {
             // SAFETY: the caller's promise; `tiles` and `rows` are in range.
             unsafe {
-                match (work.tiles.len(), work.rows) {
-                    (2, 1) => rows::<$format, 2, 1>(work, results),
-                    (2, 2) => rows::<$format, 2, 2>(work, results),
-                    (2, 3) => rows::<$format, 2, 3>(work, results),
-                    (2, 4) => rows::<$format, 2, 4>(work, results),
-                    (2, 5) => rows::<$format, 2, 5>(work, results),
-                    (2, 6) => rows::<$format, 2, 6>(work, results),
-                    (_, 1) => rows::<$format, 1, 1>(work, results),
-                    (_, 2) => rows::<$format, 1, 2>(work, results),
-                    (_, 3) => rows::<$format, 1, 3>(work, results),
-                    (_, 4) => rows::<$format, 1, 4>(work, results),
-                    (_, 5) => rows::<$format, 1, 5>(work, results),
-                    _ => rows::<$format, 1, 6>(work, results),
+                const F: u8 = Format::$format as u8;
+                match (work.tiles.len(), work.group.rows) {
+                    (2, 1) => rows::<F, 2, 1>(work, results),
+                    (2, 2) => rows::<F, 2, 2>(work, results),
+                    (2, 3) => rows::<F, 2, 3>(work, results),
+                    (2, 4) => rows::<F, 2, 4>(work, results),
+                    (2, 5) => rows::<F, 2, 5>(work, results),
+                    (2, 6) => rows::<F, 2, 6>(work, results),
+                    (_, 1) => rows::<F, 1, 1>(work, results),
+                    (_, 2) => rows::<F, 1, 2>(work, results),
+                    (_, 3) => rows::<F, 1, 3>(work, results),
+                    (_, 4) => rows::<F, 1, 4>(work, results),
+                    (_, 5) => rows::<F, 1, 5>(work, results),
+                    _ => rows::<F, 1, 6>(work, results),
                 }
             }
         };
     }
-    debug_assert!((1..=MAX_ROWS).contains(&work.rows) && (1..=PAIR).contains(&work.tiles.len()));
+    let Work { tiles, group, columns, .. } = work;
+    assert!((1..=MAX_ROWS).contains(&group.rows) && (1..=PAIR).contains(&tiles.len()));
+    let blocks = columns / BLOCK;
+    assert!(tiles.iter().all(|t| t.len() >= blocks.div_ceil(2) * work.format.pair_bytes()));
+    assert!(group.q.len() >= group.rows * columns && group.steps.len() >= group.rows * blocks);
     match work.format {
-        Format::Four => dispatch!(FOUR),
-        Format::Five => dispatch!(FIVE),
-        Format::Eight => dispatch!(EIGHT),
-        Format::EightHalves => dispatch!(HALVES),
+        Format::Four => dispatch!(Four),
+        Format::FourZero => dispatch!(FourZero),
+        Format::FourHalves => dispatch!(FourHalves),
+        Format::Five => dispatch!(Five),
+        Format::FiveZero => dispatch!(FiveZero),
+        Format::Six => dispatch!(Six),
+        Format::Eight => dispatch!(Eight),
+        Format::F32 | Format::F16 | Format::BF16 => unreachable!("plain weights have a kernel"),
     }
+}
+
+/// The format with this number, of those that are quantized.
+const fn format<const F: u8>() -> Format {
+    const FORMATS: [Format; 7] = [
+        Format::Four,
+        Format::FourZero,
+        Format::FourHalves,
+        Format::Five,
+        Format::FiveZero,
+        Format::Six,
+        Format::Eight,
+    ];
+    FORMATS[F as usize]
 }
 
 /// The 64 stored weights of group `g` of the block at `w`.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
 unsafe fn group<const F: u8>(w: *const u8, g: usize) -> __m512i {
-    // SAFETY: the block holds 8 groups, or 4 of nibbles and 8 masks.
+    // SAFETY: the block holds 8 groups, or 4 of nibbles and what is above them.
     unsafe {
-        if F == EIGHT || F == HALVES {
+        if matches!(format::<F>(), Format::Eight) {
             return _mm512_load_si512(w.add(g * 64).cast());
         }
         let v = _mm512_load_si512(w.add((g & 3) * 64).cast());
@@ -61,11 +79,23 @@ unsafe fn group<const F: u8>(w: *const u8, g: usize) -> __m512i {
             true => _mm512_and_si512(v, low),
             false => _mm512_and_si512(_mm512_srli_epi16::<4>(v), low),
         };
-        if F == FIVE {
-            let fifth = w.add(256 + g * 8).cast::<u64>().read_unaligned();
-            _mm512_mask_add_epi8(n, fifth, n, _mm512_set1_epi8(16))
-        } else {
-            n
+        match format::<F>() {
+            Format::Five | Format::FiveZero => {
+                let fifth = w.add(256 + g * 8).cast::<u64>().read_unaligned();
+                _mm512_mask_add_epi8(n, fifth, n, _mm512_set1_epi8(16))
+            }
+            Format::Six => {
+                let v = _mm512_load_si512(w.add(256 + (g >> 2) * 64).cast());
+                let v = match g & 3 {
+                    0 => _mm512_slli_epi16::<4>(v),
+                    1 => _mm512_slli_epi16::<2>(v),
+                    2 => v,
+                    _ => _mm512_srli_epi16::<2>(v),
+                };
+                // n | (v & 0x30)
+                _mm512_ternarylogic_epi32::<0xf8>(n, v, _mm512_set1_epi8(0x30))
+            }
+            _ => n,
         }
     }
 }
@@ -74,7 +104,7 @@ unsafe fn group<const F: u8>(w: *const u8, g: usize) -> __m512i {
 #[inline]
 unsafe fn halves(at: *const u8) -> __m512 {
     // SAFETY: sixteen f16 stand there.
-    unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())) }
+    unsafe { _mm512_cvtph_ps(_mm256_load_si256(at.cast())) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -82,40 +112,30 @@ unsafe fn rows<const F: u8, const NT: usize, const MR: usize>(
     work: &Work<'_>,
     results: &mut Results,
 ) {
-    let (weight_bytes, scale_bytes) = (work.format.weight_bytes(), work.format.scale_bytes());
-    let a = work.activations;
-    let mut acc = [[_mm512_setzero_ps(); MR]; NT];
-    // SAFETY: every pointer stays in its tile or in the rows of the
-    // activations: `blocks` blocks of 32 columns each.
+    let shape = const { format::<F>() };
+    let mut sums = [[_mm512_setzero_ps(); MR]; NT];
+    // SAFETY: every pointer stays in its tile or in the rows of the group:
+    // `kernel` has checked their lengths.
     unsafe {
         let mut tiles = [std::ptr::null::<u8>(); NT];
         for (tile, bytes) in tiles.iter_mut().zip(work.tiles) {
             *tile = bytes.as_ptr();
         }
-        let q = a.q.as_ptr().add(work.first_row * a.columns);
-        let steps = a.scales.as_ptr().add(work.first_row * work.blocks);
-        let sums = a.sums.as_ptr().add(work.first_row * work.blocks);
-        for b in 0..work.blocks {
+        let mut q = work.group.q.as_ptr();
+        let mut steps = work.group.steps.as_ptr();
+        for b in 0..work.columns / BLOCK {
+            let (weights_at, scales_at) = shape.block_at(b);
             let mut dots = [[_mm512_setzero_si512(); MR]; NT];
-            if F == EIGHT {
-                // Weights are stored plus 128: starting at -128 Σq takes it out.
-                for m in 0..MR {
-                    let start = _mm512_set1_epi32(*sums.add(m * work.blocks + b) * -128);
-                    for dots in &mut dots {
-                        dots[m] = start;
-                    }
-                }
-            }
             macro_rules! columns {
                 ($($g:literal)*) => { $(
                     // No closure here: a function without these target
                     // features could not be inlined around it.
                     let mut w = [_mm512_setzero_si512(); NT];
                     for t in 0..NT {
-                        w[t] = group::<F>(tiles[t].add(b * weight_bytes), $g);
+                        w[t] = group::<F>(tiles[t].add(weights_at), $g);
                     }
                     for m in 0..MR {
-                        let four = q.add(m * a.columns + b * BLOCK + $g * 4).cast::<i32>();
+                        let four = q.add(m * BLOCK + $g * 4).cast::<i32>();
                         let x = _mm512_set1_epi32(four.read_unaligned());
                         for t in 0..NT {
                             dots[t][m] = _mm512_dpbusd_epi32(dots[t][m], w[t], x);
@@ -123,67 +143,59 @@ unsafe fn rows<const F: u8, const NT: usize, const MR: usize>(
                     }
                 )* };
             }
-            let scales = |t: usize| tiles[t].add(work.blocks * weight_bytes + b * scale_bytes);
-            if F == HALVES {
-                // Each half's own offset: 128 times the sum of its columns.
-                for m in 0..MR {
-                    let (low, _) = half_sums(q.add(m * a.columns + b * BLOCK));
-                    let start = _mm512_set1_epi32(low * -128);
-                    for dots in &mut dots {
-                        dots[m] = start;
+            // Starting at minus the zero point times Σq takes the zero point out.
+            macro_rules! start {
+                ($m:ident => $minus:expr) => {
+                    if let Some(shift) = shape.zero_shift() {
+                        for $m in 0..MR {
+                            let start = _mm512_set1_epi32($minus << shift);
+                            for t in 0..NT {
+                                dots[t][$m] = start;
+                            }
+                        }
                     }
-                }
-                columns!(0 1 2 3);
-                for t in 0..NT {
-                    let s = halves(scales(t));
-                    for m in 0..MR {
-                        let step = _mm512_set1_ps(*steps.add(m * work.blocks + b));
-                        let dot = _mm512_cvtepi32_ps(dots[t][m]);
-                        acc[t][m] = _mm512_fmadd_ps(dot, _mm512_mul_ps(s, step), acc[t][m]);
-                    }
-                }
-                for m in 0..MR {
-                    let (_, high) = half_sums(q.add(m * a.columns + b * BLOCK));
-                    let start = _mm512_set1_epi32(high * -128);
-                    for dots in &mut dots {
-                        dots[m] = start;
-                    }
-                }
-                columns!(4 5 6 7);
-            } else {
-                columns!(0 1 2 3 4 5 6 7);
-            }
-            for t in 0..NT {
-                let s = halves(scales(t).add(if F == HALVES { 32 } else { 0 }));
-                let offset = match F == FOUR || F == FIVE {
-                    true => halves(scales(t).add(32)),
-                    false => s,
                 };
-                for m in 0..MR {
-                    let i = m * work.blocks + b;
-                    let step = *steps.add(i);
-                    let scale = _mm512_mul_ps(s, _mm512_set1_ps(step));
-                    acc[t][m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t][m]), scale, acc[t][m]);
-                    if F == FOUR || F == FIVE {
-                        let sum = _mm512_set1_ps(*sums.add(i) as f32 * step);
-                        acc[t][m] = _mm512_fmadd_ps(offset, sum, acc[t][m]);
+            }
+            macro_rules! add {
+                ($slot:literal) => {
+                    for t in 0..NT {
+                        let s = halves(tiles[t].add(scales_at + $slot * 32));
+                        for m in 0..MR {
+                            let scale = _mm512_mul_ps(s, _mm512_set1_ps((*steps.add(m)).scale));
+                            let dot = _mm512_cvtepi32_ps(dots[t][m]);
+                            sums[t][m] = _mm512_fmadd_ps(dot, scale, sums[t][m]);
+                        }
+                    }
+                };
+            }
+            if shape.has_halves() {
+                start!(m => (*steps.add(m)).minus_low);
+                columns!(0 1 2 3);
+                add!(0);
+                start!(m => (*steps.add(m)).minus - (*steps.add(m)).minus_low);
+                columns!(4 5 6 7);
+                add!(1);
+            } else {
+                start!(m => (*steps.add(m)).minus);
+                columns!(0 1 2 3 4 5 6 7);
+                add!(0);
+                if shape.zero_shift().is_none() {
+                    for t in 0..NT {
+                        let offset = halves(tiles[t].add(scales_at + 32));
+                        for m in 0..MR {
+                            let weighted = _mm512_set1_ps((*steps.add(m)).weighted);
+                            sums[t][m] = _mm512_fmadd_ps(offset, weighted, sums[t][m]);
+                        }
                     }
                 }
             }
+            q = q.add(MR * BLOCK);
+            steps = steps.add(MR);
         }
         for (m, row) in results.iter_mut().enumerate().take(MR) {
             for t in 0..NT {
-                _mm512_storeu_ps(row[t].as_mut_ptr(), acc[t][m]);
+                _mm512_storeu_ps(row[t].as_mut_ptr(), sums[t][m]);
             }
         }
     }
-}
-
-/// Sums of columns 0-15 and of 16-31.
-#[inline]
-unsafe fn half_sums(q: *const i8) -> (i32, i32) {
-    // SAFETY: 32 columns stand there.
-    let q = unsafe { std::slice::from_raw_parts(q, BLOCK) };
-    let sum = |q: &[i8]| q.iter().map(|&x| i32::from(x)).sum();
-    (sum(&q[..16]), sum(&q[16..]))
 }

@@ -3,19 +3,13 @@
 
 use candle_core::{Device, Result, Tensor};
 
+use crate::backend::RopeRows;
 use crate::models::config::{RopeConfig, RopeScaling};
 
 /// Cosines and sines of every position.
 #[derive(Debug, Clone)]
 pub struct Rope {
     /// (positions, head_dim / 2)
-    cos: Tensor,
-    sin: Tensor,
-}
-
-/// Cosines and sines of the rows of one batch, shared by all its layers.
-#[derive(Debug, Clone)]
-pub struct RopeRows {
     cos: Tensor,
     sin: Tensor,
 }
@@ -52,14 +46,6 @@ impl Rope {
             cos: self.cos.index_select(positions, 0)?,
             sin: self.sin.index_select(positions, 0)?,
         })
-    }
-}
-
-impl RopeRows {
-    /// Rotates `x`, (tokens, heads, head_dim).
-    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let x = x.contiguous()?.unsqueeze(0)?;
-        candle_nn::rotary_emb::rope_thd(&x, &self.cos, &self.sin)?.squeeze(0)
     }
 }
 

@@ -1,0 +1,248 @@
+//! The layers that models are lists of, each with its norms and its residual.
+//!
+//! On the CPU a layer is one call of [`super::kernels::layer`]; elsewhere, and
+//! with weights that have no kernel there, it is the plain operations here,
+//! which are also its oracle.
+
+use candle_core::{CpuStorage, Result, Tensor, bail};
+
+use super::attention::{AttentionSpec, packed, paged};
+use super::kernels::layer::{
+    AttentionView, Context, KvMut, MlpView, Norms, Rotation, Workspace, attention, mlp,
+};
+use super::kernels::norm::NormView;
+use super::kernels::team::Parts;
+use super::lend::{with_f32, with_mut};
+use super::norm::Norm;
+use super::ops::Activation;
+use super::rope::RopeRows;
+use super::{Batch, KvCache, Linear};
+
+/// Norms around a layer; a model has some of them.
+#[derive(Debug, Clone, Default)]
+pub struct BlockNorms {
+    /// Of what goes into the layer.
+    pub before: Option<Norm>,
+    /// Of what comes out, before it is added to the residual.
+    pub after: Option<Norm>,
+    /// Of the sum.
+    pub last: Option<Norm>,
+}
+
+impl BlockNorms {
+    /// `None` where one of them is not on the CPU.
+    fn view(&self) -> Option<Norms<'_>> {
+        fn view(norm: &Option<Norm>) -> Option<Option<NormView<'_>>> {
+            norm.as_ref().map_or(Some(None), |n| n.view().map(Some))
+        }
+        Some(Norms {
+            before: view(&self.before)?,
+            after: view(&self.after)?,
+            last: view(&self.last)?,
+        })
+    }
+
+    /// `x + f(x)` with the norms, in tensor operations.
+    fn plain(&self, x: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+        let norm = |norm: &Option<Norm>, x: Tensor| match norm {
+            Some(norm) => norm.forward(&x),
+            None => Ok(x),
+        };
+        let y = norm(&self.after, f(&norm(&self.before, x.clone())?)?)?;
+        norm(&self.last, (x + y)?)
+    }
+}
+
+/// Self-attention, over the paged cache or over packed sequences.
+#[derive(Debug, Clone)]
+pub struct AttentionBlock {
+    pub norms: BlockNorms,
+    pub q: Linear,
+    pub k: Linear,
+    pub v: Linear,
+    pub output: Linear,
+    /// Norms over each head of q and of k.
+    pub qk_norm: Option<(Norm, Norm)>,
+    pub spec: AttentionSpec,
+    /// Layer of the cache.
+    pub layer: usize,
+}
+
+impl AttentionBlock {
+    /// Causal attention. `x` is (tokens, hidden); this layer's keys and values
+    /// are written to the cache.
+    pub fn causal(
+        &self,
+        x: Tensor,
+        rope: &RopeRows,
+        batch: &Batch,
+        cache: &mut KvCache,
+        workspace: &mut Workspace,
+    ) -> Result<Tensor> {
+        match self.view() {
+            Some(view) => {
+                let shape = cache.shape;
+                let (k, v) = cache.layer(self.layer);
+                with_f32(&rope.cos, |cos| {
+                    with_f32(&rope.sin, |sin| {
+                        let rotation = Rotation { cos, sin };
+                        with_mut(k, |k| {
+                            with_mut(v, |v| {
+                                let (k, v) = (kv_mut(k)?, kv_mut(v)?);
+                                let context = Context::Cache { batch, rotation, shape, k, v };
+                                with_rows(&x, |x| attention(&view, &context, x, workspace))
+                            })
+                        })
+                    })
+                })?;
+                Ok(x)
+            }
+            None => self.causal_plain(&x, rope, batch, cache),
+        }
+    }
+
+    /// [`Self::causal`] in tensor operations.
+    pub fn causal_plain(
+        &self,
+        x: &Tensor,
+        rope: &RopeRows,
+        batch: &Batch,
+        cache: &mut KvCache,
+    ) -> Result<Tensor> {
+        self.norms.plain(x, |x| {
+            let (mut q, mut k, v) = self.project(x)?;
+            if let Some((q_norm, k_norm)) = &self.qk_norm {
+                q = q_norm.forward(&q)?;
+                k = k_norm.forward(&k)?;
+            }
+            let (q, k) = (rope.apply(&q)?, rope.apply(&k)?);
+            cache.write(self.layer, &k, &v, &batch.slot_mapping)?;
+            let (keys, values) = cache.layer(self.layer);
+            self.output.forward(&paged(&self.spec, &q, keys, values, batch)?)
+        })
+    }
+
+    /// Attention of packed sequences over themselves, in both directions.
+    /// `x` is (tokens, hidden); sequence `s` owns rows
+    /// `cu_seqlens[s]..cu_seqlens[s + 1]`.
+    pub fn bidirectional(
+        &self,
+        x: Tensor,
+        cu_seqlens: &[u32],
+        workspace: &mut Workspace,
+    ) -> Result<Tensor> {
+        match self.view() {
+            Some(view) => {
+                let context = Context::Packed { cu_seqlens };
+                with_rows(&x, |x| attention(&view, &context, x, workspace))?;
+                Ok(x)
+            }
+            None => self.bidirectional_plain(&x, cu_seqlens),
+        }
+    }
+
+    /// [`Self::bidirectional`] in tensor operations.
+    pub fn bidirectional_plain(&self, x: &Tensor, cu_seqlens: &[u32]) -> Result<Tensor> {
+        self.norms.plain(x, |x| {
+            let (q, k, v) = self.project(x)?;
+            self.output.forward(&packed(&self.spec, &q, &k, &v, cu_seqlens)?)
+        })
+    }
+
+    /// Queries, keys and values, (tokens, heads, head_dim).
+    fn project(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        let AttentionSpec { heads, kv_heads, head_dim, .. } = self.spec;
+        let tokens = x.dim(0)?;
+        let project = |l: &Linear, heads| l.forward(x)?.reshape((tokens, heads, head_dim));
+        Ok((project(&self.q, heads)?, project(&self.k, kv_heads)?, project(&self.v, kv_heads)?))
+    }
+
+    fn view(&self) -> Option<AttentionView<'_>> {
+        let qk_norm = match &self.qk_norm {
+            Some((q, k)) => Some([q.view()?, k.view()?]),
+            None => None,
+        };
+        Some(AttentionView {
+            norms: self.norms.view()?,
+            qkv: [self.q.view()?, self.k.view()?, self.v.view()?],
+            qk_norm,
+            output: self.output.view()?,
+            shape: self.spec.shape(),
+        })
+    }
+}
+
+/// A feed-forward layer.
+#[derive(Debug, Clone)]
+pub struct MlpBlock {
+    pub norms: BlockNorms,
+    /// With it `down(act(gate(x)) * up(x))`, without `down(act(up(x)))`.
+    pub gate: Option<Linear>,
+    pub up: Linear,
+    pub down: Linear,
+    pub activation: Activation,
+}
+
+impl MlpBlock {
+    /// `x` is (tokens, hidden).
+    pub fn forward(&self, x: Tensor, workspace: &mut Workspace) -> Result<Tensor> {
+        match self.view() {
+            Some(view) => {
+                with_rows(&x, |x| mlp(&view, x, workspace))?;
+                Ok(x)
+            }
+            None => self.forward_plain(&x),
+        }
+    }
+
+    /// [`Self::forward`] in tensor operations.
+    pub fn forward_plain(&self, x: &Tensor) -> Result<Tensor> {
+        self.norms.plain(x, |x| {
+            let up = self.up.forward(x)?;
+            let hidden = match &self.gate {
+                Some(gate) => self.activation.gated(&gate.forward(x)?, &up)?,
+                None => self.activation.forward(&up)?,
+            };
+            self.down.forward(&hidden)
+        })
+    }
+
+    fn view(&self) -> Option<MlpView<'_>> {
+        Some(MlpView {
+            norms: self.norms.view()?,
+            gate: match &self.gate {
+                Some(gate) => Some(gate.view()?),
+                None => None,
+            },
+            up: self.up.view()?,
+            down: self.down.view()?,
+            activation: self.activation,
+        })
+    }
+}
+
+/// Lends the rows of `x`, which nobody else holds.
+fn with_rows(x: &Tensor, f: impl FnOnce(&mut [f32])) -> Result<()> {
+    let Some((start, end)) = x.layout().contiguous_offsets() else {
+        bail!("a layer needs the rows in order");
+    };
+    with_mut(x, |storage| match storage {
+        CpuStorage::F32(rows) => {
+            f(&mut rows[start..end]);
+            Ok(())
+        }
+        _ => bail!("a layer needs rows of f32"),
+    })
+}
+
+fn kv_mut(storage: &mut CpuStorage) -> Result<KvMut<'_>> {
+    Ok(match storage {
+        CpuStorage::F32(data) => KvMut::F32(Parts::new(data)),
+        CpuStorage::F16(data) => KvMut::F16(Parts::new(data)),
+        CpuStorage::BF16(data) => KvMut::BF16(Parts::new(data)),
+        _ => bail!("the cache holds f32, f16 or bf16"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+use std::sync::Arc;
+
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{DType, Device};
+
+use super::*;
+use crate::backend::kernels::packed::Packed;
+use crate::backend::linear::Weight;
+use crate::backend::{KvDtype, KvShape};
+
+const WIDTH: usize = 256;
+
+/// A random matrix as the CPU has it.
+fn linear(dtype: GgmlDType, out: usize, input: usize, bias: bool) -> Result<Linear> {
+    let w = (Tensor::randn(0f32, 1f32, (out, input), &Device::Cpu)? / (input as f64).sqrt())?;
+    let bytes = QTensor::quantize(&w, dtype)?.data()?.into_owned();
+    let packed = Packed::new(&bytes, dtype, out, input).expect("the shape fits");
+    let bias = bias.then(|| Tensor::randn(0f32, 1f32, out, &Device::Cpu)).transpose()?;
+    Linear::new(Weight::Packed(Arc::new(packed)), bias)
+}
+
+fn rms(width: usize) -> Result<Norm> {
+    Norm::rms(Tensor::randn(1f32, 0.2f32, width, &Device::Cpu)?, 1e-5)
+}
+
+fn layer_norm() -> Result<Norm> {
+    let weight = Tensor::randn(1f32, 0.2f32, WIDTH, &Device::Cpu)?;
+    Norm::layer(weight, Tensor::randn(0f32, 0.2f32, WIDTH, &Device::Cpu)?, 1e-5)
+}
+
+/// As decoders, as Gemma, and as BERT have them.
+fn norms() -> Result<[BlockNorms; 3]> {
+    let before = BlockNorms { before: Some(rms(WIDTH)?), ..Default::default() };
+    let both = BlockNorms { after: Some(rms(WIDTH)?), ..before.clone() };
+    let last = BlockNorms { last: Some(layer_norm()?), ..Default::default() };
+    Ok([before, both, last])
+}
+
+/// The largest difference, relative to the largest value.
+fn difference(a: &Tensor, b: &Tensor) -> Result<f32> {
+    let most = |t: Tensor| t.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>();
+    Ok(most((a - b)?)? / most(b.clone())?)
+}
+
+/// Both ways quantize the same activations, so only rounding differs.
+const TOLERANCE: f32 = 3e-3;
+
+const TYPES: [GgmlDType; 5] =
+    [GgmlDType::F32, GgmlDType::BF16, GgmlDType::Q8_0, GgmlDType::Q4K, GgmlDType::Q6K];
+
+#[test]
+fn mlps_are_their_plain_versions() -> Result<()> {
+    let mut workspace = Workspace::default();
+    for dtype in TYPES {
+        for norms in norms()? {
+            for (gated, activation) in
+                [(true, Activation::Silu), (true, Activation::GeluTanh), (false, Activation::GeluErf)]
+            {
+                let gate = gated.then(|| linear(dtype, 512, WIDTH, true)).transpose()?;
+                // Files mix types.
+                let up = linear(if gated { GgmlDType::Q8_0 } else { dtype }, 512, WIDTH, true)?;
+                let down = linear(dtype, WIDTH, 512, !gated)?;
+                let block = MlpBlock { norms: norms.clone(), gate, up, down, activation };
+                for rows in [1, 2, 3, 7, 40] {
+                    let x = Tensor::randn(0f32, 1f32, (rows, WIDTH), &Device::Cpu)?;
+                    let plain = block.forward_plain(&x)?;
+                    let fast = block.forward(x, &mut workspace)?;
+                    let off = difference(&fast, &plain)?;
+                    assert!(off < TOLERANCE, "{dtype:?} {rows} rows: off by {off}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn attention_block(dtype: GgmlDType, norms: BlockNorms, qk_norm: bool) -> Result<AttentionBlock> {
+    let (heads, kv_heads, head_dim) = (8, 2, 32);
+    let width = heads * head_dim;
+    Ok(AttentionBlock {
+        norms,
+        q: linear(dtype, width, WIDTH, true)?,
+        k: linear(GgmlDType::Q8_0, kv_heads * head_dim, WIDTH, true)?,
+        v: linear(dtype, kv_heads * head_dim, WIDTH, false)?,
+        output: linear(dtype, WIDTH, width, true)?,
+        qk_norm: match qk_norm {
+            true => Some((rms(head_dim)?, rms(head_dim)?)),
+            false => None,
+        },
+        spec: AttentionSpec {
+            heads,
+            kv_heads,
+            head_dim,
+            scale: 0.2,
+            softcap: qk_norm.then_some(20.0),
+            window: qk_norm.then_some(9),
+        },
+        layer: 1,
+    })
+}
+
+#[test]
+fn causal_attention_is_its_plain_version_and_writes_the_same_cache() -> Result<()> {
+    let mut workspace = Workspace::default();
+    for dtype in TYPES {
+        for (norms, qk_norm) in norms()?.into_iter().zip([false, true, true]) {
+            let block = attention_block(dtype, norms, qk_norm)?;
+            for kv in [KvDtype::F32, KvDtype::F16, KvDtype::BF16] {
+                let shape =
+                    KvShape { layers: 2, kv_heads: 2, head_dim: 32, block_size: 16, dtype: kv };
+                let mut fast_cache = KvCache::new(shape, 64, &Device::Cpu)?;
+                let mut plain_cache = KvCache::new(shape, 64, &Device::Cpu)?;
+                // Prompts first, then decode steps, alone and together.
+                for lens in [vec![(0, 30), (0, 1), (0, 7)], vec![(30, 1)], vec![(31, 1), (1, 1), (7, 3)]] {
+                    let mut batch = Batch::new();
+                    for (s, &(first, len)) in lens.iter().enumerate() {
+                        let table: Vec<u32> = (0..8).map(|i| i * 8 + s as u32).rev().collect();
+                        batch.push(&vec![1; len], first, &table, 16, true);
+                    }
+                    let rows = batch.tokens();
+                    let angle = Tensor::randn(0f32, 3f32, (rows, 16), &Device::Cpu)?;
+                    let rope = RopeRows { cos: angle.cos()?, sin: angle.sin()? };
+                    let x = Tensor::randn(0f32, 1f32, (rows, WIDTH), &Device::Cpu)?;
+                    let plain = block.causal_plain(&x, &rope, &batch, &mut plain_cache)?;
+                    let fast = block.causal(x, &rope, &batch, &mut fast_cache, &mut workspace)?;
+                    let off = difference(&fast, &plain)?;
+                    assert!(off < 4.0 * TOLERANCE, "{dtype:?} {kv:?}: off by {off}");
+                    let layer = |cache: &KvCache| -> Result<Tensor> {
+                        let (k, v) = cache.layer(1);
+                        let (k, v) = (k.flatten_all()?, v.flatten_all()?);
+                        Tensor::cat(&[k, v], 0)?.to_dtype(DType::F32)
+                    };
+                    let off = difference(&layer(&fast_cache)?, &layer(&plain_cache)?)?;
+                    assert!(off < 4.0 * TOLERANCE, "{dtype:?} {kv:?}: the cache is off by {off}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn bidirectional_attention_is_its_plain_version() -> Result<()> {
+    let mut workspace = Workspace::default();
+    for dtype in TYPES {
+        let [_, _, last] = norms()?;
+        let block = attention_block(dtype, last, false)?;
+        let cu_seqlens = [0u32, 1, 20, 90];
+        let x = Tensor::randn(0f32, 1f32, (90, WIDTH), &Device::Cpu)?;
+        let plain = block.bidirectional_plain(&x, &cu_seqlens)?;
+        let fast = block.bidirectional(x, &cu_seqlens, &mut workspace)?;
+        let off = difference(&fast, &plain)?;
+        assert!(off < 4.0 * TOLERANCE, "{dtype:?}: off by {off}");
+    }
+    Ok(())
+}
+
+/// Bit for bit: whoever shares the batch, a row gives the same.
+#[test]
+fn a_row_does_not_depend_on_its_company() -> Result<()> {
+    let mut workspace = Workspace::default();
+    for dtype in TYPES {
+        let [norms, ..] = norms()?;
+        let block = MlpBlock {
+            norms,
+            gate: Some(linear(dtype, 512, WIDTH, false)?),
+            up: linear(dtype, 512, WIDTH, false)?,
+            down: linear(dtype, WIDTH, 512, false)?,
+            activation: Activation::Silu,
+        };
+        let x = Tensor::randn(0f32, 1f32, (70, WIDTH), &Device::Cpu)?;
+        let together = block.forward(x.copy()?, &mut workspace)?.to_vec2::<f32>()?;
+        for (r, expected) in together.iter().enumerate() {
+            let alone = block.forward(x.narrow(0, r, 1)?.copy()?, &mut workspace)?;
+            assert_eq!(&alone.to_vec2::<f32>()?[0], expected, "{dtype:?} row {r}");
+        }
+    }
+    Ok(())
+}

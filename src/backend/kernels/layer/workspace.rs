@@ -1,0 +1,60 @@
+//! Memory that layers use for what is between their operations.
+
+use crate::backend::kernels::attention::Plan;
+use crate::backend::kernels::packed::{Activations, Inputs};
+use crate::backend::kernels::team::Team;
+
+/// Rows that every member prepares for itself.
+const ALONE: usize = 2;
+
+/// Grows to what the largest step needs and stays.
+#[derive(Default)]
+pub struct Workspace {
+    /// Inputs of a layer's first products.
+    pub(super) rows: Activations,
+    /// Inputs of its last product.
+    pub(super) second: Activations,
+    pub(super) own: Vec<Own>,
+    pub(super) q: Vec<f32>,
+    pub(super) k: Vec<f32>,
+    pub(super) v: Vec<f32>,
+    /// What attention gives, or an MLP has inside.
+    pub(super) hidden: Vec<f32>,
+    /// What a norm is still to be applied to.
+    pub(super) other: Vec<f32>,
+    pub(super) plan: Plan,
+}
+
+/// What a member has for itself.
+#[derive(Default)]
+pub struct Own {
+    rows: Activations,
+    line: Vec<f32>,
+}
+
+impl Workspace {
+    /// Makes room for every member of a team.
+    pub(super) fn fit(&mut self, team: &Team) {
+        if self.own.len() < team.threads() {
+            self.own.resize_with(team.threads(), Own::default);
+        }
+    }
+}
+
+/// The first `len` elements, made if they are not there.
+pub(super) fn room(vec: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if vec.len() < len {
+        vec.resize(len, 0.0);
+    }
+    &mut vec[..len]
+}
+
+impl Own {
+    /// Inputs like `shared` where they are few, and a line as long as a row.
+    pub(super) fn inputs(&mut self, shared: &Inputs<'_>) -> (Option<Inputs<'_>>, &mut [f32]) {
+        let line = room(&mut self.line, shared.columns);
+        let few = shared.rows <= ALONE;
+        let inputs = few.then(|| self.rows.inputs(shared.rows, shared.columns, shared.wants()));
+        (inputs, line)
+    }
+}
