@@ -1,0 +1,3 @@
+//! What a run looks like afterwards.
+
+pub mod table;
