@@ -3,5 +3,14 @@
 //!
 //! Every figure has one definition, which is printed with it (`figures`).
 
+pub mod compare;
+pub mod count;
+pub mod figures;
+#[cfg(feature = "server")]
+pub mod load;
+pub mod record;
 pub mod report;
+pub mod run;
+pub mod slo;
 pub mod stats;
+pub mod workload;
