@@ -82,7 +82,8 @@ fn tokens(figures: &Figures, notes: &mut Vec<String>) {
     if check.checked > 0 {
         notes.push(format!(
             "token check: {} of {} answers have another length by the tokenizer given than by \
-             the server, by more than 1 token and 2 % (in all {} against {})",
+             the server, by more than 1 token and 2 % (in all {} against {}); tokens without text, \
+             such as an end that is ignored, only the server can count",
             check.disagree, check.checked, check.own_total, check.usage_total
         ));
     }
