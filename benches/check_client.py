@@ -5,9 +5,13 @@ a server that is running, in turn: a first pass, whose figures are thrown away, 
 prefix cache, then ROUNDS times the one and the other. Prints each figure of both as the median over
 the rounds and how far they are apart; fails above LIMIT percent.
 
+A client in Python takes more of a processor than ours. Where server and client share processors, that
+slows the server and shows as a difference between the clients: give the server fewer threads than the
+machine has and pin both apart.
+
     pip install httpx
-    dragoman serve --model smollm2-135m-instruct --listen 127.0.0.1:8080
-    python3 benches/check_client.py --url http://127.0.0.1:8080 --bench target/release/dragoman
+    DRAGOMAN_ENGINE_THREADS=1 taskset -c 0 dragoman serve --model smollm2-135m-instruct
+    taskset -c 1 python3 benches/check_client.py --url http://127.0.0.1:8080 --bench target/release/dragoman
 """
 
 import argparse
