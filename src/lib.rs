@@ -6,6 +6,7 @@
 #[cfg(feature = "server")]
 pub mod api;
 pub mod backend;
+pub mod bench;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod config;

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+pub mod bench;
 pub mod load;
 pub mod models;
 pub mod pull;
@@ -42,6 +43,9 @@ enum Command {
     Verify(verify::Args),
     /// Delete models from the cache.
     Remove(remove::Args),
+    /// Measure a server or the engine, and compare measurements.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Print the commented default configuration.
     Config,
 }
@@ -71,6 +75,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Models(args) => models::run(args, &config),
         Command::Verify(args) => verify::run(args, &config),
         Command::Remove(args) => remove::run(args, &config),
+        Command::Bench(command) => bench::run(command, &config),
         Command::Config => {
             print!("{}", Config::template());
             Ok(())
