@@ -22,6 +22,7 @@ pub struct Decoder {
     ropes: Vec<Rope>,
     norm: RmsNorm,
     head: Linear,
+    lookup_bytes: u64,
 }
 
 struct Layer {
@@ -52,9 +53,12 @@ impl Decoder {
             Ok::<_, LoadError>(RmsNorm::new(weight, c.rms_norm_eps))
         };
         let embedding = weights.embedding("token_embd", c.vocab_size, c.hidden_size)?;
-        let head = match weights.has("output.weight") {
-            true => weights.linear("output", (c.vocab_size, c.hidden_size), false)?,
-            false => embedding.as_linear()?,
+        let (head, lookup_bytes) = match weights.has("output.weight") {
+            true => {
+                let head = weights.linear("output", (c.vocab_size, c.hidden_size), false)?;
+                (head, embedding.bytes() as u64)
+            }
+            false => (embedding.as_linear()?, 0),
         };
         let layers = (0..c.layers.len())
             .map(|i| Layer::load(c, weights, i, &norm))
@@ -65,7 +69,16 @@ impl Decoder {
             .map(|r| Rope::new(r, c.head_dim, context_length, weights.device()))
             .collect::<Result<_>>()?;
         let norm = norm("output_norm", c.hidden_size)?;
-        Ok(Self { device: weights.device().clone(), embedding, layers, ropes, norm, head, config })
+        Ok(Self {
+            device: weights.device().clone(),
+            embedding,
+            layers,
+            ropes,
+            norm,
+            head,
+            lookup_bytes,
+            config,
+        })
     }
 
     /// The cache this model writes.
@@ -91,6 +104,12 @@ impl Decoder {
 
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Bytes of weights of which a step reads only the rows of its tokens: the
+    /// embedding table, unless the output head is the same matrix.
+    pub fn lookup_bytes(&self) -> u64 {
+        self.lookup_bytes
     }
 
     /// Runs every row of `batch`; returns the logits of its `logit_rows`,

@@ -9,6 +9,7 @@ pub mod error;
 pub mod gguf;
 pub mod gguf_source;
 pub mod layers;
+pub mod random;
 pub mod registry;
 pub mod safetensors;
 pub mod weights;
