@@ -10,6 +10,7 @@ pub mod attention;
 pub mod math;
 pub mod mmap;
 pub mod packed;
+pub mod peak;
 pub mod softmax;
 
 /// Defines `$name` as a function that runs `$body`, an `#[inline(always)]`
