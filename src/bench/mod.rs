@@ -3,5 +3,7 @@
 //!
 //! Every figure has one definition, which is printed with it (`figures`).
 
+pub mod engine;
 pub mod report;
+pub mod roofline;
 pub mod stats;
