@@ -3,6 +3,7 @@
 
 mod api;
 mod architecture;
+mod bench_engine;
 mod clients;
 mod config;
 mod embeddings;
@@ -10,6 +11,7 @@ mod engine;
 mod llamacpp;
 mod parity;
 mod provision;
+mod random_weights;
 mod rust_source;
 mod support;
 mod text;

@@ -101,6 +101,10 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
         return cold::here(targets.first().context("no model was named")?, &plan.options);
     }
     let targets = targets(&args, &config, &bar)?;
+    if plan.levels.contains(&Level::Engine) {
+        // What can be wrong quickly is found before anything is measured.
+        targets.iter().try_for_each(|target| target.source().map(drop))?;
+    }
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(stop.clone())?;
     let mut report = Report {
@@ -114,10 +118,12 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     };
     // Processes first: this one takes memory and caches files.
     let mut cold_starts = Vec::new();
-    for target in &targets {
+    for (i, target) in targets.iter().enumerate() {
         let wanted = !args.no_cold_start && !stop.load(Ordering::Relaxed);
         bar.set_message(format!("{}: cold start", target.id));
-        cold_starts.push(wanted.then(|| cold::in_child(&args, target, plan.threads)).transpose()?);
+        let name = args.models.get(i);
+        let measure = || cold::in_child(&args, target, name, plan.threads);
+        cold_starts.push(wanted.then(measure).transpose()?);
     }
     // Only the CPU's limits can be measured.
     let mut memory = (described == "cpu" && !args.no_roofline).then(|| {

@@ -11,11 +11,17 @@ use crate::bench::engine::target::TargetKind;
 use crate::bench::engine::{ColdStart, Target, cold};
 use crate::engine::EngineOptions;
 
-/// Loads the model in a fresh process of this program.
+/// Loads the model in a fresh process of this program; `name` is what the user
+/// called it.
 ///
 /// # Errors
 /// The process cannot be started, or fails.
-pub fn in_child(args: &Args, target: &Target, threads: usize) -> anyhow::Result<ColdStart> {
+pub fn in_child(
+    args: &Args,
+    target: &Target,
+    name: Option<&String>,
+    threads: usize,
+) -> anyhow::Result<ColdStart> {
     let program = std::env::current_exe().context("this program's own path is unknown")?;
     let mut command = Command::new(program);
     command.args(["bench", "engine", "--cold-start-here", "--threads"]).arg(threads.to_string());
@@ -26,10 +32,7 @@ pub fn in_child(args: &Args, target: &Target, threads: usize) -> anyhow::Result<
     }
     match &target.kind {
         TargetKind::Files(source) => {
-            let same = |name: &&String| {
-                args.models.len() == 1 || **name == source.id || name.ends_with(&source.id)
-            };
-            command.arg(args.models.iter().find(same).unwrap_or(&source.id));
+            command.arg(name.unwrap_or(&source.id));
         }
         TargetKind::Random(random) => {
             command.arg("--random-weights").arg(&random.config);
