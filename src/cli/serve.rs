@@ -81,7 +81,8 @@ async fn stop_on_signal(shutdown: CancellationToken) {
     std::process::exit(130);
 }
 
-async fn interrupted() {
+/// Waits for Ctrl-C or a request to terminate.
+pub async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

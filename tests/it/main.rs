@@ -3,6 +3,7 @@
 
 mod api;
 mod architecture;
+mod bench;
 mod bench_engine;
 mod clients;
 mod config;

@@ -64,6 +64,20 @@ impl Table {
         text
     }
 
+    /// The rows alone, without header and rule.
+    pub fn text_pairs(&self) -> String {
+        let text = self.text();
+        text.lines().skip(2).map(|line| format!("{line}\n")).collect()
+    }
+
+    pub fn head(&self) -> impl Iterator<Item = (&str, Align)> {
+        self.head.iter().map(|(name, align)| (name.as_str(), *align))
+    }
+
+    pub fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
     /// For documents, aligned in the source too.
     pub fn markdown(&self) -> String {
         let escape = |cell: &str| cell.replace('|', "\\|");
