@@ -69,6 +69,13 @@ fn a_tiny_decoder_is_measured_from_end_to_end() {
     for expected in ["speed_tg", "cold start", "share", "limit:"] {
         assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
     }
+    let page = std::fs::read_to_string(html).unwrap();
+    // Two plots over batch, one each over depth and over the prompt.
+    assert_eq!(page.matches("<svg").count(), 4);
+    for expected in ["cold start", "n_kv", "share of the limit", "</html>"] {
+        assert!(page.contains(expected), "{expected:?} is not in the page");
+    }
+    assert!(!page.contains("NaN") && !page.contains("src="));
     let report = read(&json);
     for path in [
         "/tool",

@@ -7,6 +7,7 @@
 pub mod cold;
 mod embed;
 mod forward;
+pub mod html;
 mod served;
 mod table;
 pub mod target;

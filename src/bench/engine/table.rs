@@ -41,6 +41,21 @@ pub fn text(report: &Report) -> String {
 }
 
 fn model_text(report: &ModelReport) -> String {
+    let mut text = facts(report);
+    if !report.rows.is_empty() {
+        let _ = write!(text, "\n{}", rows(report).text());
+    }
+    for skipped in &report.skipped {
+        let _ = writeln!(text, "left out: {}: {}", skipped.what, skipped.why);
+    }
+    if let Some(roofline) = &report.roofline {
+        let _ = write!(text, "\n{}", limits(roofline));
+    }
+    text
+}
+
+/// What the model is and how it starts, in lines.
+pub fn facts(report: &ModelReport) -> String {
     let mut text = String::new();
     let m = &report.model;
     let _ = writeln!(
@@ -74,15 +89,6 @@ fn model_text(report: &ModelReport) -> String {
             number(cold.first_token_s),
             number(cold.start_to_first_token_s),
         );
-    }
-    if !report.rows.is_empty() {
-        let _ = write!(text, "\n{}", rows(report).text());
-    }
-    for skipped in &report.skipped {
-        let _ = writeln!(text, "left out: {}: {}", skipped.what, skipped.why);
-    }
-    if let Some(roofline) = &report.roofline {
-        let _ = write!(text, "\n{}", limits(roofline));
     }
     text
 }

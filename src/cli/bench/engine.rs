@@ -2,7 +2,7 @@
 
 mod cold;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -72,6 +72,9 @@ pub struct Args {
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the report as one HTML page with plots.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Only load the one model, compute a token and print what it took: what a
     /// cold start's process runs.
     #[arg(long, hide = true)]
@@ -149,11 +152,16 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     report.partial = stop.load(Ordering::Relaxed);
     print!("{}", engine::text(&report));
     if let Some(path) = &args.json {
-        let file = std::fs::File::create(path).with_context(|| path.display().to_string())?;
-        serde_json::to_writer_pretty(std::io::BufWriter::new(file), &report)
-            .with_context(|| path.display().to_string())?;
+        write(path, &(serde_json::to_string_pretty(&report)? + "\n"))?;
+    }
+    if let Some(path) = &args.html {
+        write(path, &engine::html::render(&report))?;
     }
     Ok(())
+}
+
+fn write(path: &Path, content: &str) -> anyhow::Result<()> {
+    std::fs::write(path, content).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// What to measure, with everything that can be wrong quickly checked.
