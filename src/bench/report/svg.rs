@@ -75,10 +75,10 @@ impl Plot {
         );
         for step in &steps {
             let y = frame.y(*step);
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-                 <text class=\"tick\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+                 <text class=\"tick\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 WIDTH - RIGHT,
                 LEFT - 8.0,
                 y + 4.0,
@@ -92,20 +92,20 @@ impl Plot {
         };
         for value in written {
             let x = frame.x(self.place(value));
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{below}\" y2=\"{}\"/>\
-                 <text class=\"tick\" x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
+                 <text class=\"tick\" x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
                 below + 4.0,
                 below + 18.0,
                 label(value)
             );
         }
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{below}\" y2=\"{below}\"/>\
              <text class=\"name\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>\
-             <text class=\"name\" transform=\"translate(14 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
+             <text class=\"name\" transform=\"translate(14 {}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
             WIDTH - RIGHT,
             (LEFT + WIDTH - RIGHT) / 2.0,
             HEIGHT - 12.0,
@@ -181,10 +181,10 @@ impl Plot {
             previous = x;
             let end = x > WIDTH - RIGHT - 90.0;
             let (at, anchor) = if end { (x - 4.0, "end") } else { (x + 4.0, "start") };
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{}\"/>\
-                 <text class=\"word\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>\n",
+                 <text class=\"word\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
                 HEIGHT - BOTTOM,
                 TOP + 10.0 + 14.0 * f64::from(row),
                 escape(word)
