@@ -13,7 +13,7 @@ use candle_core::quantized::GgmlDType;
 use serde_json::Value;
 
 use self::blocks::Pattern;
-use super::config;
+use super::config::{self, DecoderConfig, EncoderConfig};
 use super::error::LoadError;
 use super::registry::{self, LoadOptions, LoadedModel};
 use super::weights::{TensorSource, Weights, from_bytes};
@@ -98,30 +98,72 @@ pub fn load(
     wanted: &RandomModel,
     options: LoadOptions<'_>,
 ) -> Result<(LoadedModel, usize), LoadError> {
+    let Sketch { config, architecture, layers, shapes } = sketch(wanted)?;
+    let LoadOptions { device, context_length, on_progress } = options;
+    let source = Random::new(shapes, wanted.weights, wanted.seed)?;
+    let weights = Weights::new(Box::new(source), device, on_progress);
+    let model = match config {
+        Config::Decoder(c) => registry::decoder(c, architecture, weights, context_length)?,
+        Config::Encoder(c) => registry::encoder(c, architecture, weights)?,
+    };
+    Ok((model, layers))
+}
+
+/// Bytes of memory that [`load`] takes at most: what is kept, and the bytes of
+/// the largest matrix before it is packed.
+///
+/// # Errors
+/// As [`load`].
+pub fn most_bytes(wanted: &RandomModel) -> Result<u64, LoadError> {
+    let shapes = sketch(wanted)?.shapes;
+    let bytes = |shape: &Vec<usize>| {
+        let weights = shape.iter().product::<usize>() as u64;
+        match wanted.weights {
+            // Plain types are computed with as f32.
+            WeightsType::F16 | WeightsType::BF16 | WeightsType::F32 => 4 * weights,
+            // With the scales of packed blocks.
+            WeightsType::Q8_0 => weights + weights / 4,
+            WeightsType::Q4_0 | WeightsType::Q4K => weights,
+        }
+    };
+    let largest = shapes.values().map(bytes).max().unwrap_or(0);
+    Ok(shapes.values().map(bytes).sum::<u64>() + largest)
+}
+
+/// A model before its weights are made.
+struct Sketch {
+    config: Config,
+    architecture: String,
+    /// Layers of the whole configuration.
+    layers: usize,
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+enum Config {
+    Decoder(DecoderConfig),
+    Encoder(EncoderConfig),
+}
+
+fn sketch(wanted: &RandomModel) -> Result<Sketch, LoadError> {
     let json = registry::read_json(&wanted.config)?;
     let architecture = registry::architecture(&json);
-    let LoadOptions { device, context_length, on_progress } = options;
-    let open = |shapes| -> Result<Weights<'_>, LoadError> {
-        let source = Random::new(shapes, wanted.weights, wanted.seed)?;
-        Ok(Weights::new(Box::new(source), device, on_progress))
-    };
     if config::DECODERS.contains(&architecture.as_str()) {
         let mut config = config::from_json(&json)?;
-        let all = config.layers.len();
-        config.layers.truncate(limit(wanted.layers, all)?);
+        let layers = config.layers.len();
+        config.layers.truncate(limit(wanted.layers, layers)?);
         let tied = match json.get("tie_word_embeddings").and_then(Value::as_bool) {
             Some(tied) => tied,
             // The default of each architecture in transformers.
             None => architecture.starts_with("gemma3"),
         };
-        let weights = open(shapes::decoder(&config, tied))?;
-        Ok((registry::decoder(config, architecture, weights, context_length)?, all))
+        let shapes = shapes::decoder(&config, tied);
+        Ok(Sketch { config: Config::Decoder(config), architecture, layers, shapes })
     } else if config::ENCODERS.contains(&architecture.as_str()) {
         let mut config = config::encoder_from_json(&json)?;
-        let all = config.layers;
-        config.layers = limit(wanted.layers, all)?;
-        let weights = open(shapes::encoder(&config))?;
-        Ok((registry::encoder(config, architecture, weights)?, all))
+        let layers = config.layers;
+        config.layers = limit(wanted.layers, layers)?;
+        let shapes = shapes::encoder(&config);
+        Ok(Sketch { config: Config::Encoder(config), architecture, layers, shapes })
     } else {
         Err(registry::unsupported(architecture))
     }

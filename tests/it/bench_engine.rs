@@ -58,11 +58,13 @@ const ROW: [&str; 16] = [
 #[test]
 fn a_tiny_decoder_is_measured_from_end_to_end() {
     let folder = tempfile::tempdir().unwrap();
-    let json = folder.path().join("report.json");
+    let [json, html] = ["report.json", "report.html"].map(|name| folder.path().join(name));
     let output =
         command(&[&tiny("llama"), "--prompt", "8,16", "--batch", "1,3", "--depth", "0,40"])
             .args(["--generate", "8", "--repetitions", "2", "--json"])
             .arg(&json)
+            .arg("--html")
+            .arg(&html)
             .output()
             .unwrap();
     let text = succeeds(&output);

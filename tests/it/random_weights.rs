@@ -66,6 +66,23 @@ fn layers_and_ties_are_those_that_were_asked_for() {
 }
 
 #[test]
+fn the_memory_they_take_is_known_before() {
+    for (name, weights) in
+        [("llama", WeightsType::Q4_0), ("gemma3", WeightsType::Q8_0), ("bert", WeightsType::BF16)]
+    {
+        let wanted = model(name, weights, 0);
+        let most = random::most_bytes(&wanted).unwrap();
+        let (loaded, _) = random::load(&wanted, options()).unwrap();
+        // These matrices are so narrow that a tile's padding shows.
+        assert!(
+            (loaded.bytes..4 * loaded.bytes).contains(&most),
+            "{name}: {most} {}",
+            loaded.bytes
+        );
+    }
+}
+
+#[test]
 fn what_cannot_be_made_is_an_error_that_says_why() {
     let cases = [
         (RandomModel { layers: Some(4), ..model("llama", WeightsType::F32, 0) }, "3 layers"),

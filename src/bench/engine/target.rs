@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::BenchError;
+use super::{BenchError, machine};
 use crate::backend::{KvDtype, device};
 use crate::bench::roofline::ModelCost;
 use crate::bench::roofline::cost::WeightBytes;
@@ -83,6 +83,7 @@ impl Target {
         let (model, all_layers, random_seed) = match &self.kind {
             TargetKind::Files(source) => (models::load(&source.paths, load)?, None, None),
             TargetKind::Random(wanted) => {
+                room_for(random::most_bytes(wanted)?)?;
                 let (model, layers) = random::load(wanted, load)?;
                 (model, Some(layers), Some(wanted.seed))
             }
@@ -146,6 +147,19 @@ impl Target {
             TargetKind::Files(source) => Ok(source.resolve_pooling()?),
             TargetKind::Random(_) => Ok(Pooling::Mean),
         }
+    }
+}
+
+/// Refuses what would run the machine out of memory half-way.
+fn room_for(bytes: u64) -> Result<(), BenchError> {
+    match machine::available_memory() {
+        Some(free) if bytes > free => Err(BenchError::Other(format!(
+            "the weights take up to {} MiB of memory, {} MiB are free; make fewer --layers or \
+             another --weights-type",
+            bytes >> 20,
+            free >> 20
+        ))),
+        _ => Ok(()),
     }
 }
 

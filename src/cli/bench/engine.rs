@@ -122,11 +122,16 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     // Processes first: this one takes memory and caches files.
     let mut cold_starts = Vec::new();
     for (i, target) in targets.iter().enumerate() {
-        let wanted = !args.no_cold_start && !stop.load(Ordering::Relaxed);
         bar.set_message(format!("{}: cold start", target.id));
-        let name = args.models.get(i);
-        let measure = || cold::in_child(&args, target, name, plan.threads);
-        cold_starts.push(wanted.then(measure).transpose()?);
+        let found = match args.no_cold_start || stop.load(Ordering::Relaxed) {
+            true => None,
+            false => Some(cold::in_child(&args, target, args.models.get(i), plan.threads)),
+        };
+        cold_starts.push(match found.transpose() {
+            // Ctrl-C reaches that process too.
+            Err(_) if interrupted(&stop) => None,
+            found => found?,
+        });
     }
     // Only the CPU's limits can be measured.
     let mut memory = (described == "cpu" && !args.no_roofline).then(|| {
@@ -220,6 +225,12 @@ fn targets(args: &Args, config: &Config, bar: &ProgressBar) -> anyhow::Result<Ve
         targets.push(target(config.display().to_string(), TargetKind::Random(random)));
     }
     Ok(targets)
+}
+
+/// Whether Ctrl-C was pressed; it may be a moment until that is known here.
+fn interrupted(stop: &AtomicBool) -> bool {
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    stop.load(Ordering::Relaxed)
 }
 
 fn bar() -> anyhow::Result<ProgressBar> {
