@@ -49,8 +49,7 @@ def build(folder, jobs):
     if not (source / "CMakeLists.txt").exists():
         with tempfile.TemporaryDirectory() as download:
             pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
-            # Its metadata is not wanted, and making it would need its build tools.
-            run([*pip, "--no-build-isolation", "-d", download, "llama-cpp-python"])
+            run([*pip, "-d", download, "llama-cpp-python"])
             packed = next(Path(download).glob("llama_cpp_python-*.tar.gz"))
             with tarfile.open(packed) as archive:
                 archive.extractall(download, filter="data")

@@ -28,6 +28,9 @@ pub fn render(report: &Report) -> String {
         }
         if let Some(roofline) = &model.roofline {
             page += &format!("<h3>Roofline</h3>\n{}", paragraphs(&table::limits(roofline)));
+            if let Some(warning) = roofline.limits.warning() {
+                page += &format!("<p class=\"alert\">{}</p>\n", escape(&warning));
+            }
         }
     }
     page += "<h2>Definitions</h2>\n";

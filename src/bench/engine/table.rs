@@ -50,6 +50,9 @@ fn model_text(report: &ModelReport) -> String {
     }
     if let Some(roofline) = &report.roofline {
         let _ = write!(text, "\n{}", limits(roofline));
+        if let Some(warning) = roofline.limits.warning() {
+            let _ = writeln!(text, "{warning}");
+        }
     }
     text
 }

@@ -30,6 +30,24 @@ pub struct Roofline {
     pub shares: Vec<Share>,
 }
 
+impl Limits {
+    /// Nanoseconds that a meeting of threads takes at most where each has a
+    /// core of its own; with a waiting line for a core it takes many more.
+    const MEETING_NS: f64 = 5_000.0;
+
+    /// A warning where the cores were not ours alone.
+    pub fn warning(&self) -> Option<String> {
+        (self.barrier_ns.median > Self::MEETING_NS).then(|| {
+            format!(
+                "THE MACHINE IS BUSY: a meeting of all threads takes {:.0} ns, so some wait for a \
+                 core that another program has, or --threads is more than there are cores; \
+                 measure again when it is idle",
+                self.barrier_ns.median
+            )
+        })
+    }
+}
+
 /// One measurement against its limit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
@@ -126,6 +144,14 @@ mod tests {
             barrier_ns: spread(50.0),
             hand_over_ns: spread(500.0),
         }
+    }
+
+    #[test]
+    fn a_busy_machine_is_noticed() {
+        let mut limits = limits(1.0, 1.0, 1.0);
+        assert_eq!(limits.warning(), None);
+        limits.barrier_ns.median = 262_248.0;
+        assert!(limits.warning().unwrap().contains("262248 ns"));
     }
 
     #[test]
