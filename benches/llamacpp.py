@@ -48,7 +48,7 @@ def build(folder, jobs):
     source = folder / "source" / "vendor" / "llama.cpp"
     if not (source / "CMakeLists.txt").exists():
         with tempfile.TemporaryDirectory() as download:
-            pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
+            pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", "llama-cpp-python"]
             run([*pip, "-d", download, "llama-cpp-python"])
             packed = next(Path(download).glob("llama_cpp_python-*.tar.gz"))
             with tarfile.open(packed) as archive:
