@@ -133,21 +133,30 @@ fn pair((base_name, base): (&str, &Value), (other_name, other): (&str, &Value)) 
     for figure in &FIGURES {
         let value = |run: &Value| run.pointer(figure.key).and_then(Value::as_f64);
         let (Some(before), Some(after)) = (value(base), value(other)) else { continue };
-        if before == 0.0 && after == 0.0 {
+        let embeds = |run: &Value| {
+            run.get("endpoint_type").and_then(Value::as_str).is_some_and(|e| e.contains("embed"))
+        };
+        let only_embeds = figure.key.ends_with("input_throughput");
+        if before == 0.0 && after == 0.0 || only_embeds && !embeds(base) {
             continue;
         }
         let interval = details.as_ref().and_then(|(a, b)| interval(figure.draw, a, b));
         let ratio = (before != 0.0).then(|| after / before);
         table.row([
             figure.name.to_owned(),
-            number(before),
-            number(after),
+            shown(figure, before),
+            shown(figure, after),
             ratio.map_or("-".to_owned(), |r| format!("{r:.3}")),
             interval.map_or("-".to_owned(), |i| format!("{:.3} to {:.3}", i.low, i.high)),
             reading(figure, interval).to_owned(),
         ]);
     }
     text + &table.markdown()
+}
+
+/// Failures are counted, all else is measured.
+fn shown(figure: &Figure, value: f64) -> String {
+    if figure.key == "/failed" { format!("{value}") } else { number(value) }
 }
 
 fn reading(figure: &Figure, interval: Option<Ratio>) -> &'static str {

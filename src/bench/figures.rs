@@ -45,6 +45,10 @@ pub struct TokenCheck {
     /// Requests with more pieces of text than output tokens in the usage,
     /// which no server can mean.
     pub fewer_than_pieces: usize,
+    /// Requests whose prompt has fewer tokens by the server's count than by our
+    /// tokenizer, by more than 2 and 2 %: a template only adds to a prompt, so
+    /// the server may have cut it.
+    pub prompts_cut: usize,
     /// Completed requests with neither usage nor tokenizer: a piece of text
     /// was taken for a token.
     pub guessed: usize,
@@ -124,14 +128,21 @@ impl Figures {
             itl: Summary::of(&gaps),
             e2el: list(|r| Some(r.e2el())),
             failures,
-            check: if text { check(&done) } else { TokenCheck::default() },
+            check: check(&done, text),
         }
     }
 }
 
-fn check(done: &[&Record]) -> TokenCheck {
+fn check(done: &[&Record], text: bool) -> TokenCheck {
     let mut check = TokenCheck::default();
     for record in done {
+        if let (Some(usage), Some(own)) = (record.usage.prompt, record.own_prompt) {
+            let expected = 0.98 * own as f64 - 2.0;
+            check.prompts_cut += usize::from((usage as f64) < expected);
+        }
+        if !text {
+            continue;
+        }
         let usage = record.usage.completion;
         check.with_usage += usize::from(usage.is_some());
         check.guessed += usize::from(usage.or(record.own_completion).is_none());

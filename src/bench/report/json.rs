@@ -152,6 +152,7 @@ fn own(run: &Run, figures: &Figures) -> Value {
             "own_total": check.own_total,
             "usage_total": check.usage_total,
             "fewer_than_pieces": check.fewer_than_pieces,
+            "prompts_cut": check.prompts_cut,
             "guessed": check.guessed,
         },
         "lag_s": {

@@ -23,6 +23,13 @@ pub fn notes(run: &Run, figures: &Figures) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if figures.check.prompts_cut > 0 {
+        notes.push(format!(
+            "PROMPTS CUT? the server counts fewer prompt tokens than the tokenizer given for {} \
+             requests: it may have cut them, or the tokenizer is not the model's",
+            figures.check.prompts_cut
+        ));
+    }
     if run.settings.endpoint != Endpoint::Embeddings {
         tokens(figures, &mut notes);
         pieces(figures, &mut notes);

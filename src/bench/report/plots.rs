@@ -32,11 +32,12 @@ fn distribution(name: &str, seconds: &[f64]) -> Plot {
     let at = |p: f64| percentile(&values, p).unwrap_or(0.0);
     // One in a thousand may lie far out and would flatten all the others.
     let points = (0..=POINTS).map(|i| 99.9 * i as f64 / POINTS as f64).map(|p| (at(p), p));
-    let marks = [50.0, 90.0, 99.0].map(|p| (at(p), format!("p{p}: {} ms", number(at(p)))));
+    let marks = [50.0, 90.0, 99.0].map(|p| (at(p), format!("p{p}")));
+    let [p50, p90, p99] = [50.0, 90.0, 99.0].map(|p| number(at(p)));
     Plot {
-        title: format!("{name}: share of values that are at most so long"),
+        title: format!("{name}: p50 {p50} ms, p90 {p90} ms, p99 {p99} ms"),
         x: format!("{name} (ms)"),
-        y: "share of values (%)".to_owned(),
+        y: "share that took at most so long (%)".to_owned(),
         scale: Scale::Linear,
         series: vec![Series { name: name.to_owned(), draw: Draw::Area, points: points.collect() }],
         marks: marks.to_vec(),

@@ -9,6 +9,8 @@ const LEFT: f64 = 64.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 52.0;
+/// Width of a letter of a word at a mark, about.
+const LETTER: f64 = 6.5;
 
 /// How points are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,19 +176,22 @@ impl Plot {
     /// Words stand one below the other where they would cover each other.
     fn marks(&self, frame: &Frame) -> String {
         let mut svg = String::new();
-        let (mut previous, mut row) = (f64::NEG_INFINITY, 0);
+        let mut rows: Vec<f64> = Vec::new();
         for (value, word) in &self.marks {
             let x = frame.x(self.place(*value));
-            row = if x - previous < 60.0 { row + 1 } else { 0 };
-            previous = x;
-            let end = x > WIDTH - RIGHT - 90.0;
-            let (at, anchor) = if end { (x - 4.0, "end") } else { (x + 4.0, "start") };
+            let width = LETTER * word.chars().count() as f64 + 10.0;
+            let turned = x + width > WIDTH - RIGHT;
+            let (from, to) = if turned { (x - width, x) } else { (x, x + width) };
+            let row = rows.iter().position(|taken| *taken <= from).unwrap_or(rows.len());
+            rows.resize(rows.len().max(row + 1), 0.0);
+            rows[row] = to;
+            let (at, anchor) = if turned { (x - 4.0, "end") } else { (x + 4.0, "start") };
             let _ = writeln!(
                 svg,
                 "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{}\"/>\
                  <text class=\"word\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
                 HEIGHT - BOTTOM,
-                TOP + 10.0 + 14.0 * f64::from(row),
+                TOP + 10.0 + 14.0 * row as f64,
                 escape(word)
             );
         }

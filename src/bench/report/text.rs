@@ -74,7 +74,8 @@ pub fn settings(run: &Run) -> Vec<String> {
 
 /// Latencies in milliseconds.
 pub fn latencies(figures: &Figures) -> Table {
-    let mut table = Table::new(["ms", "mean", "median", "std", "p90", "p95", "p99", "max", "of"]);
+    let mut table =
+        Table::new(["ms", "mean", "median", "std", "p90", "p95", "p99", "max", "count"]);
     let all = [
         ("TTFT", figures.ttft),
         ("TPOT", figures.tpot),

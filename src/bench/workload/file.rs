@@ -69,9 +69,7 @@ impl FromFile {
                     true => Content::Chat(entry.turns),
                     false => Content::Texts(vec![plain(&entry.turns)]),
                 };
-                let mut prompt = Prompt { content, max_tokens, tokens: None };
-                prompt.tokens = count(&prompt.text());
-                prompt
+                Prompt { content, max_tokens, tokens: None }
             })
             .collect();
         if prompts.is_empty() {

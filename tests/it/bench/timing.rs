@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dragoman::bench::figures::Figures;
+use dragoman::bench::record::{Record, Usage};
 use dragoman::bench::run::{Endpoint, Limit, Pace, Rate};
 use dragoman::bench::stats;
 
@@ -102,6 +104,22 @@ async fn tokens_without_usage_and_with_wrong_usage() {
     assert_eq!(figures.output_tokens, 8 + 3 + 16 + 8);
     let check = &figures.check;
     assert_eq!((check.with_usage, check.guessed, check.fewer_than_pieces), (3, 1, 1));
+}
+
+/// A chat template only adds to a prompt.
+#[test]
+fn a_prompt_that_was_cut_is_noticed() {
+    let record = |own: usize, usage: usize| Record {
+        own_prompt: Some(own),
+        usage: Usage { prompt: Some(usage), completion: Some(1) },
+        ended: 1.0,
+        ..Record::default()
+    };
+    let rt = tokio::runtime::Runtime::new().unwrap();
+    let mock = Mock::start([GOOD]);
+    let (mut run, _) = rt.block_on(Load::new(&mock.url, 1, 1).run());
+    run.records = vec![record(100, 130), record(100, 97), record(100, 60)];
+    assert_eq!(Figures::of(&run).check.prompts_cut, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,7 +37,7 @@ pub struct Args {
     /// Let the rate climb from 0 in a straight line for so long (30s, 2m).
     #[arg(long, value_name = "TIME", value_parser = seconds, help_heading = "Load")]
     pub ramp: Option<f64>,
-    /// Requests to send [default: 100, or every prompt of --file].
+    /// Requests to send, in a sweep at each point [default: 100, or every prompt of --file].
     #[arg(long, value_name = "N", value_parser = at_least_one, conflicts_with = "duration", help_heading = "Load")]
     pub requests: Option<usize>,
     /// Send requests for so long (60s, 5m); those under way are waited for.

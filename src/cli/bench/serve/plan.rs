@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 use super::args::{Args, WorkloadKind};
 use crate::bench::load::TargetSettings;
 use crate::bench::run::{Endpoint, Limit, Pace, Rate, Settings};
-use crate::bench::workload::Workload;
 use crate::bench::workload::file::{FileSettings, FromFile};
 use crate::bench::workload::lengths::Lengths;
 use crate::bench::workload::policy::Policy;
 use crate::bench::workload::random::{Random, RandomSettings};
+use crate::bench::workload::{Counted, Workload};
 use crate::config::Config;
 use crate::provision::{Provisioner, progress};
 use crate::text::Tokenizer;
@@ -49,7 +49,10 @@ impl Plan {
             Some(name) => Some(Arc::new(tokenizer(name, config)?)),
             None => None,
         };
-        let (workload, in_file) = workload(args, endpoint, tokenizer.clone())?;
+        let (mut workload, in_file) = workload(args, endpoint, tokenizer.clone())?;
+        if let Some(tokenizer) = &tokenizer {
+            workload = Arc::new(Counted { inner: workload, tokenizer: Arc::clone(tokenizer) });
+        }
         let limit = match args.duration {
             Some(seconds) => Limit::Seconds(seconds),
             None => Limit::Requests(args.requests.or(in_file).unwrap_or(REQUESTS)),
