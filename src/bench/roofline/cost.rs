@@ -99,9 +99,11 @@ impl ModelCost {
         let (mut read, mut seen) = (0.0, 0.0);
         for window in &self.windows {
             let last = before + rows;
-            read += window.map_or(last, |w| last.min(w + rows - 1)) as f64 / layers;
-            seen += sum_seen(before, rows, *window) / layers;
+            read += window.map_or(last, |w| last.min(w + rows - 1)) as f64;
+            seen += sum_seen(before, rows, *window);
         }
+        // Divided last: sums of whole numbers are exact.
+        let (read, seen) = (read / layers, seen / layers);
         let (layers, head) = (self.layer_ops_per_token as f64, self.head_ops_per_row as f64);
         let linear = n * (rows as f64 * layers + logit_rows as f64 * head);
         self.work(linear, n * read * self.kv_bytes_per_position as f64, n * seen)
