@@ -136,6 +136,11 @@ impl Embedding {
         }
     }
 
+    /// Bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
     /// The same matrix as an output head.
     pub fn as_linear(&self) -> Result<Linear> {
         Linear::new(self.0.clone(), None)

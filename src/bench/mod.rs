@@ -5,11 +5,13 @@
 
 pub mod compare;
 pub mod count;
+pub mod engine;
 pub mod figures;
 #[cfg(feature = "server")]
 pub mod load;
 pub mod record;
 pub mod report;
+pub mod roofline;
 pub mod run;
 pub mod slo;
 pub mod stats;

@@ -78,7 +78,6 @@ pub fn options(config: &Config) -> anyhow::Result<EngineOptions> {
         step_stretch: engine.step_stretch,
         speculation: engine.speculation,
         max_guess_rows: engine.speculation_rows,
-        deterministic: engine.deterministic,
     })
 }
 

@@ -183,10 +183,6 @@ pub struct Engine {
     /// at once a guess costs as much as it saves.
     #[config(default = 16)]
     pub speculation_rows: usize,
-    /// Give the same text to the last bit whoever shares a batch. Weights that
-    /// are not quantised compute more slowly then.
-    #[config(default = false)]
-    pub deterministic: bool,
     /// Most requests that run at the same time.
     #[config(default = 64)]
     pub max_sequences: usize,

@@ -66,8 +66,6 @@ pub struct EngineOptions {
     pub speculation: bool,
     /// Rows of a step up to which tokens are guessed.
     pub max_guess_rows: usize,
-    /// The same text to the last bit, whoever shares the batch.
-    pub deterministic: bool,
 }
 
 impl Default for EngineOptions {
@@ -86,7 +84,6 @@ impl Default for EngineOptions {
             step_stretch: 2.0,
             speculation: true,
             max_guess_rows: 16,
-            deterministic: false,
         }
     }
 }

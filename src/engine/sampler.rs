@@ -7,6 +7,7 @@
 
 mod cuts;
 mod dry;
+mod greedy;
 mod logprobs;
 mod top;
 
@@ -15,6 +16,8 @@ use std::collections::HashMap;
 
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
+
+pub use self::greedy::greedy;
 
 use self::dry::DryState;
 use super::request::{SamplingParams, TokenLogprob};

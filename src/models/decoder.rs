@@ -24,6 +24,7 @@ pub struct Decoder {
     ropes: Vec<Rope>,
     norm: Norm,
     head: Linear,
+    lookup_bytes: u64,
     /// One step runs at a time.
     workspace: Mutex<Workspace>,
 }
@@ -53,9 +54,9 @@ impl Decoder {
         };
         let (shape, tied) = ((c.vocab_size, c.hidden_size), !weights.has("output.weight"));
         let embedding = weights.embedding("token_embd", shape, tied)?;
-        let head = match tied {
-            true => embedding.as_linear()?,
-            false => weights.linear("output", shape, false)?,
+        let (head, lookup_bytes) = match tied {
+            true => (embedding.as_linear()?, 0),
+            false => (weights.linear("output", shape, false)?, embedding.bytes() as u64),
         };
         let layers = (0..c.layers.len())
             .map(|i| Layer::load(c, weights, i, &norm))
@@ -73,6 +74,7 @@ impl Decoder {
             ropes,
             norm,
             head,
+            lookup_bytes,
             config,
             workspace: Mutex::default(),
         })
@@ -101,6 +103,12 @@ impl Decoder {
 
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Bytes of weights of which a step reads only the rows of its tokens: the
+    /// embedding table, unless the output head is the same matrix.
+    pub fn lookup_bytes(&self) -> u64 {
+        self.lookup_bytes
     }
 
     /// Runs every row of `batch`; returns the logits of its `logit_rows`,

@@ -46,6 +46,14 @@ impl Encoder {
         &self.device
     }
 
+    /// Bytes of weights of which a step reads only some rows: the tables of
+    /// words, positions and token types.
+    pub fn lookup_bytes(&self) -> u64 {
+        let dense = |t: &Tensor| (t.elem_count() * t.dtype().size_in_bytes()) as u64;
+        let types = self.config.type_vocab_size * self.config.hidden_size * 4;
+        self.words.bytes() as u64 + dense(&self.positions) + types as u64
+    }
+
     /// Upper bound on the memory one step takes besides weights, in bytes.
     pub fn activation_bytes(&self, tokens: usize) -> u64 {
         let c = &self.config;

@@ -8,6 +8,7 @@ pub mod encoder;
 pub mod error;
 pub mod gguf;
 pub mod gguf_source;
+pub mod random;
 pub mod registry;
 mod rope;
 pub mod safetensors;

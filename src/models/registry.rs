@@ -79,8 +79,7 @@ pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel,
         }
         Format::Safetensors => {
             let json = read_config(paths)?;
-            let architecture =
-                json.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let architecture = architecture(&json);
             let open = |names| Safetensors::open(&paths.weights, names).map(Box::new);
             if config::DECODERS.contains(&architecture.as_str()) {
                 let config = config::from_json(&json)?;
@@ -96,16 +95,25 @@ pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel,
                 let weights = Weights::new(source, options.device, options.on_progress);
                 encoder(config, architecture, weights)
             } else {
-                Err(LoadError::Architecture {
-                    found: architecture,
-                    supported: [&config::DECODERS[..], &config::ENCODERS[..]].concat().join(", "),
-                })
+                Err(unsupported(architecture))
             }
         }
     }
 }
 
-fn decoder(
+/// The architecture's name in a `config.json`.
+pub(super) fn architecture(json: &Value) -> String {
+    json.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+pub(super) fn unsupported(architecture: String) -> LoadError {
+    LoadError::Architecture {
+        found: architecture,
+        supported: [&config::DECODERS[..], &config::ENCODERS[..]].concat().join(", "),
+    }
+}
+
+pub(super) fn decoder(
     config: DecoderConfig,
     architecture: String,
     weights: Weights<'_>,
@@ -116,7 +124,7 @@ fn decoder(
     Ok(finish(network, architecture, &weights))
 }
 
-fn encoder(
+pub(super) fn encoder(
     config: EncoderConfig,
     architecture: String,
     weights: Weights<'_>,
@@ -165,11 +173,14 @@ fn format(path: &Path) -> Result<Format, LoadError> {
 }
 
 fn read_config(paths: &ModelPaths) -> Result<Value, LoadError> {
-    let path = paths.config.as_ref().ok_or_else(|| {
+    read_json(paths.config.as_ref().ok_or_else(|| {
         LoadError::config("config.json", "is missing beside the safetensors weights")
-    })?;
+    })?)
+}
+
+pub(super) fn read_json(path: &Path) -> Result<Value, LoadError> {
     let text =
-        std::fs::read(path).map_err(|source| LoadError::Io { path: path.clone(), source })?;
+        std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
     serde_json::from_slice(&text)
-        .map_err(|e| LoadError::Malformed { path: path.clone(), reason: e.to_string() })
+        .map_err(|e| LoadError::Malformed { path: path.to_owned(), reason: e.to_string() })
 }

@@ -4,6 +4,7 @@
 mod api;
 mod architecture;
 mod bench;
+mod bench_engine;
 mod clients;
 mod config;
 mod embeddings;
@@ -11,6 +12,7 @@ mod engine;
 mod llamacpp;
 mod parity;
 mod provision;
+mod random_weights;
 mod rust_source;
 mod support;
 mod text;

@@ -12,6 +12,7 @@ pub mod math;
 pub mod mmap;
 pub mod norm;
 pub mod packed;
+pub mod peak;
 pub mod simd;
 pub mod softmax;
 pub mod team;

@@ -14,15 +14,7 @@ pub fn render(report: &Report) -> String {
         [(run, _), ..] => format!("{} of {}, a sweep", run.settings.model, run.settings.url),
         [] => "no run".to_owned(),
     };
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<h1>{title}</h1>\n\
-         <p class=\"soft\">Measured by dragoman bench {version}</p>\n",
-        title = escape(&title),
-        style = include_str!("style.css"),
-        version = env!("CARGO_PKG_VERSION"),
-    );
+    let mut page = head(&title);
     if let [_, _, ..] = report.runs() {
         page += &format!(
             "<h2>Throughput and latency against load</h2>\n{}",
@@ -46,6 +38,19 @@ pub fn render(report: &Report) -> String {
         page += &format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(meaning));
     }
     page + "</dl>\n</body>\n</html>\n"
+}
+
+/// Everything up to the first section of a page.
+pub fn head(title: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<h1>{title}</h1>\n\
+         <p class=\"soft\">Measured by dragoman bench {version}</p>\n",
+        title = escape(title),
+        style = include_str!("style.css"),
+        version = env!("CARGO_PKG_VERSION"),
+    )
 }
 
 fn one(run: &Run, found: &Figures, of_many: bool) -> String {
@@ -74,7 +79,8 @@ fn one(run: &Run, found: &Figures, of_many: bool) -> String {
     page + &figures(plots::timeline(run).iter().map(|p| (p.title.as_str(), p)))
 }
 
-fn figures<'a>(plots: impl Iterator<Item = (&'a str, &'a Plot)>) -> String {
+/// Plots beside each other, each under its caption.
+pub fn figures<'a>(plots: impl Iterator<Item = (&'a str, &'a Plot)>) -> String {
     let plots = plots.map(|(caption, plot)| {
         format!(
             "<figure><figcaption>{}</figcaption>{}{}</figure>\n",
@@ -86,7 +92,8 @@ fn figures<'a>(plots: impl Iterator<Item = (&'a str, &'a Plot)>) -> String {
     format!("<div class=\"plots\">\n{}</div>\n", plots.collect::<String>())
 }
 
-fn table(table: &Table) -> String {
+/// A table, with its numbers to the right.
+pub fn table(table: &Table) -> String {
     let class = |align: Align| if align == Align::Right { " class=\"right\"" } else { "" };
     let aligns: Vec<Align> = table.head().map(|(_, align)| align).collect();
     let head: String = table

@@ -37,6 +37,9 @@ pub enum Scale {
     Doubling(Vec<f64>),
 }
 
+/// Series that the style has colours for; more would look alike.
+pub const COLOURS: usize = 6;
+
 /// A plot of one or more series over one axis.
 #[derive(Debug, Clone)]
 pub struct Plot {

@@ -1,0 +1,198 @@
+//! What the machine can do at best: plain reads of memory, multiply-adds of
+//! bytes and of f32 that never leave the registers. Kernels are held against
+//! these; see `bench::roofline`.
+
+use std::hint::black_box;
+
+use super::multiversion;
+use super::packed::{Level, best_level};
+
+/// Independent chains of multiply-adds, enough to hide their latency.
+const CHAINS: usize = 12;
+
+multiversion!(
+    /// Adds up all of `data`, which reads it once and in order.
+    pub fn read(data: &[u64], sum: &mut u64) = read_body
+);
+
+#[inline(always)]
+fn read_body(data: &[u64], sum: &mut u64) {
+    let mut lanes = [0u64; 64];
+    let chunks = data.chunks_exact(lanes.len());
+    let tail = chunks.remainder().iter().fold(0u64, |s, &x| s.wrapping_add(x));
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = lane.wrapping_add(x);
+        }
+    }
+    *sum = lanes.iter().fold(tail, |s, &x| s.wrapping_add(x));
+}
+
+/// Runs `rounds` rounds of 4-way dot products of bytes, as the packed kernels
+/// do them. Returns the operations done: a multiplication and an addition each
+/// count as one.
+pub fn int8(rounds: u64) -> u64 {
+    match best_level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is available on this machine.
+        Level::Vnni => unsafe { x86::int8_vnni(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is available on this machine.
+        Level::Avx2 => unsafe { x86::int8_avx2(rounds) },
+        #[allow(unreachable_patterns)] // The one level of other machines.
+        _ => int8_portable(rounds),
+    }
+}
+
+/// The same for multiply-adds of f32.
+pub fn f32(rounds: u64) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the feature was detected on this machine.
+            return unsafe { x86::f32_avx512(rounds) };
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the features were detected on this machine.
+            return unsafe { x86::f32_avx2(rounds) };
+        }
+    }
+    f32_portable(rounds)
+}
+
+fn int8_portable(rounds: u64) -> u64 {
+    const LANES: usize = 16;
+    let (a, b) = (black_box([3i8; LANES]), black_box([5i8; LANES]));
+    let mut sums = [[0i32; LANES]; 4];
+    for _ in 0..rounds {
+        for sums in &mut sums {
+            for lane in 0..LANES {
+                let product = i32::from(a[lane]) * i32::from(b[lane]);
+                sums[lane] = sums[lane].wrapping_add(product);
+            }
+        }
+        sums = black_box(sums);
+    }
+    rounds * 4 * LANES as u64 * 2
+}
+
+fn f32_portable(rounds: u64) -> u64 {
+    const LANES: usize = 4;
+    let (a, b) = (black_box([0.999f32; LANES]), black_box([0.001f32; LANES]));
+    let mut sums = [[1f32; LANES]; CHAINS];
+    for _ in 0..rounds {
+        for sums in &mut sums {
+            for lane in 0..LANES {
+                // A fused multiply-add where the baseline has it.
+                sums[lane] = match cfg!(target_arch = "aarch64") {
+                    true => sums[lane].mul_add(a[lane], b[lane]),
+                    false => sums[lane] * a[lane] + b[lane],
+                };
+            }
+        }
+    }
+    black_box(sums);
+    rounds * (CHAINS * LANES) as u64 * 2
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{CHAINS, black_box};
+
+    /// # Safety
+    /// The machine has AVX-512 F and VNNI.
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub unsafe fn int8_vnni(rounds: u64) -> u64 {
+        let (a, b) = (_mm512_set1_epi8(black_box(3)), _mm512_set1_epi8(black_box(5)));
+        let mut sums = [_mm512_setzero_si512(); CHAINS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm512_dpbusd_epi32(*sum, a, b);
+            }
+        }
+        let all = sums.into_iter().fold(_mm512_setzero_si512(), |s, x| _mm512_add_epi32(s, x));
+        black_box(_mm512_reduce_add_epi32(all));
+        rounds * CHAINS as u64 * 64 * 2
+    }
+
+    /// # Safety
+    /// The machine has AVX2.
+    #[target_feature(enable = "avx2")]
+    pub unsafe fn int8_avx2(rounds: u64) -> u64 {
+        let mut a = _mm256_set1_epi8(3);
+        let mut b = [_mm256_setzero_si256(); CHAINS];
+        (0i8..).zip(&mut b).for_each(|(i, b)| *b = _mm256_set1_epi8(i));
+        let b = black_box(b);
+        let ones = _mm256_set1_epi16(1);
+        let mut sums = [_mm256_setzero_si256(); CHAINS];
+        for _ in 0..rounds {
+            // Else the products would be computed once, before the loop.
+            a = black_box(a);
+            for (sum, &b) in sums.iter_mut().zip(&b) {
+                let pairs = _mm256_maddubs_epi16(a, b);
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
+            }
+        }
+        let all = sums.into_iter().fold(_mm256_setzero_si256(), |s, x| _mm256_add_epi32(s, x));
+        black_box(_mm256_extract_epi32::<0>(all));
+        rounds * CHAINS as u64 * 32 * 2
+    }
+
+    /// # Safety
+    /// The machine has AVX-512 F.
+    #[target_feature(enable = "avx512f")]
+    pub unsafe fn f32_avx512(rounds: u64) -> u64 {
+        let (a, b) = (_mm512_set1_ps(black_box(0.999)), _mm512_set1_ps(black_box(0.001)));
+        let mut sums = [_mm512_set1_ps(1.0); CHAINS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, a, b);
+            }
+        }
+        let all = sums.into_iter().fold(_mm512_setzero_ps(), |s, x| _mm512_add_ps(s, x));
+        black_box(_mm512_reduce_add_ps(all));
+        rounds * CHAINS as u64 * 16 * 2
+    }
+
+    /// # Safety
+    /// The machine has AVX2 and FMA.
+    #[target_feature(enable = "avx2,fma")]
+    pub unsafe fn f32_avx2(rounds: u64) -> u64 {
+        let (a, b) = (_mm256_set1_ps(black_box(0.999)), _mm256_set1_ps(black_box(0.001)));
+        let mut sums = [_mm256_set1_ps(1.0); CHAINS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(*sum, a, b);
+            }
+        }
+        let all = sums.into_iter().fold(_mm256_setzero_ps(), |s, x| _mm256_add_ps(s, x));
+        black_box(_mm256_cvtss_f32(all));
+        rounds * CHAINS as u64 * 8 * 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_sees_every_word() {
+        for len in [0, 1, 63, 64, 1000] {
+            let data: Vec<u64> = (1..=len).collect();
+            let mut sum = 0;
+            read(&data, &mut sum);
+            assert_eq!(sum, len * (len + 1) / 2);
+        }
+    }
+
+    #[test]
+    fn operations_grow_with_rounds() {
+        for kernel in [int8, f32, int8_portable, f32_portable] {
+            assert_eq!(kernel(0), 0);
+            assert!(kernel(10) > 0);
+            assert_eq!(kernel(20), 2 * kernel(10));
+        }
+    }
+}

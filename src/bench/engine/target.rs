@@ -1,0 +1,173 @@
+//! The model that is measured: files of a real one, or made up.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::{BenchError, machine};
+use crate::backend::{KvDtype, device};
+use crate::bench::roofline::ModelCost;
+use crate::bench::roofline::cost::WeightBytes;
+use crate::engine::{EngineOptions, ModelSource};
+use crate::models::encoder::Pooling;
+use crate::models::random::{self, RandomModel};
+use crate::models::{self, LoadOptions, LoadedModel, Network};
+
+/// Called with tensors read and tensors in all.
+pub type OnLoad = Arc<dyn Fn(usize, usize) + Send + Sync>;
+
+/// What to measure.
+#[derive(Clone)]
+pub struct Target {
+    pub id: String,
+    pub kind: TargetKind,
+    pub on_load: OnLoad,
+}
+
+/// Where its weights come from.
+#[derive(Debug, Clone)]
+pub enum TargetKind {
+    Files(Box<ModelSource>),
+    Random(RandomModel),
+}
+
+/// What is known of a model that was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelFacts {
+    pub id: String,
+    pub architecture: String,
+    /// How most weights are stored in its file.
+    pub quantization: String,
+    pub parameters: u64,
+    /// Bytes of its weights in memory.
+    pub weight_bytes: u64,
+    /// Layers that were measured, and layers its configuration has: fewer are
+    /// measured with `--layers`.
+    pub layers: usize,
+    pub layers_in_config: usize,
+    /// The weights are made up, with this seed.
+    pub random_seed: Option<u64>,
+    pub context_length: usize,
+    pub embedding_dims: Option<usize>,
+    /// "f16", "bf16" or "f32"; an encoder has none.
+    pub kv_cache_dtype: Option<&'static str>,
+    /// Tokens computed in one step at most.
+    pub step_tokens: usize,
+    /// Loading it for these measurements, with its files in whatever caches.
+    pub load_s: f64,
+}
+
+/// A model on its device.
+pub struct Loaded {
+    pub network: Network,
+    pub facts: ModelFacts,
+    pub cost: ModelCost,
+}
+
+impl Target {
+    /// Loads the bare model onto its device.
+    ///
+    /// # Errors
+    /// The files or the configuration do not allow it.
+    pub fn load(&self, options: &EngineOptions) -> Result<Loaded, BenchError> {
+        let device = device::open(options.device)?.device;
+        let begun = Instant::now();
+        let on_load = self.on_load.clone();
+        let on_progress = move |done, all| on_load(done, all);
+        let load = LoadOptions {
+            device,
+            context_length: options.context_length,
+            on_progress: &on_progress,
+        };
+        let (model, all_layers, random_seed) = match &self.kind {
+            TargetKind::Files(source) => (models::load(&source.paths, load)?, None, None),
+            TargetKind::Random(wanted) => {
+                room_for(random::most_bytes(wanted)?)?;
+                let (model, layers) = random::load(wanted, load)?;
+                (model, Some(layers), Some(wanted.seed))
+            }
+        };
+        let load_s = begun.elapsed().as_secs_f64();
+        let LoadedModel { network, architecture, parameters, storage, bytes } = model;
+        let quantized = !matches!(storage.as_str(), "F32" | "F16" | "BF16");
+        let weights = |lookup| WeightBytes { all: bytes, lookup, quantized };
+        let (cost, layers, context_length, dims) = match &network {
+            Network::Decoder(m) => {
+                let (_, bytes) = element(options.kv_dtype);
+                let cost = ModelCost::decoder(&m.config, weights(m.lookup_bytes()), bytes);
+                (cost, m.config.layers.len(), m.config.context_length, None)
+            }
+            Network::Encoder(m) => {
+                let cost = ModelCost::encoder(&m.config, weights(m.lookup_bytes()));
+                (cost, m.config.layers, m.config.context_length(), Some(m.config.hidden_size))
+            }
+        };
+        let facts = ModelFacts {
+            id: self.id.clone(),
+            architecture,
+            quantization: storage,
+            parameters,
+            weight_bytes: bytes,
+            layers,
+            layers_in_config: all_layers.unwrap_or(layers),
+            random_seed,
+            context_length: options
+                .context_length
+                .map_or(context_length, |l| l.min(context_length)),
+            embedding_dims: dims,
+            kv_cache_dtype: dims.is_none().then(|| element(options.kv_dtype).0),
+            step_tokens: options.max_batch_tokens,
+            load_s,
+        };
+        Ok(Loaded { network, facts, cost })
+    }
+
+    /// The files, for the engine.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn source(&self) -> Result<&ModelSource, BenchError> {
+        match &self.kind {
+            TargetKind::Files(source) => Ok(source),
+            TargetKind::Random(_) => Err(BenchError::Other(
+                "the engine's loop needs a tokenizer, which random weights do not have; measure \
+                 them with --level forward"
+                    .into(),
+            )),
+        }
+    }
+
+    /// How token vectors become one.
+    ///
+    /// # Errors
+    /// Its files ask for a pooling that is not supported.
+    pub fn pooling(&self) -> Result<Pooling, BenchError> {
+        match &self.kind {
+            TargetKind::Files(source) => Ok(source.resolve_pooling()?),
+            TargetKind::Random(_) => Ok(Pooling::Mean),
+        }
+    }
+}
+
+/// Refuses what would run the machine out of memory half-way.
+fn room_for(bytes: u64) -> Result<(), BenchError> {
+    match machine::available_memory() {
+        Some(free) if bytes > free => Err(BenchError::Other(format!(
+            "the weights take up to {} MiB of memory, {} MiB are free; make fewer --layers or \
+             another --weights-type",
+            bytes >> 20,
+            free >> 20
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Name and bytes of one element of the cache.
+fn element(dtype: KvDtype) -> (&'static str, usize) {
+    match dtype {
+        KvDtype::F32 => ("f32", 4),
+        KvDtype::F16 => ("f16", 2),
+        KvDtype::BF16 => ("bf16", 2),
+    }
+}
