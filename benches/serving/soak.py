@@ -111,7 +111,7 @@ def idle(url):
     """Waits until nothing runs; the cache blocks that are in use then."""
     for _ in range(300):
         lines = request(url, "GET", "/metrics")[1].decode().splitlines()
-        value = {line.split(" ")[0]: line.split(" ")[1] for line in lines if line[:1] != "#"}
+        value = {line.split(" ")[0]: line.split(" ")[1] for line in lines if line and line[0] != "#"}
         load = [v for k, v in value.items() if k.startswith("dragoman_requests_") and "ing{" in k]
         if all(float(v) == 0 for v in load):
             return value[f'dragoman_kv_cache_usage_perc{{model_name="{GENERATOR}"}}'], value

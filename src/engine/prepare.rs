@@ -16,7 +16,7 @@ use crate::models::{self, Decoder, LoadError, LoadOptions, LoadedModel, Network}
 /// What runs on a model's thread.
 pub enum Worker {
     Generate(GenerateWorker),
-    Embed(EmbedWorker),
+    Embed(Box<EmbedWorker>),
 }
 
 /// Loads the model of `source` and reserves what it needs.
@@ -84,7 +84,7 @@ pub fn prepare(
             let info = info(ModelKind::Embedding, limits, Some(dims), source.resolve_prompts()?);
             let normalize = source.normalize.unwrap_or(true);
             let worker = EmbedWorker::new(*encoder, source.resolve_pooling()?, normalize);
-            Ok((Worker::Embed(worker), info))
+            Ok((Worker::Embed(Box::new(worker)), info))
         }
     }
 }

@@ -12,7 +12,7 @@ pub use attention::{AttentionView, Context, KvMut, Rotation, attention};
 pub use mlp::{MlpView, mlp};
 pub use workspace::Workspace;
 
-use super::norm::{NormView, normalize};
+use super::norm::{NormView, normalize, normalize_in_place};
 use super::packed::{Inputs, Level, Packed, products};
 use super::team::{Member, Parts};
 use workspace::Own;
@@ -167,20 +167,5 @@ unsafe fn add_product(
                 normalize_in_place(norm, x);
             }
         }
-    }
-}
-
-/// Normalises a row where it stands.
-fn normalize_in_place(norm: NormView<'_>, row: &mut [f32]) {
-    const SHORT: usize = 512;
-    // Norms read a row before they write it, but the compiler must not know:
-    // a copy on the stack is the simple way.
-    let mut short = [0f32; SHORT];
-    match short.get_mut(..row.len()) {
-        Some(copy) => {
-            copy.copy_from_slice(row);
-            normalize(norm, copy, row);
-        }
-        None => normalize(norm, &row.to_vec(), row),
     }
 }

@@ -4,6 +4,8 @@
 //! compiled for several instruction sets; the widest one this machine has is
 //! chosen at run time.
 #![allow(unsafe_code)]
+// A number names a row or a tile in several arrays at once, as in the formulas.
+#![allow(clippy::needless_range_loop)]
 
 pub mod activation;
 pub mod attention;

@@ -16,23 +16,33 @@ multiversion!(
     /// Writes the normalised `x` to `out`, of the same length as the weights.
     pub fn normalize(norm: NormView<'_>, x: &[f32], out: &mut [f32]) = body
 );
+multiversion!(
+    /// Normalises a row where it stands.
+    pub fn normalize_in_place(norm: NormView<'_>, row: &mut [f32]) = in_place
+);
 
 #[inline(always)]
 fn body(norm: NormView<'_>, x: &[f32], out: &mut [f32]) {
-    let n = x.len() as f32;
+    out.copy_from_slice(x);
+    in_place(norm, out);
+}
+
+#[inline(always)]
+fn in_place(norm: NormView<'_>, row: &mut [f32]) {
+    let n = row.len() as f32;
     match norm {
         NormView::Rms { weight, eps } => {
-            let inverse = 1.0 / (sum(x, |x| x * x) / n + eps).sqrt();
-            for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
-                *out = x * inverse * w;
+            let inverse = 1.0 / (sum(row, |x| x * x) / n + eps).sqrt();
+            for (x, w) in row.iter_mut().zip(weight) {
+                *x = *x * inverse * w;
             }
         }
         NormView::Layer { weight, bias, eps } => {
-            let mean = sum(x, |x| x) / n;
-            let variance = sum(x, |x| (x - mean) * (x - mean)) / n;
+            let mean = sum(row, |x| x) / n;
+            let variance = sum(row, |x| (x - mean) * (x - mean)) / n;
             let inverse = 1.0 / (variance + eps).sqrt();
-            for ((out, x), (w, b)) in out.iter_mut().zip(x).zip(weight.iter().zip(bias)) {
-                *out = (x - mean) * inverse * w + b;
+            for (x, (w, b)) in row.iter_mut().zip(weight.iter().zip(bias)) {
+                *x = (*x - mean) * inverse * w + b;
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::backend::batch::Batch;
 use crate::backend::cache::KvShape;
 use crate::backend::kernels::attention::{Keys, KvSlice, Segment, Shape};
 use crate::backend::kernels::multiversion;
-use crate::backend::kernels::norm::NormView;
+use crate::backend::kernels::norm::{NormView, normalize_in_place};
 use crate::backend::kernels::packed::{Wants, best_level, products};
 use crate::backend::kernels::team::{Member, Parts, team};
 
@@ -170,7 +170,7 @@ unsafe fn place(
         let sin = &rotation.sin[row * half..(row + 1) * half];
         let turn = |head: &mut [f32], norm: Option<NormView<'_>>| {
             if let Some(norm) = norm {
-                super::normalize_in_place(norm, head);
+                normalize_in_place(norm, head);
             }
             rotate(head, cos, sin);
         };
