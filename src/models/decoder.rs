@@ -11,8 +11,8 @@ use super::rope::Rope;
 use super::weights::Weights;
 use crate::backend::attention::AttentionSpec;
 use crate::backend::{
-    AttentionBlock, Batch, BlockNorms, Embedding, KvCache, KvDtype, KvShape, Linear, MlpBlock, Norm,
-    Workspace,
+    AttentionBlock, Batch, BlockNorms, Embedding, KvCache, KvDtype, KvShape, Linear, MlpBlock,
+    Norm, Workspace,
 };
 
 /// A causal language model over a paged cache.

@@ -17,6 +17,7 @@ use super::config::{self, DecoderConfig, EncoderConfig};
 use super::error::LoadError;
 use super::registry::{self, LoadOptions, LoadedModel};
 use super::weights::{Purpose, TensorSource, Weights, from_bytes};
+use crate::backend::kernels::packed::Packed;
 use crate::backend::linear::Weight;
 
 /// How the matrices of a random model are stored.
@@ -117,14 +118,15 @@ pub fn load(
 pub fn most_bytes(wanted: &RandomModel) -> Result<u64, LoadError> {
     let shapes = sketch(wanted)?.shapes;
     let bytes = |shape: &Vec<usize>| {
-        let weights = shape.iter().product::<usize>() as u64;
-        match wanted.weights {
-            WeightsType::F16 | WeightsType::BF16 => 2 * weights,
-            WeightsType::F32 => 4 * weights,
-            // With the scales of packed blocks.
-            WeightsType::Q8_0 => weights + weights / 4,
-            WeightsType::Q4_0 | WeightsType::Q4K => weights,
-        }
+        let packed = match shape.as_slice() {
+            &[rows, columns] => wanted
+                .weights
+                .of_row(columns)
+                .and_then(|dtype| Packed::bytes_of(dtype, rows, columns)),
+            _ => None,
+        };
+        // Vectors are f32.
+        packed.unwrap_or(4 * shape.iter().product::<usize>()) as u64
     };
     let largest = shapes.values().map(bytes).max().unwrap_or(0);
     Ok(shapes.values().map(bytes).sum::<u64>() + largest)

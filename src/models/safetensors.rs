@@ -101,7 +101,12 @@ impl TensorSource for Safetensors {
                 });
             }
         };
-        from_bytes(&self.shards[entry.shard].1[entry.range.clone()], dtype, &entry.shape, (device, purpose))
+        from_bytes(
+            &self.shards[entry.shard].1[entry.range.clone()],
+            dtype,
+            &entry.shape,
+            (device, purpose),
+        )
     }
 
     fn len(&self) -> usize {

@@ -80,12 +80,7 @@ impl<'a> Weights<'a> {
         self.bytes.get()
     }
 
-    fn read(
-        &self,
-        name: &str,
-        expected: &[usize],
-        purpose: Purpose,
-    ) -> Result<Weight, LoadError> {
+    fn read(&self, name: &str, expected: &[usize], purpose: Purpose) -> Result<Weight, LoadError> {
         let weight = self.source.read(name, &self.device, purpose)?;
         let found = weight.dims();
         if found != expected {

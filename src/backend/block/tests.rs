@@ -53,9 +53,11 @@ fn mlps_are_their_plain_versions() -> Result<()> {
     let mut workspace = Workspace::default();
     for dtype in TYPES {
         for norms in norms()? {
-            for (gated, activation) in
-                [(true, Activation::Silu), (true, Activation::GeluTanh), (false, Activation::GeluErf)]
-            {
+            for (gated, activation) in [
+                (true, Activation::Silu),
+                (true, Activation::GeluTanh),
+                (false, Activation::GeluErf),
+            ] {
                 let gate = gated.then(|| linear(dtype, 512, WIDTH, true)).transpose()?;
                 // Files mix types.
                 let up = linear(if gated { GgmlDType::Q8_0 } else { dtype }, 512, WIDTH, true)?;
@@ -111,7 +113,9 @@ fn causal_attention_is_its_plain_version_and_writes_the_same_cache() -> Result<(
                 let mut fast_cache = KvCache::new(shape, 64, &Device::Cpu)?;
                 let mut plain_cache = KvCache::new(shape, 64, &Device::Cpu)?;
                 // Prompts first, then decode steps, alone and together.
-                for lens in [vec![(0, 30), (0, 1), (0, 7)], vec![(30, 1)], vec![(31, 1), (1, 1), (7, 3)]] {
+                for lens in
+                    [vec![(0, 30), (0, 1), (0, 7)], vec![(30, 1)], vec![(31, 1), (1, 1), (7, 3)]]
+                {
                     let mut batch = Batch::new();
                     for (s, &(first, len)) in lens.iter().enumerate() {
                         let table: Vec<u32> = (0..8).map(|i| i * 8 + s as u32).rev().collect();

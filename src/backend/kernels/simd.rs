@@ -125,7 +125,10 @@ mod x86 {
             // SAFETY: as for `load`.
             unsafe {
                 let at = from.as_ptr().cast::<__m128i>();
-                Self(_mm256_cvtph_ps(_mm_loadu_si128(at)), _mm256_cvtph_ps(_mm_loadu_si128(at.add(1))))
+                Self(
+                    _mm256_cvtph_ps(_mm_loadu_si128(at)),
+                    _mm256_cvtph_ps(_mm_loadu_si128(at.add(1))),
+                )
             }
         }
 

@@ -126,11 +126,9 @@ impl Team {
         };
         match start(threads.max(1)) {
             Ok(team) => team,
-            Err(_) => Self {
-                shared: Arc::new(Shared::new(1)),
-                workers: Vec::new(),
-                turn: Mutex::new(()),
-            },
+            Err(_) => {
+                Self { shared: Arc::new(Shared::new(1)), workers: Vec::new(), turn: Mutex::new(()) }
+            }
         }
     }
 

@@ -115,7 +115,11 @@ pub fn attention(
     let a = inputs.inputs(rows, width, Wants::of(matrices));
     let b = second.inputs(rows, inner, Wants::of([output.weight]));
     let own = Parts::new(own);
-    plan.make(&shape, &segments(context, KvSlice::F32(&[]), KvSlice::F32(&[]), &[], &[]), team.threads());
+    plan.make(
+        &shape,
+        &segments(context, KvSlice::F32(&[]), KvSlice::F32(&[]), &[], &[]),
+        team.threads(),
+    );
     let plan = plan.parts();
     team.run(|member| {
         let me = member.index();

@@ -158,8 +158,7 @@ unsafe fn product(
         for group in 0..groups(inputs.rows) {
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
-            let work =
-                Work { format: w.format, columns: w.columns, tiles: &tiles[..count], group };
+            let work = Work { format: w.format, columns: w.columns, tiles: &tiles[..count], group };
             let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
             run(level, &work, &mut results);
             for (m, row) in results.iter().enumerate().take(group.rows) {

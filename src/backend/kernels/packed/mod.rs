@@ -90,6 +90,15 @@ impl Format {
         2 * (self.weight_bytes() + self.scale_bytes())
     }
 
+    /// Bytes of a tile, whole cache lines.
+    fn tile_bytes(self, columns: usize) -> usize {
+        match self.is_quantized() {
+            true => (columns / BLOCK).div_ceil(2) * self.pair_bytes(),
+            // Weights alone, with no blocks.
+            false => (columns * self.weight_bytes() / BLOCK).next_multiple_of(64),
+        }
+    }
+
     /// Where block `b` of a tile has its weights and its scales.
     const fn block_at(self, b: usize) -> (usize, usize) {
         let (pair, second) = (b / 2 * self.pair_bytes(), b % 2);
@@ -168,10 +177,7 @@ impl Packed {
         if bytes.len() != rows * row_bytes {
             return None;
         }
-        let tile_bytes = match format.is_quantized() {
-            true => (columns / BLOCK).div_ceil(2) * format.pair_bytes(),
-            false => (columns * TILE * dtype.type_size()).next_multiple_of(64),
-        };
+        let tile_bytes = format.tile_bytes(columns);
         let tile_lines = tile_bytes / 64;
         let mut data = vec![Line([0; 64]); rows.div_ceil(TILE) * tile_lines];
         data.par_chunks_mut(tile_lines).enumerate().for_each(|(t, tile)| {
@@ -197,6 +203,12 @@ impl Packed {
             }
         });
         Some(Self { format, rows, columns, tile_bytes, data })
+    }
+
+    /// Bytes that a matrix takes when it is packed; `None` for types that are
+    /// not packed here.
+    pub fn bytes_of(dtype: GgmlDType, rows: usize, columns: usize) -> Option<usize> {
+        Some(rows.div_ceil(TILE) * Format::of(dtype)?.tile_bytes(columns))
     }
 
     pub fn format(&self) -> Format {

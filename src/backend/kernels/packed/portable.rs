@@ -57,13 +57,7 @@ pub fn kernel(work: &Work<'_>, results: &mut Results) {
     }
 }
 
-fn block(
-    format: Format,
-    tile: &[u8],
-    b: usize,
-    (q, step): (&[i8], Step),
-    lanes: &mut [f32; TILE],
-) {
+fn block(format: Format, tile: &[u8], b: usize, (q, step): (&[i8], Step), lanes: &mut [f32; TILE]) {
     for (r, lane) in lanes.iter_mut().enumerate() {
         let dot = |columns: std::ops::Range<usize>| -> i32 {
             columns.map(|c| weight(format, tile, b, r, c) * i32::from(q[c])).sum()
