@@ -34,9 +34,23 @@ impl LinearView<'_> {
     }
 }
 
+/// Results come a tile at a time; a known length spares a call for each.
+type Lanes = [f32; 16];
+
 #[inline]
 fn add(to: &mut [f32], what: &[f32]) {
-    to.iter_mut().zip(what).for_each(|(to, x)| *to += x);
+    match (<&mut Lanes>::try_from(&mut *to), <&Lanes>::try_from(what)) {
+        (Ok(to), Ok(what)) => to.iter_mut().zip(what).for_each(|(to, x)| *to += x),
+        _ => to.iter_mut().zip(what).for_each(|(to, x)| *to += x),
+    }
+}
+
+#[inline]
+fn copy(to: &mut [f32], what: &[f32]) {
+    match (<&mut Lanes>::try_from(&mut *to), <&Lanes>::try_from(what)) {
+        (Ok(to), Ok(what)) => *to = *what,
+        _ => to.copy_from_slice(what),
+    }
 }
 
 /// Norms around a layer.
@@ -144,7 +158,7 @@ unsafe fn add_product(
         // SAFETY: each column of the output belongs to one member.
         let to = unsafe { to.write(row, column, lanes.len()) };
         match norms.after {
-            Some(_) => to.copy_from_slice(lanes),
+            Some(_) => copy(to, lanes),
             None => add(to, lanes),
         }
         linear.add_bias(column, to);

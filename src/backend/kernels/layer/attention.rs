@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use super::workspace::{Workspace, room};
-use super::{LinearView, Norms, Rows, add_product, prepare};
+use super::{LinearView, Norms, Rows, add_product, copy, prepare};
 use crate::backend::batch::Batch;
 use crate::backend::cache::KvShape;
 use crate::backend::kernels::attention::{Keys, KvSlice, Segment, Shape};
@@ -130,7 +130,7 @@ pub fn attention(
             let a = prepare(member, norms.before, x, a, own);
             products(member, &matrices, &a, level, |which, row, column, lanes| {
                 let to = [q, k, v][which].write(row, column, lanes.len());
-                to.copy_from_slice(lanes);
+                copy(to, lanes);
                 qkv[which].add_bias(column, to);
             });
             member.meet();

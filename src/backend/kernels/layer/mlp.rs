@@ -1,7 +1,7 @@
 //! The feed-forward layer.
 
 use super::workspace::{Workspace, room};
-use super::{LinearView, Norms, Rows, add_product, prepare};
+use super::{LinearView, Norms, Rows, add_product, copy, prepare};
 use crate::backend::kernels::activation::{activate, gate};
 use crate::backend::kernels::packed::{Wants, best_level, products, products_of_pairs};
 use crate::backend::kernels::team::{Parts, team};
@@ -49,12 +49,12 @@ pub fn mlp(layer: &MlpView<'_>, x: &mut [f32], workspace: &mut Workspace) {
                         gated.add_bias(column, g);
                         up.add_bias(column, u);
                         gate(activation, g, u);
-                        hidden.write(row, column, g.len()).copy_from_slice(g);
+                        copy(hidden.write(row, column, g.len()), g);
                     });
                 }
                 None => products(member, &[up.weight], &a, level, |_, row, column, lanes| {
                     let to = hidden.write(row, column, lanes.len());
-                    to.copy_from_slice(lanes);
+                    copy(to, lanes);
                     up.add_bias(column, to);
                     activate(activation, to);
                 }),
