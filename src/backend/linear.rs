@@ -124,13 +124,11 @@ impl Embedding {
             Weight::Blocks(q) => q.embedding(ids),
             Weight::Packed(p) => {
                 let ids = ids.to_vec1::<u32>()?;
-                let mut out = vec![0f32; ids.len() * p.columns()];
-                for (&id, out) in ids.iter().zip(out.chunks_mut(p.columns())) {
-                    if id as usize >= p.rows() {
-                        bail!("token id {id} is outside the vocabulary of {}", p.rows());
-                    }
-                    p.row(id as usize, out);
+                if let Some(id) = ids.iter().find(|&&id| id as usize >= p.rows()) {
+                    bail!("token id {id} is outside the vocabulary of {}", p.rows());
                 }
+                let mut out = vec![0f32; ids.len() * p.columns()];
+                p.gather(&ids, &mut out);
                 Tensor::from_vec(out, (ids.len(), p.columns()), &candle_core::Device::Cpu)
             }
         }

@@ -7,7 +7,8 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::backend::KvDtype;
-use crate::config::{Config, KvCacheDtype};
+use crate::backend::kernels::instructions::{Instructions, limit_to};
+use crate::config::{self, Config, CpuInstructions, KvCacheDtype};
 use crate::engine::{Engine, EngineOptions, Engines, MemoryBudget, ModelKind, ModelSource};
 use crate::models::ModelPaths;
 use crate::models::encoder::Pooling;
@@ -52,6 +53,23 @@ fn wanted(config: &Config, provisioner: &Provisioner) -> anyhow::Result<Vec<Mode
     }
     anyhow::ensure!(!found.is_empty(), "no model is configured; set models.load");
     Ok(found)
+}
+
+/// Sets how the CPU computes in this process: before anything is loaded.
+///
+/// # Errors
+/// Threads were started already.
+pub fn cpu(engine: &config::Engine, threads: Option<usize>) -> anyhow::Result<()> {
+    if let Some(threads) = threads.or(engine.threads) {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    match engine.instructions {
+        CpuInstructions::Auto => {}
+        CpuInstructions::Avx512 => limit_to(Instructions::Avx512),
+        CpuInstructions::Avx2 => limit_to(Instructions::Avx2),
+        CpuInstructions::Portable => limit_to(Instructions::Portable),
+    }
+    Ok(())
 }
 
 /// The engine's options as configured.

@@ -53,9 +53,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     })?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    if let Some(threads) = config.engine.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
+    super::load::cpu(&config.engine, None)?;
 
     let metrics = metrics::install();
     let engines = super::load::engines(&config)?;

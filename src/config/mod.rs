@@ -199,6 +199,21 @@ pub struct Engine {
     /// Threads that compute on the CPU. When it is not set, one per core.
     /// Example: 8
     pub threads: Option<usize>,
+    /// Instructions that computing on the CPU may use: "auto" for all that the
+    /// processor has; "avx512", "avx2" or "portable" for no more than that, to
+    /// see what other machines would do.
+    #[config(default = "auto")]
+    pub instructions: CpuInstructions,
+}
+
+/// What the CPU may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CpuInstructions {
+    Auto,
+    Avx512,
+    Avx2,
+    Portable,
 }
 
 /// How keys and values are stored.

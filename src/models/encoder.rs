@@ -136,8 +136,7 @@ impl Encoder {
         let words = self.words.forward(&Tensor::new(ids, &self.device)?)?;
         let positions =
             self.positions.index_select(&Tensor::new(positions.as_slice(), &self.device)?, 0)?;
-        let x = (words + positions)?.broadcast_add(&self.token_type)?;
-        let mut x = self.norm.forward(&x)?;
+        let mut x = self.norm.forward_sum(&words, &positions, &self.token_type)?;
         // What a step that panicked left there is written over.
         let mut workspace = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
         for layer in &self.layers {

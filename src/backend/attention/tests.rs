@@ -1,6 +1,7 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::super::batch::Batch;
+use super::super::kernels::team::test_team;
 use super::*;
 
 const DTYPES: [DType; 3] = [DType::F32, DType::F16, DType::BF16];
@@ -97,15 +98,14 @@ fn a_row_is_the_same_whatever_it_is_computed_with() -> Result<()> {
             Ok(results)
         };
         let whole = run(&[tokens], false)?;
-        let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        for threads in [1, 3] {
+        for threads in [1, 3, 7] {
             for (pieces, company) in [
                 (vec![tokens], true),
                 (vec![1, 5, 64, 300, 330], true),
                 (vec![511, 2, 187], false),
                 (vec![1; tokens], true),
             ] {
-                let again = pool(threads).install(|| run(&pieces, company))?;
+                let again = test_team::with(threads, || run(&pieces, company))?;
                 assert!(whole == again, "{threads} threads, {} pieces", pieces.len());
             }
         }

@@ -25,7 +25,11 @@ use super::team::{Member, Parts, team};
 /// Query rows times heads of a group that one task takes, about.
 const GROUP_ROWS: usize = 32;
 
+/// Tasks for each thread that are enough to keep all of them busy.
+const TASKS_A_THREAD: usize = 6;
+
 /// One sequence's part of an attention call.
+#[derive(Clone)]
 pub struct Segment<'a> {
     pub keys: Keys<'a>,
     /// Keys the sequence has.
@@ -54,11 +58,12 @@ pub struct Shape {
 /// distinct.
 pub fn attend(shape: &Shape, q: &[f32], segments: &[Segment<'_>], out: &mut [f32]) {
     let mut plan = Plan::default();
-    plan.make(shape, segments, team().threads());
+    let team = team();
+    plan.make(shape, segments.len(), |s| segments[s].clone(), team.threads());
     let plan = plan.parts();
     let out = Parts::new(out);
     // SAFETY: nobody else has the output.
-    team().run(|member| unsafe { plan.run(member, shape, q, segments, out) });
+    team.run(|member| unsafe { plan.run(member, shape, q, |s| segments[s].clone(), out) });
 }
 
 /// How an attention call is cut into tasks, and room for their results; kept
@@ -84,12 +89,25 @@ pub struct PlanParts<'a> {
 }
 
 impl Plan {
-    /// Cuts the work of `segments` for a team of so many threads.
-    pub fn make(&mut self, shape: &Shape, segments: &[Segment<'_>], threads: usize) {
+    /// Cuts the work of so many segments for a team of so many threads.
+    pub fn make<'s>(
+        &mut self,
+        shape: &Shape,
+        segments: usize,
+        segment: impl Fn(usize) -> Segment<'s>,
+        threads: usize,
+    ) {
         self.tasks.clear();
         self.merges.clear();
-        for (number, segment) in segments.iter().enumerate() {
-            tasks(shape, number, segment, &mut self.tasks);
+        let step = rows_of_a_task(shape);
+        let whole: usize = (0..segments)
+            .map(|s| segment(s).rows.len().div_ceil(step) * shape.kv_heads)
+            .sum();
+        // Contexts are only cut where whole ones would leave threads idle: the
+        // parts are merged in the same order, so it makes no difference.
+        let cut = whole < TASKS_A_THREAD * threads;
+        for number in 0..segments {
+            tasks(shape, (number, &segment(number)), cut, &mut self.tasks);
         }
         let mut i = 0;
         while i < self.tasks.len() {
@@ -130,12 +148,12 @@ impl PlanParts<'_> {
     /// # Safety
     /// Until then nobody else writes `q` or the segments' keys and values, or
     /// touches `out`. The plan was made for these segments.
-    pub unsafe fn run(
+    pub unsafe fn run<'s>(
         &self,
         member: &Member<'_>,
         shape: &Shape,
         q: &[f32],
-        segments: &[Segment<'_>],
+        segment: impl Fn(usize) -> Segment<'s>,
         out: Parts<'_, f32>,
     ) {
         let me = member.index();
@@ -144,7 +162,7 @@ impl PlanParts<'_> {
         // The last rows of a prompt see most keys; they go first.
         while let Some(i) = self.tasks.len().checked_sub(self.next.fetch_add(1, Relaxed) + 1) {
             let task = &self.tasks[i];
-            let result = task.run(shape, q, &segments[task.segment], scratch);
+            let result = task.run(shape, q, &segment(task.segment), scratch);
             // SAFETY: a task is claimed once, and only it has these rows of
             // these heads, or this part of them.
             unsafe {
@@ -191,11 +209,20 @@ unsafe fn write(shape: &Shape, task: &Task, result: &Partial, out: Parts<'_, f32
     }
 }
 
-/// Cuts a segment: by rows and key heads, and a short one with a long context
-/// by splits of its keys too.
-fn tasks(shape: &Shape, number: usize, segment: &Segment<'_>, tasks: &mut Vec<Task>) {
-    let group = shape.heads / shape.kv_heads;
-    let step = GROUP_ROWS.div_ceil(group);
+/// Query rows of a task.
+fn rows_of_a_task(shape: &Shape) -> usize {
+    GROUP_ROWS.div_ceil(shape.heads / shape.kv_heads)
+}
+
+/// Cuts a segment: by rows and key heads and, with `cut`, a short one with a
+/// long context by splits of its keys too.
+fn tasks(
+    shape: &Shape,
+    (number, segment): (usize, &Segment<'_>),
+    cut: bool,
+    tasks: &mut Vec<Task>,
+) {
+    let step = rows_of_a_task(shape);
     for start in segment.rows.clone().step_by(step) {
         let rows = start..(start + step).min(segment.rows.end);
         let first = segment.causal_from.map(|p| p + start - segment.rows.start);
@@ -206,7 +233,7 @@ fn tasks(shape: &Shape, number: usize, segment: &Segment<'_>, tasks: &mut Vec<Ta
         };
         let split = segment.keys.split();
         let splits = begin / split..end.div_ceil(split).max(begin / split + 1);
-        let is_whole = segment.rows.len() > step || splits.len() == 1;
+        let is_whole = !cut || segment.rows.len() > step || splits.len() == 1;
         for kv_head in 0..shape.kv_heads {
             let mut add = |splits| {
                 let rows = rows.clone();

@@ -1,7 +1,7 @@
 //! Whole layers, computed by a team that meets only where it must: norm and
 //! quantization of the rows, products, rotation, cache, attention, residual.
 //!
-//! Everything between is kept in a [`Workspace`], so a step allocates nothing.
+//! Everything between is kept in a [`Workspace`], so a step allocates nothing for it.
 //! The same layers in plain tensor operations are in [`crate::backend::block`].
 
 mod attention;
@@ -13,7 +13,7 @@ pub use mlp::{MlpView, mlp};
 pub use workspace::Workspace;
 
 use super::norm::{NormView, normalize, normalize_in_place};
-use super::packed::{Inputs, Level, Packed, products};
+use super::packed::{Inputs, Level, Packed, TILE, products};
 use super::team::{Member, Parts};
 use workspace::Own;
 
@@ -35,7 +35,7 @@ impl LinearView<'_> {
 }
 
 /// Results come a tile at a time; a known length spares a call for each.
-type Lanes = [f32; 16];
+type Lanes = [f32; TILE];
 
 #[inline]
 fn add(to: &mut [f32], what: &[f32]) {
@@ -105,7 +105,8 @@ impl<'a> Rows<'a> {
 }
 
 /// Makes rows ready for products. A row or two every member prepares for
-/// itself, which is quicker than meeting; more are shared out.
+/// itself, which is quicker than meeting; more are shared out. So there may be
+/// no meeting here: before `from` is written the caller has to hold one.
 ///
 /// # Safety
 /// Until the next meeting nobody writes `from`; nobody else uses `own`.
@@ -144,7 +145,8 @@ unsafe fn prepare<'a>(
 /// the norms that follow. `other` is room for as many rows.
 ///
 /// # Safety
-/// Until the job is over, nobody else touches `x`, `other` and the inputs.
+/// Until the job is over, nobody outside the team touches `x`, `other` and the
+/// inputs, and all members have met since they read `x`.
 unsafe fn add_product(
     member: &Member<'_>,
     linear: LinearView<'_>,

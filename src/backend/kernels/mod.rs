@@ -9,6 +9,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod instructions;
 pub mod layer;
 pub mod math;
 pub mod mmap;
@@ -50,12 +51,14 @@ macro_rules! multiversion {
                 fn avx512($($arg: $ty),*) { $wide($($arg),*) }
                 #[target_feature(enable = "avx2,fma,f16c")]
                 fn avx2($($arg: $ty),*) { $middle($($arg),*) }
+                use $crate::backend::kernels::instructions::{Instructions, allows};
                 use std::arch::is_x86_feature_detected as has;
-                if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") && has!("fma") {
+                if allows(Instructions::Avx512)
+                    && has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") && has!("fma") {
                     // SAFETY: the features were detected on this machine.
                     return unsafe { avx512($($arg),*) };
                 }
-                if has!("avx2") && has!("fma") && has!("f16c") {
+                if allows(Instructions::Avx2) && has!("avx2") && has!("fma") && has!("f16c") {
                     // SAFETY: the features were detected on this machine.
                     return unsafe { avx2($($arg),*) };
                 }

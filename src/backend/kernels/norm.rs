@@ -1,7 +1,10 @@
-//! Normalisation of one row.
+//! Normalisation of rows.
+
+use std::ops::Range;
 
 use super::math::{LANES, reduce};
 use super::multiversion;
+use super::team::{Parts, team};
 
 /// What is done to a row.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +23,45 @@ multiversion!(
     /// Normalises a row where it stands.
     pub fn normalize_in_place(norm: NormView<'_>, row: &mut [f32]) = in_place
 );
+
+/// Normalises each row of `x` into `out`, on all threads.
+pub fn normalize_rows(norm: NormView<'_>, x: &[f32], out: &mut [f32]) {
+    each_row(norm, x.len(), out, |range, out| out.copy_from_slice(&x[range]));
+}
+
+/// Normalises each row of `a + b + row` into `out`, on all threads.
+pub fn normalize_sums(norm: NormView<'_>, (a, b): (&[f32], &[f32]), row: &[f32], out: &mut [f32]) {
+    assert_eq!(a.len(), b.len());
+    each_row(norm, a.len(), out, |range, out| {
+        let sums = a[range.clone()].iter().zip(&b[range]).zip(row);
+        for (out, ((a, b), row)) in out.iter_mut().zip(sums) {
+            *out = a + b + row;
+        }
+    });
+}
+
+/// Lets `fill` fill each row of `out` and normalises it.
+fn each_row(
+    norm: NormView<'_>,
+    len: usize,
+    out: &mut [f32],
+    fill: impl Fn(Range<usize>, &mut [f32]) + Sync,
+) {
+    let width = match norm {
+        NormView::Rms { weight, .. } | NormView::Layer { weight, .. } => weight.len(),
+    };
+    assert!(len == out.len() && len.is_multiple_of(width));
+    let out = Parts::new(out);
+    team().run(|member| {
+        for r in member.share(len / width) {
+            let range = r * width..(r + 1) * width;
+            // SAFETY: shares are distinct.
+            let row = unsafe { out.write(range.clone()) };
+            fill(range, row);
+            normalize_in_place(norm, row);
+        }
+    });
+}
 
 #[inline(always)]
 fn body(norm: NormView<'_>, x: &[f32], out: &mut [f32]) {

@@ -9,6 +9,7 @@
 //! and then sleeps, so that an idle server leaves the processor to others.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -50,6 +51,11 @@ struct Shared {
     panicked: AtomicBool,
 }
 
+thread_local! {
+    /// This thread is in a job of a team.
+    static IN_JOB: Cell<bool> = const { Cell::new(false) };
+}
+
 type Job<'a> = &'a (dyn Fn(&Member<'_>) + Sync);
 
 /// One thread's part in a job.
@@ -80,11 +86,15 @@ impl Member<'_> {
         } else {
             wait_until(|| shared.met.0.load(Acquire) != met || shared.panicked.load(Relaxed));
         }
-        // A thread that panicked will never come, so nobody may go on.
-        assert!(!shared.panicked.load(Relaxed), "another thread of the team panicked");
+        // A thread that panicked will never come, so nobody may go on. Its
+        // panic was told; this one only ends the others.
+        if shared.panicked.load(Relaxed) {
+            resume_unwind(Box::new("another thread of the team panicked"));
+        }
     }
 
-    /// This thread's share of `n` things: contiguous, and equal to one.
+    /// This thread's share of `n` things: contiguous, and as large as the others'
+    /// but for one at most.
     pub fn share(&self, n: usize) -> Range<usize> {
         self.index * n / self.threads..(self.index + 1) * n / self.threads
     }
@@ -106,11 +116,15 @@ fn wait_until(mut done: impl FnMut() -> bool) {
 /// The team of this process: as many threads as rayon has.
 pub fn team() -> &'static Team {
     static TEAM: OnceLock<Team> = OnceLock::new();
+    #[cfg(test)]
+    if let Some(team) = test_team::get() {
+        return team;
+    }
     TEAM.get_or_init(|| Team::new(rayon::current_num_threads()))
 }
 
 impl Team {
-    /// Starts `threads - 1` workers; fewer where the system has no more.
+    /// Starts `threads - 1` workers; none where the system has not enough.
     pub fn new(threads: usize) -> Self {
         let start = |threads: usize| {
             let shared = Arc::new(Shared::new(threads));
@@ -138,7 +152,11 @@ impl Team {
 
     /// Runs `job` on every thread at once; returns when all are done. A panic
     /// in any of them is a panic here, after all have stopped.
+    ///
+    /// # Panics
+    /// Also when a job runs another one: it would wait for itself for ever.
     pub fn run(&self, job: impl Fn(&Member<'_>) + Sync) {
+        assert!(!IN_JOB.get(), "a job of the team started another one");
         if self.workers.is_empty() {
             return job(&Member { index: 0, threads: 1, shared: None });
         }
@@ -152,7 +170,8 @@ impl Team {
         shared.job.store((&raw const job).cast_mut().cast(), Relaxed);
         shared.epoch.0.fetch_add(1, SeqCst);
         for (worker, asleep) in self.workers.iter().zip(&shared.asleep) {
-            if asleep.0.swap(false, SeqCst) {
+            // Read first: to write is dear, and mostly everybody is awake.
+            if asleep.0.load(SeqCst) && asleep.0.swap(false, SeqCst) {
                 worker.unpark();
             }
         }
@@ -182,7 +201,10 @@ impl Shared {
 
     fn guarded(&self, job: Job<'_>, index: usize) {
         let member = Member { index, threads: self.threads, shared: Some(self) };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(&member))) {
+        IN_JOB.set(true);
+        let result = catch_unwind(AssertUnwindSafe(|| job(&member)));
+        IN_JOB.set(false);
+        if let Err(panic) = result {
             // The first to panic tells why; the others only found it missing.
             let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
             if !self.panicked.swap(true, SeqCst) {
@@ -238,9 +260,9 @@ impl<T> Copy for Parts<'_, T> {}
 
 // SAFETY: it is a mutable slice; who touches which part is each caller's
 // promise to the unsafe functions below.
-unsafe impl<T: Send> Send for Parts<'_, T> {}
+unsafe impl<T: Send + Sync> Send for Parts<'_, T> {}
 // SAFETY: as above.
-unsafe impl<T: Send> Sync for Parts<'_, T> {}
+unsafe impl<T: Send + Sync> Sync for Parts<'_, T> {}
 
 impl<'a, T> Parts<'a, T> {
     pub fn new(slice: &'a mut [T]) -> Self {
@@ -293,6 +315,28 @@ impl<'a, T> Parts<'a, T> {
         assert!(range.start <= range.end && range.end <= self.len);
         // SAFETY: inside the slice; the caller vouches for the rest.
         unsafe { std::slice::from_raw_parts(self.data.add(range.start), range.len()) }
+    }
+}
+
+/// Lets a test compute with teams of other sizes.
+#[cfg(test)]
+pub mod test_team {
+    use super::*;
+
+    thread_local! {
+        static TEAM: Cell<Option<&'static Team>> = const { Cell::new(None) };
+    }
+
+    pub fn get() -> Option<&'static Team> {
+        TEAM.get()
+    }
+
+    /// Runs `f` with a team of so many threads.
+    pub fn with<R>(threads: usize, f: impl FnOnce() -> R) -> R {
+        let before = TEAM.replace(Some(Box::leak(Box::new(Team::new(threads)))));
+        let result = f();
+        TEAM.set(before);
+        result
     }
 }
 
@@ -358,6 +402,22 @@ mod tests {
             });
             assert_eq!(count.load(Relaxed), 3);
         }
+    }
+
+    #[test]
+    fn a_job_in_a_job_is_a_panic_and_no_deadlock() {
+        let team = Team::new(2);
+        for outer in 0..2 {
+            let caught = catch_unwind(AssertUnwindSafe(|| {
+                team.run(|member| {
+                    if member.index() == outer {
+                        team.run(|_| {});
+                    }
+                });
+            }));
+            assert!(caught.is_err());
+        }
+        team.run(|member| member.meet());
     }
 
     #[test]

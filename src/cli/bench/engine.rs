@@ -176,9 +176,7 @@ fn plan(args: &Args, config: &Config) -> anyhow::Result<Plan> {
     }
     anyhow::ensure!(args.repetitions > 0, "--repetitions is 0; give at least 1");
     anyhow::ensure!(args.threads != Some(0), "--threads is 0; give at least 1");
-    if let Some(threads) = args.threads.or(config.engine.threads) {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
+    crate::cli::load::cpu(&config.engine, args.threads)?;
     let decodes = args.generate > 0;
     Ok(Plan {
         prompts: args.prompt.clone(),

@@ -244,19 +244,21 @@ impl Loop {
         }
         let (sequences, tokenizer) = (self.scheduler.running_mut(), &self.tokenizer);
         let advanced = with_rows(&logits, |all| {
-            sequences
-                .par_iter_mut()
-                .filter_map(|sequence| {
-                    let (rows, guess) = rows_of.get(&sequence.id)?;
-                    let before = sequence.tokens.len();
-                    let ended = guarded(|| {
-                        let ended = sequence.advance(&all[rows.clone()], guess, tokenizer);
-                        ended.map_err(|e| candle_core::Error::msg(e.to_string()))
-                    });
-                    let new = sequence.tokens.len() - before;
-                    Some(Advanced { id: sequence.id, new, guessed: guess.len(), ended })
-                })
-                .collect::<Vec<_>>()
+            let advance = |sequence: &mut Sequence| {
+                let (rows, guess) = rows_of.get(&sequence.id)?;
+                let before = sequence.tokens.len();
+                let ended = guarded(|| {
+                    let ended = sequence.advance(&all[rows.clone()], guess, tokenizer);
+                    ended.map_err(|e| candle_core::Error::msg(e.to_string()))
+                });
+                let new = sequence.tokens.len() - before;
+                Some(Advanced { id: sequence.id, new, guessed: guess.len(), ended })
+            };
+            // One is drawn sooner than a second thread is awake.
+            match rows_of.len() {
+                1 => sequences.iter_mut().filter_map(advance).collect::<Vec<_>>(),
+                _ => sequences.par_iter_mut().filter_map(advance).collect(),
+            }
         });
         match advanced {
             Ok(advanced) => advanced.into_iter().for_each(|a| self.settle(a)),

@@ -55,6 +55,12 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
         Some(d) => d,
         None => hidden_size / heads,
     };
+    if !head_dim.is_multiple_of(2) {
+        return Err(LoadError::config(
+            key("attention.key_length"),
+            format!("{head_dim} is odd; the rotary embedding turns halves of a head"),
+        ));
+    }
     if size("attention.value_length")?.is_some_and(|d| d != head_dim) {
         return Err(LoadError::config(key("attention.value_length"), "differs from key_length"));
     }

@@ -80,6 +80,12 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
             return Err(LoadError::config("hidden_size", "is no multiple of num_attention_heads"));
         }
     };
+    if !head_dim.is_multiple_of(2) {
+        return Err(LoadError::config(
+            "head_dim",
+            format!("{head_dim} is odd; the rotary embedding turns halves of a head"),
+        ));
+    }
     let kv_heads = json.size("num_key_value_heads")?.unwrap_or(heads);
     if heads % kv_heads != 0 {
         return Err(LoadError::config(

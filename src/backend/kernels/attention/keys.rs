@@ -62,6 +62,7 @@ fn widen<S: Simd>(bits: &[u16], to: &mut [f32], load: impl Fn(&[u16; 16]) -> S) 
 }
 
 /// Where the keys and values of one sequence lie.
+#[derive(Clone, Copy)]
 pub enum Keys<'a> {
     /// Blocks of a cache: keys of shape (blocks, kv_heads, head_dim,
     /// block_size), values of shape (blocks, kv_heads, block_size, head_dim).

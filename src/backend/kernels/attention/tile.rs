@@ -27,6 +27,7 @@ pub struct Task {
 
 /// What some keys contribute: a softmax that is not yet divided by its sum.
 /// Rows are r = row * group + head.
+#[repr(align(128))]
 #[derive(Debug, Clone, Default)]
 pub struct Partial {
     /// Highest score of each row.
@@ -66,6 +67,8 @@ impl Partial {
     }
 }
 
+// Apart from each other's: different threads write them.
+#[repr(align(128))]
 #[derive(Default)]
 pub struct Scratch {
     /// The query rows times the scale, (rows of the group, head_dim).
@@ -162,13 +165,14 @@ fn over_tile<S: Simd>(work: Work<'_>, start: usize, end: usize, scratch: &mut Sc
                 (low.saturating_sub(start).min(tile), high.saturating_sub(start))
             }
         };
-        scores[..low].fill(f32::NEG_INFINITY);
-        scores[high.max(low)..].fill(f32::NEG_INFINITY);
-        let highest = highest(scores);
-        if highest == f32::NEG_INFINITY {
+        if high <= low {
             scores.fill(0.0);
             continue;
         }
+        scores[..low].fill(f32::NEG_INFINITY);
+        scores[high..].fill(f32::NEG_INFINITY);
+        // NaN is passed over here and comes back below: it must stay visible.
+        let highest = highest(scores);
         let max = part.max[r].max(highest);
         let shrink = if part.max[r] == f32::NEG_INFINITY { 0.0 } else { exp(part.max[r] - max) };
         for s in scores.iter_mut() {

@@ -115,11 +115,8 @@ pub fn attention(
     let a = inputs.inputs(rows, width, Wants::of(matrices));
     let b = second.inputs(rows, inner, Wants::of([output.weight]));
     let own = Parts::new(own);
-    plan.make(
-        &shape,
-        &segments(context, KvSlice::F32(&[]), KvSlice::F32(&[]), &[], &[]),
-        team.threads(),
-    );
+    let nothing = Source { cache: [KvSlice::F32(&[]); 2], rows: [&[]; 2] };
+    plan.make(&shape, context.segments(), |s| context.segment(s, nothing), team.threads());
     let plan = plan.parts();
     team.run(|member| {
         let me = member.index();
@@ -138,12 +135,13 @@ pub fn attention(
                 place(member, layer, context, [q, k, v]);
                 member.meet();
             }
-            let (keys, values) = match context {
-                Context::Cache { k, v, .. } => (k.read(), v.read()),
-                Context::Packed { .. } => (KvSlice::F32(&[]), KvSlice::F32(&[])),
+            let cache = match context {
+                Context::Cache { k, v, .. } => [k.read(), v.read()],
+                Context::Packed { .. } => nothing.cache,
             };
-            let segments = segments(context, keys, values, k.read_all(), v.read_all());
-            plan.run(member, &shape, q.read_all(), &segments, attended.data);
+            let source = Source { cache, rows: [k.read_all(), v.read_all()] };
+            let segment = |s| context.segment(s, source);
+            plan.run(member, &shape, q.read_all(), segment, attended.data);
             member.meet();
             let b = prepare(member, None, attended, b, own);
             add_product(member, output, &b, norms, (x, other), level);
@@ -207,41 +205,47 @@ fn rotate_body(head: &mut [f32], cos: &[f32], sin: &[f32]) {
     }
 }
 
-/// The sequences of a context. `keys` and `values` are a cache's, `k` and `v`
-/// the rows' own.
-fn segments<'a>(
-    context: &Context<'a>,
-    keys: KvSlice<'a>,
-    values: KvSlice<'a>,
-    k: &'a [f32],
-    v: &'a [f32],
-) -> Vec<Segment<'a>> {
-    match context {
-        Context::Cache { batch, shape, .. } => (0..batch.sequences())
-            .map(|s| {
+/// Where keys and values are: a layer of the cache, or the rows' own.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    cache: [KvSlice<'a>; 2],
+    rows: [&'a [f32]; 2],
+}
+
+impl Context<'_> {
+    /// Its sequences.
+    fn segments(&self) -> usize {
+        match self {
+            Self::Cache { batch, .. } => batch.sequences(),
+            Self::Packed { cu_seqlens } => cu_seqlens.len().saturating_sub(1),
+        }
+    }
+
+    /// Sequence `s`.
+    fn segment<'a>(&'a self, s: usize, source: Source<'a>) -> Segment<'a> {
+        match self {
+            Self::Cache { batch, shape, .. } => {
                 let rows = batch.rows(s);
                 let context = batch.context_lens[s] as usize;
+                let [k, v] = source.cache;
                 let blocks = &batch.block_tables[s];
-                let block_size = shape.block_size;
                 Segment {
-                    keys: Keys::Paged { k: keys, v: values, blocks, block_size },
+                    keys: Keys::Paged { k, v, blocks, block_size: shape.block_size },
                     context,
                     causal_from: Some(context - rows.len()),
                     rows,
                 }
-            })
-            .collect(),
-        Context::Packed { cu_seqlens } => cu_seqlens
-            .windows(2)
-            .map(|w| {
-                let rows = w[0] as usize..w[1] as usize;
+            }
+            Self::Packed { cu_seqlens } => {
+                let rows = cu_seqlens[s] as usize..cu_seqlens[s + 1] as usize;
+                let [k, v] = source.rows;
                 Segment {
                     keys: Keys::Packed { k, v, first: rows.start },
                     context: rows.len(),
                     causal_from: None,
                     rows,
                 }
-            })
-            .collect(),
+            }
+        }
     }
 }

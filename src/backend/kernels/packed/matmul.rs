@@ -1,10 +1,11 @@
 //! `y = x Wᵀ` with packed weights: the work is split over tiles of rows.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use super::activations::{Activations, Group, Inputs, Wants, groups};
 use super::{Format, Packed, TILE, dense, portable};
+#[cfg(target_arch = "x86_64")]
+use crate::backend::kernels::instructions::{Instructions, allows};
 use crate::backend::kernels::team::{Member, Parts, team};
 
 /// An instruction set the kernels are written for.
@@ -18,25 +19,28 @@ pub enum Level {
     Vnni,
 }
 
-/// The fastest level this machine has.
+/// The fastest level this machine has and may use.
 pub fn best_level() -> Level {
-    static BEST: OnceLock<Level> = OnceLock::new();
-    *BEST.get_or_init(|| {
-        Level::all().into_iter().rfind(|l| l.available()).unwrap_or(Level::Portable)
-    })
+    #[cfg(target_arch = "x86_64")]
+    for (level, set) in
+        [(Level::Vnni, Instructions::Avx512), (Level::Avx2, Instructions::Avx2)]
+    {
+        if allows(set) && level.available() {
+            return level;
+        }
+    }
+    Level::Portable
 }
 
 impl Level {
     /// Every level of this build, the slowest first.
-    pub fn all() -> Vec<Self> {
-        vec![
-            Self::Portable,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2,
-            #[cfg(target_arch = "x86_64")]
-            Self::Vnni,
-        ]
-    }
+    pub const ALL: &[Self] = &[
+        Self::Portable,
+        #[cfg(target_arch = "x86_64")]
+        Self::Avx2,
+        #[cfg(target_arch = "x86_64")]
+        Self::Vnni,
+    ];
 
     /// Whether this machine can run it.
     pub fn available(self) -> bool {

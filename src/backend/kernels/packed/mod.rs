@@ -35,11 +35,13 @@ use candle_core::quantized::GgmlDType;
 use half::f16;
 use rayon::prelude::*;
 
+use super::team::{Parts, team};
+
 pub use activations::{Activations, Inputs, Wants};
 pub use matmul::{Level, best_level, matmul, products, products_of_pairs};
 
 /// Output rows of a tile.
-pub(super) const TILE: usize = 16;
+pub(in crate::backend::kernels) const TILE: usize = 16;
 /// Input columns of a block.
 pub(super) const BLOCK: usize = 32;
 
@@ -124,7 +126,8 @@ impl Format {
         matches!(self, Self::FourHalves | Self::Six)
     }
 
-    /// The format that holds a GGML type without changing its weights; `None`
+    /// The format that holds a GGML type without changing its quants (scales of
+    /// K types are multiplied out and rounded to f16); `None`
     /// for types this module does not pack.
     pub fn of(dtype: GgmlDType) -> Option<Self> {
         use GgmlDType::*;
@@ -235,6 +238,19 @@ impl Packed {
     fn tile(&self, t: usize) -> &[u8] {
         let lines = self.tile_bytes / 64;
         self.data[t * lines..(t + 1) * lines].as_flat()
+    }
+
+    /// Some rows in f32, on all threads.
+    pub fn gather(&self, rows: &[u32], out: &mut [f32]) {
+        assert_eq!(out.len(), rows.len() * self.columns);
+        let out = Parts::new(out);
+        team().run(|member| {
+            for i in member.share(rows.len()) {
+                let to = i * self.columns..(i + 1) * self.columns;
+                // SAFETY: shares are distinct.
+                self.row(rows[i] as usize, unsafe { out.write(to) });
+            }
+        });
     }
 
     /// One row in f32.

@@ -69,7 +69,7 @@ fn every_level_computes_the_product() -> Result<()> {
                     })
                     .unzip();
                 let size = size.iter().sum::<f64>() / size.len() as f64;
-                for level in Level::all().into_iter().filter(|l| l.available()) {
+                for level in Level::ALL.iter().copied().filter(|l| l.available()) {
                     let mut y = vec![f32::NAN; rows * n];
                     matmul(&packed, &x, &mut y, level);
                     let off = y.iter().zip(&expected).map(|(y, e)| (f64::from(*y) - e).abs());
@@ -87,7 +87,7 @@ fn a_row_does_not_depend_on_its_company() -> Result<()> {
     for dtype in TYPES {
         let (packed, _) = matrix(dtype, 80, 512)?;
         let x = Tensor::randn(0f32, 1f32, (40, 512), &Device::Cpu)?.flatten_all()?.to_vec1()?;
-        for level in Level::all().into_iter().filter(|l| l.available()) {
+        for level in Level::ALL.iter().copied().filter(|l| l.available()) {
             let mut together = vec![0f32; 40 * 80];
             matmul(&packed, &x, &mut together, level);
             for r in 0..40 {
