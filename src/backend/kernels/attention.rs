@@ -100,9 +100,8 @@ impl Plan {
         self.tasks.clear();
         self.merges.clear();
         let step = rows_of_a_task(shape);
-        let whole: usize = (0..segments)
-            .map(|s| segment(s).rows.len().div_ceil(step) * shape.kv_heads)
-            .sum();
+        let whole: usize =
+            (0..segments).map(|s| segment(s).rows.len().div_ceil(step) * shape.kv_heads).sum();
         // Contexts are only cut where whole ones would leave threads idle: the
         // parts are merged in the same order, so it makes no difference.
         let cut = whole < TASKS_A_THREAD * threads;

@@ -22,9 +22,7 @@ pub enum Level {
 /// The fastest level this machine has and may use.
 pub fn best_level() -> Level {
     #[cfg(target_arch = "x86_64")]
-    for (level, set) in
-        [(Level::Vnni, Instructions::Avx512), (Level::Avx2, Instructions::Avx2)]
-    {
+    for (level, set) in [(Level::Vnni, Instructions::Avx512), (Level::Avx2, Instructions::Avx2)] {
         if allows(set) && level.available() {
             return level;
         }
