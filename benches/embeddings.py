@@ -14,6 +14,7 @@ builds. ONNX Runtime gets the model as torch exports it.
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -98,10 +99,12 @@ def onnx_model(folder, threads, exported):
 
 
 def worker(args):
-    if args.worker == "onnxruntime":
-        embed = onnx_model(args.model, args.threads, args.venv / "minilm.onnx")
-    else:
-        embed = torch_model(args.model, args.threads, args.worker.endswith("bf16"))
+    # Exporters talk; the answers alone go to standard output.
+    with contextlib.redirect_stdout(sys.stderr):
+        if args.worker == "onnxruntime":
+            embed = onnx_model(args.model, args.threads, args.venv / "minilm.onnx")
+        else:
+            embed = torch_model(args.model, args.threads, args.worker.endswith("bf16"))
     batch = ids(args.batch, args.tokens)
     print(json.dumps({"vectors": embed(batch)}), flush=True)
     for line in sys.stdin:
