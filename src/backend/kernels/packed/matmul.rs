@@ -65,6 +65,17 @@ pub(super) const PAIR: usize = 2;
 /// Rows of activations a kernel takes at most.
 pub(super) const MAX_ROWS: usize = 6;
 
+/// Groups that all tiles are multiplied with before the next ones: their rows
+/// and results stay in the cache, where whole matrices would not.
+const GROUPS_AT_ONCE: usize = 16;
+
+/// The groups of so many rows, some at once.
+fn group_ranges(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    let groups = groups(rows);
+    let start = move |first: usize| first..(first + GROUPS_AT_ONCE).min(groups);
+    (0..groups).step_by(GROUPS_AT_ONCE).map(start)
+}
+
 /// What a kernel works on: one or two tiles and the rows of a group.
 pub(super) struct Work<'a> {
     pub format: Format,
@@ -151,13 +162,15 @@ unsafe fn product(
     assert_eq!(w.columns(), inputs.columns);
     // Two distant tiles are read together: two streams from memory.
     let half = mine.len().div_ceil(2);
-    for i in 0..half {
+    let steps =
+        group_ranges(inputs.rows).flat_map(|some| (0..half).map(move |i| (some.clone(), i)));
+    for (some, i) in steps {
         let first = mine.start + i;
         let second = (first + half < mine.end).then_some(first + half);
         let tiles = [w.tile(first), second.map_or(&[][..], |t| w.tile(t))];
         let numbers = [first, second.unwrap_or(first)];
         let count = 1 + usize::from(second.is_some());
-        for group in 0..groups(inputs.rows) {
+        for group in some {
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
             let work = Work { format: w.format, columns: w.columns, tiles: &tiles[..count], group };
@@ -188,11 +201,14 @@ pub unsafe fn products_of_pairs(
 ) {
     assert_eq!((a.columns, a.rows), (inputs.columns, b.rows));
     assert_eq!(a.columns, b.columns);
-    for tile in member.share(a.tiles()) {
+    let mine = member.share(a.tiles());
+    let steps =
+        group_ranges(inputs.rows).flat_map(|some| mine.clone().map(move |t| (some.clone(), t)));
+    for (some, tile) in steps {
         let tiles = [a.tile(tile), b.tile(tile)];
         let column = tile * TILE;
         let n = TILE.min(a.rows - column);
-        for group in 0..groups(inputs.rows) {
+        for group in some {
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
             let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
