@@ -113,13 +113,14 @@ impl Workload for Policy {
 
     fn describe(&self) -> String {
         let codes: Vec<&str> = self.texts.iter().map(|t| t.language).collect();
-        let what = if self.bare { "paragraphs of" } else { "translating and summarising" };
-        format!(
-            "{what} policy texts in {}, answers of up to {} tokens, seed {}",
-            codes.join(", "),
-            self.max_tokens,
-            self.seed
-        )
+        let (what, answers) = match self.bare {
+            true => ("paragraphs of", String::new()),
+            false => {
+                let answers = format!(", answers of up to {} tokens", self.max_tokens);
+                ("translating and summarising", answers)
+            }
+        };
+        format!("{what} policy texts in {}{answers}, seed {}", codes.join(", "), self.seed)
     }
 }
 
