@@ -5,15 +5,17 @@
 //! The same layers in plain tensor operations are in [`crate::backend::block`].
 
 mod attention;
+mod head;
 mod mlp;
 mod workspace;
 
 pub use attention::{AttentionView, Context, KvMut, Rotation, attention};
+pub use head::{HeadView, head};
 pub use mlp::{MlpView, mlp};
 pub use workspace::Workspace;
 
 use super::norm::{NormView, normalize, normalize_in_place};
-use super::packed::{Inputs, Level, Packed, TILE, products};
+use super::packed::{Inputs, Level, Packed, add_lanes, copy_lanes, products};
 use super::team::{Member, Parts};
 use workspace::Own;
 
@@ -29,27 +31,8 @@ impl LinearView<'_> {
     #[inline]
     fn add_bias(&self, column: usize, to: &mut [f32]) {
         if let Some(bias) = self.bias {
-            add(to, &bias[column..column + to.len()]);
+            add_lanes(to, &bias[column..column + to.len()]);
         }
-    }
-}
-
-/// Results come a tile at a time; a known length spares a call for each.
-type Lanes = [f32; TILE];
-
-#[inline]
-fn add(to: &mut [f32], what: &[f32]) {
-    match (<&mut Lanes>::try_from(&mut *to), <&Lanes>::try_from(what)) {
-        (Ok(to), Ok(what)) => to.iter_mut().zip(what).for_each(|(to, x)| *to += x),
-        _ => to.iter_mut().zip(what).for_each(|(to, x)| *to += x),
-    }
-}
-
-#[inline]
-fn copy(to: &mut [f32], what: &[f32]) {
-    match (<&mut Lanes>::try_from(&mut *to), <&Lanes>::try_from(what)) {
-        (Ok(to), Ok(what)) => *to = *what,
-        _ => to.copy_from_slice(what),
     }
 }
 
@@ -104,16 +87,17 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Makes rows ready for products. A row or two every member prepares for
-/// itself, which is quicker than meeting; more are shared out. So there may be
-/// no meeting here: before `from` is written the caller has to hold one.
+/// Makes rows ready for products; `row` gives each of them. A row or two every
+/// member prepares for itself, which is quicker than meeting; more are shared
+/// out. So there may be no meeting here: before the rows are written the caller
+/// has to hold one.
 ///
 /// # Safety
-/// Until the next meeting nobody writes `from`; nobody else uses `own`.
-unsafe fn prepare<'a>(
+/// Until the next meeting nobody writes the rows; nobody else uses `own`.
+unsafe fn prepare<'a, 'r>(
     member: &Member<'_>,
     norm: Option<NormView<'_>>,
-    from: Rows<'_>,
+    row: impl Fn(usize) -> &'r [f32],
     shared: Inputs<'a>,
     own: &'a mut Own,
 ) -> Inputs<'a> {
@@ -125,7 +109,7 @@ unsafe fn prepare<'a>(
     for r in mine {
         // SAFETY: by the caller's promise; shares are distinct.
         unsafe {
-            let x = from.read(r);
+            let x = row(r);
             match norm {
                 Some(norm) => {
                     normalize(norm, x, line);
@@ -160,8 +144,8 @@ unsafe fn add_product(
         // SAFETY: each column of the output belongs to one member.
         let to = unsafe { to.write(row, column, lanes.len()) };
         match norms.after {
-            Some(_) => copy(to, lanes),
-            None => add(to, lanes),
+            Some(_) => copy_lanes(to, lanes),
+            None => add_lanes(to, lanes),
         }
         linear.add_bias(column, to);
     };
@@ -177,7 +161,7 @@ unsafe fn add_product(
             let (x, y) = (x.write(r, 0, x.width), other.write(r, 0, other.width));
             if let Some(norm) = norms.after {
                 normalize_in_place(norm, y);
-                add(x, y);
+                add_lanes(x, y);
             }
             if let Some(norm) = norms.last {
                 normalize_in_place(norm, x);

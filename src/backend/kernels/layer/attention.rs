@@ -3,13 +3,13 @@
 use half::{bf16, f16};
 
 use super::workspace::{Workspace, room};
-use super::{LinearView, Norms, Rows, add_product, copy, prepare};
+use super::{LinearView, Norms, Rows, add_product, prepare};
 use crate::backend::batch::Batch;
 use crate::backend::cache::KvShape;
 use crate::backend::kernels::attention::{Keys, KvSlice, Segment, Shape};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::norm::{NormView, normalize_in_place};
-use crate::backend::kernels::packed::{Wants, best_level, products};
+use crate::backend::kernels::packed::{Wants, best_level, copy_lanes, products};
 use crate::backend::kernels::team::{Member, Parts, team};
 
 /// `x + output(attention(q(x), k(x), v(x)))`, with the norms around it.
@@ -124,10 +124,10 @@ pub fn attention(
         // the team meets between writing and reading.
         unsafe {
             let own = &mut own.write(me..me + 1)[0];
-            let a = prepare(member, norms.before, x, a, own);
+            let a = prepare(member, norms.before, |r| x.read(r), a, own);
             products(member, &matrices, &a, level, |which, row, column, lanes| {
                 let to = [q, k, v][which].write(row, column, lanes.len());
-                copy(to, lanes);
+                copy_lanes(to, lanes);
                 qkv[which].add_bias(column, to);
             });
             member.meet();
@@ -143,7 +143,7 @@ pub fn attention(
             let segment = |s| context.segment(s, source);
             plan.run(member, &shape, q.read_all(), segment, attended.data);
             member.meet();
-            let b = prepare(member, None, attended, b, own);
+            let b = prepare(member, None, |r| attended.read(r), b, own);
             add_product(member, output, &b, norms, (x, other), level);
         }
     });

@@ -26,6 +26,7 @@ mod activations;
 mod avx2;
 mod decode;
 mod dense;
+mod lanes;
 mod matmul;
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -38,6 +39,7 @@ use rayon::prelude::*;
 use super::team::{Parts, team};
 
 pub use activations::{Activations, Inputs, Wants};
+pub use lanes::{add_lanes, copy_lanes};
 pub use matmul::{Level, best_level, matmul, products, products_of_pairs};
 
 /// Output rows of a tile.
@@ -154,6 +156,7 @@ impl Format {
 struct Line(#[allow(dead_code)] [u8; 64]);
 
 /// A packed matrix of (rows, columns): it maps `columns` inputs to `rows` outputs.
+#[derive(Clone)]
 pub struct Packed {
     format: Format,
     rows: usize,
