@@ -66,6 +66,7 @@ pub fn cpu(engine: &config::Engine, threads: Option<usize>) -> anyhow::Result<()
     match engine.instructions {
         CpuInstructions::Auto => {}
         CpuInstructions::Avx512 => limit_to(Instructions::Avx512),
+        CpuInstructions::AvxVnni => limit_to(Instructions::AvxVnni),
         CpuInstructions::Avx2 => limit_to(Instructions::Avx2),
         CpuInstructions::Portable => limit_to(Instructions::Portable),
     }

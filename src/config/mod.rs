@@ -200,8 +200,8 @@ pub struct Engine {
     /// Example: 8
     pub threads: Option<usize>,
     /// Instructions that computing on the CPU may use: "auto" for all that the
-    /// processor has; "avx512", "avx2" or "portable" for no more than that, to
-    /// see what other machines would do.
+    /// processor has; "avx512", "avxvnni", "avx2" or "portable" for no more
+    /// than that, to see what other machines would do.
     #[config(default = "auto")]
     pub instructions: CpuInstructions,
 }
@@ -212,6 +212,7 @@ pub struct Engine {
 pub enum CpuInstructions {
     Auto,
     Avx512,
+    AvxVnni,
     Avx2,
     Portable,
 }

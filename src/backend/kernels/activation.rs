@@ -32,6 +32,16 @@ multiversion!(
     pub fn gate(act: Activation, gate: &mut [f32], up: &[f32]) = gated_body
 );
 
+multiversion!(
+    /// `[act(gate) * up, up]` of rows of `[gate, up]`, sixteen of each.
+    pub fn gate_lanes(act: Activation, rows: &mut [[[f32; 16]; 2]]) = gate_lanes_body
+);
+
+#[inline(always)]
+fn gate_lanes_body(act: Activation, rows: &mut [[[f32; 16]; 2]]) {
+    rows.iter_mut().for_each(|[gate, up]| gated_body(act, gate, up));
+}
+
 #[inline(always)]
 fn gated_body(act: Activation, gate: &mut [f32], up: &[f32]) {
     unary_body(act, gate);

@@ -14,13 +14,16 @@ pub enum Instructions {
     Portable,
     /// AVX2 with FMA and F16C.
     Avx2,
+    /// The same and AVX-VNNI.
+    AvxVnni,
     /// AVX-512 F, BW, VL, DQ, and VNNI where a kernel needs it.
     Avx512,
 }
 
-const NAMES: [(&str, Instructions); 3] = [
+const NAMES: [(&str, Instructions); 4] = [
     ("portable", Instructions::Portable),
     ("avx2", Instructions::Avx2),
+    ("avxvnni", Instructions::AvxVnni),
     ("avx512", Instructions::Avx512),
 ];
 
@@ -97,6 +100,8 @@ mod tests {
     #[test]
     fn names_are_read_and_others_refused() {
         assert_eq!("avx2".parse(), Ok(Instructions::Avx2));
-        assert!("sse9".parse::<Instructions>().unwrap_err().contains("portable, avx2, avx512"));
+        assert!(
+            "sse9".parse::<Instructions>().unwrap_err().contains("portable, avx2, avxvnni, avx512")
+        );
     }
 }

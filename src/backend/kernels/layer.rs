@@ -15,8 +15,9 @@ pub use mlp::{MlpView, mlp};
 pub use workspace::Workspace;
 
 use super::norm::{NormView, normalize, normalize_in_place};
-use super::packed::{Inputs, Level, Packed, add_lanes, copy_lanes, products};
-use super::team::{Member, Parts};
+use super::packed::{Inputs, Level, Packed, products};
+use super::rows::Rows;
+use super::team::Member;
 use workspace::Own;
 
 /// A matrix with its bias.
@@ -24,16 +25,6 @@ use workspace::Own;
 pub struct LinearView<'a> {
     pub weight: &'a Packed,
     pub bias: Option<&'a [f32]>,
-}
-
-impl LinearView<'_> {
-    /// Adds the bias of some columns.
-    #[inline]
-    fn add_bias(&self, column: usize, to: &mut [f32]) {
-        if let Some(bias) = self.bias {
-            add_lanes(to, &bias[column..column + to.len()]);
-        }
-    }
 }
 
 /// Norms around a layer.
@@ -45,46 +36,6 @@ pub struct Norms<'a> {
     pub after: Option<NormView<'a>>,
     /// Of the sum.
     pub last: Option<NormView<'a>>,
-}
-
-/// A matrix of rows that the team shares.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    data: Parts<'a, f32>,
-    width: usize,
-}
-
-impl<'a> Rows<'a> {
-    fn new(data: &'a mut [f32], width: usize) -> Self {
-        Self { data: Parts::new(data), width }
-    }
-
-    fn count(&self) -> usize {
-        self.data.len() / self.width
-    }
-
-    /// # Safety
-    /// Until the next meeting nobody writes the row.
-    unsafe fn read(&self, row: usize) -> &'a [f32] {
-        // SAFETY: by the caller's promise.
-        unsafe { self.data.read(row * self.width..(row + 1) * self.width) }
-    }
-
-    /// # Safety
-    /// Until the next meeting nobody writes any row.
-    unsafe fn read_all(&self) -> &'a [f32] {
-        // SAFETY: by the caller's promise.
-        unsafe { self.data.read(0..self.data.len()) }
-    }
-
-    /// # Safety
-    /// Until the next meeting nobody else reads or writes these columns.
-    unsafe fn write(&self, row: usize, column: usize, len: usize) -> &'a mut [f32] {
-        assert!(column + len <= self.width);
-        let at = row * self.width + column;
-        // SAFETY: by the caller's promise.
-        unsafe { self.data.write(at..at + len) }
-    }
 }
 
 /// Makes rows ready for products; `row` gives each of them. A row or two every
@@ -139,18 +90,17 @@ unsafe fn add_product(
     (x, other): (Rows<'_>, Rows<'_>),
     level: Level,
 ) {
-    let to = if norms.after.is_some() { other } else { x };
-    let put = |_, row: usize, column: usize, lanes: &[f32]| {
-        // SAFETY: each column of the output belongs to one member.
-        let to = unsafe { to.write(row, column, lanes.len()) };
-        match norms.after {
-            Some(_) => copy_lanes(to, lanes),
-            None => add_lanes(to, lanes),
-        }
-        linear.add_bias(column, to);
-    };
-    // SAFETY: by the caller's promise.
-    unsafe { products(member, &[linear.weight], inputs, level, put) };
+    // SAFETY: by the caller's promise; each column of the output belongs to one
+    // member.
+    unsafe {
+        products(member, &[linear.weight], inputs, level, |_, piece| {
+            piece.add_bias(linear.bias);
+            match norms.after {
+                Some(_) => piece.store(other),
+                None => piece.add(x),
+            }
+        });
+    }
     if norms.after.is_none() && norms.last.is_none() {
         return;
     }
@@ -158,10 +108,10 @@ unsafe fn add_product(
     for r in member.share(x.count()) {
         // SAFETY: shares are distinct, and the products are done.
         unsafe {
-            let (x, y) = (x.write(r, 0, x.width), other.write(r, 0, other.width));
+            let (x, y) = (x.write(r, 0, x.width()), other.write(r, 0, x.width()));
             if let Some(norm) = norms.after {
                 normalize_in_place(norm, y);
-                add_lanes(x, y);
+                x.iter_mut().zip(y).for_each(|(x, y)| *x += *y);
             }
             if let Some(norm) = norms.last {
                 normalize_in_place(norm, x);

@@ -16,6 +16,7 @@ pub mod mmap;
 pub mod norm;
 pub mod packed;
 pub mod peak;
+pub mod rows;
 pub mod simd;
 pub mod softmax;
 pub mod team;

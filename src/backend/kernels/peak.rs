@@ -39,6 +39,9 @@ pub fn int8(rounds: u64) -> u64 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
         Level::Avx2 => unsafe { x86::int8_avx2(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is available on this machine.
+        Level::AvxVnni => unsafe { x86::int8_avx_vnni(rounds) },
         #[allow(unreachable_patterns)] // The one level of other machines.
         _ => int8_portable(rounds),
     }
@@ -133,6 +136,22 @@ mod x86 {
             for (sum, &b) in sums.iter_mut().zip(&b) {
                 let pairs = _mm256_maddubs_epi16(a, b);
                 *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
+            }
+        }
+        let all = sums.into_iter().fold(_mm256_setzero_si256(), |s, x| _mm256_add_epi32(s, x));
+        black_box(_mm256_extract_epi32::<0>(all));
+        rounds * CHAINS as u64 * 32 * 2
+    }
+
+    /// # Safety
+    /// The machine has AVX2 and AVX-VNNI.
+    #[target_feature(enable = "avx2,avxvnni")]
+    pub unsafe fn int8_avx_vnni(rounds: u64) -> u64 {
+        let (a, b) = (_mm256_set1_epi8(black_box(3)), _mm256_set1_epi8(black_box(5)));
+        let mut sums = [_mm256_setzero_si256(); CHAINS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm256_dpbusd_avx_epi32(*sum, a, b);
             }
         }
         let all = sums.into_iter().fold(_mm256_setzero_si256(), |s, x| _mm256_add_epi32(s, x));

@@ -3,13 +3,14 @@
 use half::{bf16, f16};
 
 use super::workspace::{Workspace, room};
-use super::{LinearView, Norms, Rows, add_product, prepare};
+use super::{LinearView, Norms, add_product, prepare};
 use crate::backend::batch::Batch;
 use crate::backend::cache::KvShape;
 use crate::backend::kernels::attention::{Keys, KvSlice, Segment, Shape};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::norm::{NormView, normalize_in_place};
-use crate::backend::kernels::packed::{Wants, best_level, copy_lanes, products};
+use crate::backend::kernels::packed::{Wants, best_level, products};
+use crate::backend::kernels::rows::Rows;
 use crate::backend::kernels::team::{Member, Parts, team};
 
 /// `x + output(attention(q(x), k(x), v(x)))`, with the norms around it.
@@ -125,10 +126,9 @@ pub fn attention(
         unsafe {
             let own = &mut own.write(me..me + 1)[0];
             let a = prepare(member, norms.before, |r| x.read(r), a, own);
-            products(member, &matrices, &a, level, |which, row, column, lanes| {
-                let to = [q, k, v][which].write(row, column, lanes.len());
-                copy_lanes(to, lanes);
-                qkv[which].add_bias(column, to);
+            products(member, &matrices, &a, level, |which, piece| {
+                piece.add_bias(qkv[which].bias);
+                piece.store([q, k, v][which]);
             });
             member.meet();
             if let Context::Cache { .. } = context {
@@ -141,7 +141,7 @@ pub fn attention(
             };
             let source = Source { cache, rows: [k.read_all(), v.read_all()] };
             let segment = |s| context.segment(s, source);
-            plan.run(member, &shape, q.read_all(), segment, attended.data);
+            plan.run(member, &shape, q.read_all(), segment, attended.parts());
             member.meet();
             let b = prepare(member, None, |r| attended.read(r), b, own);
             add_product(member, output, &b, norms, (x, other), level);

@@ -1,11 +1,12 @@
 //! The last norm and the matrix of the vocabulary.
 
 use super::workspace::Workspace;
-use super::{LinearView, Rows, prepare};
+use super::{LinearView, prepare};
 use crate::backend::kernels::math::tanh;
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::norm::NormView;
-use crate::backend::kernels::packed::{Wants, best_level, copy_lanes, products};
+use crate::backend::kernels::packed::{Wants, best_level, products};
+use crate::backend::kernels::rows::Rows;
 use crate::backend::kernels::team::{Parts, team};
 
 /// `linear(norm(x))`, and `cap * tanh(y / cap)` of that with a cap.
@@ -43,13 +44,12 @@ pub fn head(
             let own = &mut own.write(me..me + 1)[0];
             let row = |r: usize| &x[wanted[r] as usize * width..][..width];
             let inputs = prepare(member, Some(norm), row, inputs, own);
-            products(member, &[linear.weight], &inputs, level, |_, row, column, lanes| {
-                let to = out.write(row, column, lanes.len());
-                copy_lanes(to, lanes);
-                linear.add_bias(column, to);
+            products(member, &[linear.weight], &inputs, level, |_, piece| {
+                piece.add_bias(linear.bias);
                 if let Some(cap) = softcap {
-                    soften(cap, to);
+                    piece.change(|lanes| soften(cap, lanes));
                 }
+                piece.store(out);
             });
         }
     });

@@ -1,9 +1,10 @@
 //! The feed-forward layer.
 
 use super::workspace::{Workspace, room};
-use super::{LinearView, Norms, Rows, add_product, prepare};
-use crate::backend::kernels::activation::{activate, gate};
-use crate::backend::kernels::packed::{Wants, best_level, copy_lanes, products, products_of_pairs};
+use super::{LinearView, Norms, add_product, prepare};
+use crate::backend::kernels::activation::activate;
+use crate::backend::kernels::packed::{Wants, best_level, products, products_of_pairs};
+use crate::backend::kernels::rows::Rows;
 use crate::backend::kernels::team::{Parts, team};
 use crate::backend::ops::Activation;
 
@@ -45,18 +46,15 @@ pub fn mlp(layer: &MlpView<'_>, x: &mut [f32], workspace: &mut Workspace) {
             match layer.gate {
                 Some(gated) => {
                     let matrices = (gated.weight, up.weight);
-                    products_of_pairs(member, matrices, &a, level, |row, column, g, u| {
-                        gated.add_bias(column, g);
-                        up.add_bias(column, u);
-                        gate(activation, g, u);
-                        copy_lanes(hidden.write(row, column, g.len()), g);
+                    products_of_pairs(member, matrices, &a, level, |piece| {
+                        piece.gate(activation, [gated.bias, up.bias]);
+                        piece.store(hidden);
                     });
                 }
-                None => products(member, &[up.weight], &a, level, |_, row, column, lanes| {
-                    let to = hidden.write(row, column, lanes.len());
-                    copy_lanes(to, lanes);
-                    up.add_bias(column, to);
-                    activate(activation, to);
+                None => products(member, &[up.weight], &a, level, |_, piece| {
+                    piece.add_bias(up.bias);
+                    piece.change(|lanes| activate(activation, lanes));
+                    piece.store(hidden);
                 }),
             }
             member.meet();

@@ -1,36 +1,57 @@
-//! The kernels with AVX2: a tile is two vectors of eight rows.
+//! The kernels with vectors of 256 bits: a tile is two vectors of eight rows.
+//!
+//! Without VNNI, bytes are multiplied into sums of 16 bits, and as many groups
+//! are added up there as fit before the sums are widened.
 
 use std::arch::x86_64::*;
 
 use super::matmul::{MAX_ROWS, Results, Work};
-use super::{BLOCK, Format};
+use super::{BLOCK, Format, format};
 
 /// Computes the rows of a group for up to two tiles.
 ///
 /// # Safety
 /// The machine has AVX2, FMA and F16C.
 pub unsafe fn kernel(work: &Work<'_>, results: &mut Results) {
-    let Work { group, columns, .. } = work;
-    let blocks = columns / BLOCK;
-    assert!((1..=MAX_ROWS).contains(&group.rows));
-    assert!(work.tiles.iter().all(|t| t.len() >= blocks.div_ceil(2) * work.format.pair_bytes()));
-    assert!(group.q.len() >= group.rows * columns && group.steps.len() >= group.rows * blocks);
-    for (t, tile) in work.tiles.iter().enumerate() {
-        for half in 0..2 {
-            let mut row = 0;
-            while row < group.rows {
-                let place = Place { tile: tile.as_ptr(), number: t, half, row };
+    each_place(work, |place| {
+        macro_rules! dispatch {
+            ($format:ident) => {
                 // SAFETY: the caller's promise; lengths were checked.
-                row += unsafe {
-                    match group.rows - row {
-                        1 => rows::<1>(work, place, results),
-                        2 => rows::<2>(work, place, results),
-                        _ => rows::<3>(work, place, results),
+                unsafe {
+                    const F: u8 = Format::$format as u8;
+                    match work.group.rows - place.row {
+                        1 => rows::<F, 1>(work, place, results),
+                        2 => rows::<F, 2>(work, place, results),
+                        _ => rows::<F, 3>(work, place, results),
                     }
-                };
-            }
+                }
+            };
         }
-    }
+        for_format!(work.format, dispatch)
+    });
+}
+
+/// The same with the dot products of bytes of AVX-VNNI.
+///
+/// # Safety
+/// The machine has AVX2, FMA, F16C and AVX-VNNI.
+pub unsafe fn kernel_vnni(work: &Work<'_>, results: &mut Results) {
+    each_place(work, |place| {
+        macro_rules! dispatch {
+            ($format:ident) => {
+                // SAFETY: the caller's promise; lengths were checked.
+                unsafe {
+                    const F: u8 = Format::$format as u8;
+                    match work.group.rows - place.row {
+                        1 => rows_vnni::<F, 1>(work, place, results),
+                        2 => rows_vnni::<F, 2>(work, place, results),
+                        _ => rows_vnni::<F, 3>(work, place, results),
+                    }
+                }
+            };
+        }
+        for_format!(work.format, dispatch)
+    });
 }
 
 /// Rows 0-7 or 8-15 of a tile, and the first row of activations.
@@ -42,16 +63,31 @@ struct Place {
     row: usize,
 }
 
-/// Half `h` (rows 0-7 or 8-15) of group `g` of the block at `w`: unsigned, but
-/// for eight bits signed.
+/// Lets `some` compute rows of activations from a place on, and say how many.
+fn each_place(work: &Work<'_>, mut some: impl FnMut(Place) -> usize) {
+    let Work { group, columns, .. } = work;
+    let blocks = columns / BLOCK;
+    assert!((1..=MAX_ROWS).contains(&group.rows));
+    assert!(work.tiles.iter().all(|t| t.len() >= blocks.div_ceil(2) * work.format.pair_bytes()));
+    assert!(group.q.len() >= group.rows * columns && group.steps.len() >= group.rows * blocks);
+    for (number, tile) in work.tiles.iter().enumerate() {
+        for half in 0..2 {
+            let mut row = 0;
+            while row < group.rows {
+                row += some(Place { tile: tile.as_ptr(), number, half, row });
+            }
+        }
+    }
+}
+
+/// Half `h` (rows 0-7 or 8-15) of group `g` of the block at `w`: unsigned.
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn group(format: Format, w: *const u8, g: usize, h: usize) -> __m256i {
+unsafe fn group<const F: u8>(w: *const u8, g: usize, h: usize) -> __m256i {
     // SAFETY: the block holds 8 groups, or 4 of nibbles and what is above them.
     unsafe {
-        if format == Format::Eight {
-            let v = _mm256_load_si256(w.add(g * 64 + h * 32).cast());
-            return _mm256_xor_si256(v, _mm256_set1_epi8(-128));
+        if matches!(format::<F>(), Format::Eight) {
+            return _mm256_load_si256(w.add(g * 64 + h * 32).cast());
         }
         let v = _mm256_load_si256(w.add((g & 3) * 64 + h * 32).cast());
         let low = _mm256_set1_epi8(15);
@@ -59,7 +95,7 @@ unsafe fn group(format: Format, w: *const u8, g: usize, h: usize) -> __m256i {
             true => _mm256_and_si256(v, low),
             false => _mm256_and_si256(_mm256_srli_epi16::<4>(v), low),
         };
-        match format {
+        match format::<F>() {
             Format::Five | Format::FiveZero => {
                 // Spread 32 bits over 32 bytes: byte i takes bit i % 8 of byte i / 8.
                 let bits = w.add(256 + g * 8 + h * 4).cast::<i32>().read_unaligned();
@@ -89,68 +125,222 @@ unsafe fn group(format: Format, w: *const u8, g: usize, h: usize) -> __m256i {
     }
 }
 
-/// `MR` rows for eight lanes of a tile; returns `MR`.
+/// How sums of products of weights (unsigned bytes) and activations (signed
+/// ones) are kept: eight of 32 bits.
+trait Dots: Copy {
+    /// Whether weights stored plus 128 are multiplied as signed ones, because
+    /// two products of unsigned ones would not fit into 16 bits.
+    const SIGNED: bool;
+    unsafe fn start(at: i32) -> Self;
+    /// Four products are added to each sum.
+    unsafe fn add(&mut self, w: __m256i, x: __m256i);
+    /// The same with signed weights.
+    unsafe fn add_signed(&mut self, w: __m256i, x: __m256i);
+    /// Makes room for more to be added.
+    unsafe fn widen(&mut self);
+    unsafe fn sums(self) -> __m256i;
+}
+
+#[derive(Clone, Copy)]
+struct Pairs {
+    /// Sixteen of 16 bits.
+    narrow: __m256i,
+    wide: __m256i,
+}
+
+impl Dots for Pairs {
+    const SIGNED: bool = true;
+
+    #[inline(always)]
+    unsafe fn start(at: i32) -> Self {
+        // SAFETY: the caller has the instructions; so in what follows.
+        unsafe { Self { narrow: _mm256_setzero_si256(), wide: _mm256_set1_epi32(at) } }
+    }
+
+    #[inline(always)]
+    unsafe fn add(&mut self, w: __m256i, x: __m256i) {
+        // SAFETY: as above.
+        unsafe { self.narrow = _mm256_add_epi16(self.narrow, _mm256_maddubs_epi16(w, x)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_signed(&mut self, w: __m256i, x: __m256i) {
+        // SAFETY: as above.
+        unsafe { self.add(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(&mut self) {
+        // SAFETY: as above.
+        unsafe {
+            let wide = _mm256_madd_epi16(self.narrow, _mm256_set1_epi16(1));
+            self.wide = _mm256_add_epi32(self.wide, wide);
+            self.narrow = _mm256_setzero_si256();
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sums(self) -> __m256i {
+        self.wide
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Vnni(__m256i);
+
+impl Dots for Vnni {
+    const SIGNED: bool = false;
+
+    #[inline(always)]
+    unsafe fn start(at: i32) -> Self {
+        // SAFETY: the caller has the instructions; so in what follows.
+        unsafe { Self(_mm256_set1_epi32(at)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(&mut self, w: __m256i, x: __m256i) {
+        // SAFETY: as above.
+        unsafe { self.0 = _mm256_dpbusd_avx_epi32(self.0, w, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_signed(&mut self, w: __m256i, x: __m256i) {
+        // SAFETY: as above.
+        unsafe { self.add(w, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen(&mut self) {}
+
+    #[inline(always)]
+    unsafe fn sums(self) -> __m256i {
+        self.0
+    }
+}
+
+impl Format {
+    /// Groups of weights whose products with activations can be added up in
+    /// 16 bits: two products of `max * 127` each.
+    const fn groups_in_16_bits(self) -> usize {
+        match self {
+            // 15 · 127 · 2 · 8 = 30,480
+            Self::Four | Self::FourZero => 8,
+            Self::FourHalves => 4,
+            // 31 · 127 · 2 · 4 = 31,496
+            Self::Five | Self::FiveZero => 4,
+            // 63 · 127 · 2 · 2 = 32,004
+            Self::Six => 2,
+            // 128 · 127 · 2 = 32,512
+            _ => 1,
+        }
+    }
+}
+
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn rows<const MR: usize>(work: &Work<'_>, place: Place, results: &mut Results) -> usize {
-    let format = work.format;
+unsafe fn rows<const F: u8, const MR: usize>(
+    work: &Work<'_>,
+    place: Place,
+    results: &mut Results,
+) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { body::<Pairs, F, MR>(work, place, results) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+unsafe fn rows_vnni<const F: u8, const MR: usize>(
+    work: &Work<'_>,
+    place: Place,
+    results: &mut Results,
+) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { body::<Vnni, F, MR>(work, place, results) }
+}
+
+/// `MR` rows for eight lanes of a tile; returns `MR`.
+#[inline(always)]
+unsafe fn body<D: Dots, const F: u8, const MR: usize>(
+    work: &Work<'_>,
+    place: Place,
+    results: &mut Results,
+) -> usize {
+    let shape = const { format::<F>() };
+    let signed = const { D::SIGNED && matches!(format::<F>(), Format::Eight) };
     let (all, h) = (work.group.rows, place.half);
-    let eight = format == Format::Eight;
-    let ones = _mm256_set1_epi16(1);
-    let mut sums = [_mm256_setzero_ps(); MR];
     // SAFETY: every pointer stays in the tile or in the rows of the group.
     unsafe {
+        let mut sums = [_mm256_setzero_ps(); MR];
+        let mut q = work.group.q.as_ptr().add(place.row * BLOCK);
+        let mut steps = work.group.steps.as_ptr().add(place.row);
         for b in 0..work.columns / BLOCK {
-            let (weights_at, scales_at) = format.block_at(b);
-            let w = place.tile.add(weights_at);
-            let q = work.group.q.as_ptr().add((b * all + place.row) * BLOCK);
-            let steps = work.group.steps.as_ptr().add(b * all + place.row);
-            let half = |slot: usize| {
-                let at = place.tile.add(scales_at + slot * 32 + h * 16);
-                _mm256_cvtph_ps(_mm_load_si128(at.cast()))
-            };
-            let mut dots = [[_mm256_setzero_si256(); MR]; 2];
-            // Bytes are stored plus 128 and made signed; others have a zero point.
-            if let (Some(shift), false) = (format.zero_shift(), eight) {
-                for m in 0..MR {
-                    let step = *steps.add(m);
-                    let high = step.minus - step.minus_low;
-                    dots[0][m] = _mm256_set1_epi32(step.minus_low << shift);
-                    dots[1][m] = _mm256_set1_epi32(high << shift);
-                }
-            }
-            for g in 0..8 {
-                let w = group(format, w, g, h);
-                for m in 0..MR {
-                    let four = q.add(m * BLOCK + g * 4).cast::<i32>().read_unaligned();
-                    let x = _mm256_set1_epi32(four);
-                    // Products of signed bytes: |w| times x with w's sign
-                    // stays below the 16 bits of a pair's sum.
-                    let pairs = match eight {
-                        true => _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)),
-                        false => _mm256_maddubs_epi16(w, x),
-                    };
-                    let fours = _mm256_madd_epi16(pairs, ones);
-                    dots[g / 4][m] = _mm256_add_epi32(dots[g / 4][m], fours);
-                }
-            }
-            let scale = half(0);
-            for m in 0..MR {
-                let step = *steps.add(m);
-                let step8 = _mm256_set1_ps(step.scale);
-                if format.has_halves() {
-                    for (slot, dots) in dots.iter().enumerate() {
-                        let scale = _mm256_mul_ps(half(slot), step8);
-                        sums[m] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[m]), scale, sums[m]);
+            let (weights_at, scales_at) = shape.block_at(b);
+            let weights = place.tile.add(weights_at);
+            let mut dots = [D::start(0); MR];
+            macro_rules! start {
+                ($m:ident => $minus:expr) => {
+                    for $m in 0..MR {
+                        dots[$m] = D::start(match shape.zero_shift() {
+                            Some(shift) if !signed => $minus << shift,
+                            _ => 0,
+                        });
                     }
-                    continue;
-                }
-                let both = _mm256_cvtepi32_ps(_mm256_add_epi32(dots[0][m], dots[1][m]));
-                sums[m] = _mm256_fmadd_ps(both, _mm256_mul_ps(scale, step8), sums[m]);
-                if format.zero_shift().is_none() {
-                    let weighted = _mm256_set1_ps(step.weighted);
-                    sums[m] = _mm256_fmadd_ps(half(1), weighted, sums[m]);
+                };
+            }
+            macro_rules! columns {
+                ($($g:literal)*) => { $(
+                    let mut w = group::<F>(weights, $g, h);
+                    if signed {
+                        w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+                    }
+                    for m in 0..MR {
+                        let four = q.add(m * BLOCK + $g * 4).cast::<i32>().read_unaligned();
+                        let x = _mm256_set1_epi32(four);
+                        match signed {
+                            true => dots[m].add_signed(w, x),
+                            false => dots[m].add(w, x),
+                        }
+                        if ($g + 1) % shape.groups_in_16_bits() == 0 {
+                            dots[m].widen();
+                        }
+                    }
+                )* };
+            }
+            macro_rules! halves {
+                ($slot:literal) => {{
+                    let at = place.tile.add(scales_at + $slot * 32 + h * 16);
+                    _mm256_cvtph_ps(_mm_load_si128(at.cast()))
+                }};
+            }
+            macro_rules! add {
+                ($slot:literal) => {
+                    let s = halves!($slot);
+                    for m in 0..MR {
+                        let scale = _mm256_mul_ps(s, _mm256_set1_ps((*steps.add(m)).scale));
+                        let dot = _mm256_cvtepi32_ps(dots[m].sums());
+                        sums[m] = _mm256_fmadd_ps(dot, scale, sums[m]);
+                    }
+                };
+            }
+            if shape.has_halves() {
+                start!(m => (*steps.add(m)).minus_low);
+                columns!(0 1 2 3);
+                add!(0);
+                start!(m => (*steps.add(m)).minus - (*steps.add(m)).minus_low);
+                columns!(4 5 6 7);
+                add!(1);
+            } else {
+                start!(m => (*steps.add(m)).minus);
+                columns!(0 1 2 3 4 5 6 7);
+                add!(0);
+                if shape.zero_shift().is_none() {
+                    let offset = halves!(1);
+                    for m in 0..MR {
+                        let weighted = _mm256_set1_ps((*steps.add(m)).weighted);
+                        sums[m] = _mm256_fmadd_ps(offset, weighted, sums[m]);
+                    }
                 }
             }
+            q = q.add(all * BLOCK);
+            steps = steps.add(all);
         }
         for (m, &sum) in sums.iter().enumerate() {
             let lanes = &mut results[place.row + m][place.number];
@@ -158,4 +348,92 @@ unsafe fn rows<const MR: usize>(work: &Work<'_>, place: Place, results: &mut Res
         }
     }
     MR
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::{GgmlDType, QTensor};
+    use candle_core::{Device, Result, Tensor};
+
+    use super::super::matmul::PAIR;
+    use super::super::{Activations, Packed, TILE, Wants};
+    use super::*;
+
+    /// AVX-VNNI's instruction by its encoding in AVX-512, for machines that
+    /// have only that.
+    #[derive(Clone, Copy)]
+    struct Encoded(Vnni);
+
+    impl Dots for Encoded {
+        const SIGNED: bool = Vnni::SIGNED;
+
+        unsafe fn start(at: i32) -> Self {
+            // SAFETY: as for `Vnni`, and so in what follows.
+            unsafe { Self(Vnni::start(at)) }
+        }
+
+        unsafe fn add(&mut self, w: __m256i, x: __m256i) {
+            // SAFETY: as above.
+            unsafe { self.0.0 = _mm256_dpbusd_epi32(self.0.0, w, x) }
+        }
+
+        unsafe fn add_signed(&mut self, w: __m256i, x: __m256i) {
+            // SAFETY: as above.
+            unsafe { self.add(w, x) }
+        }
+
+        unsafe fn widen(&mut self) {}
+
+        unsafe fn sums(self) -> __m256i {
+            self.0.0
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512vnni")]
+    unsafe fn encoded(work: &Work<'_>, results: &mut Results) {
+        each_place(work, |place| {
+            macro_rules! dispatch {
+                ($format:ident) => {
+                    // SAFETY: the caller has the instructions.
+                    unsafe { body::<Encoded, { Format::$format as u8 }, 1>(work, place, results) }
+                };
+            }
+            for_format!(work.format, dispatch)
+        });
+    }
+
+    #[test]
+    fn dot_products_of_both_kinds_are_equal() -> Result<()> {
+        use std::arch::is_x86_feature_detected as has;
+        if !(has!("avx512vl") && has!("avx512vnni") && has!("f16c") && has!("fma")) {
+            return Ok(());
+        }
+        use GgmlDType::*;
+        for dtype in [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q3K, Q4K, Q5K, Q6K] {
+            let w = Tensor::randn(0f32, 1f32, (32, 512), &Device::Cpu)?;
+            let q = QTensor::quantize(&w, dtype)?;
+            let packed = Packed::new(&q.data()?, dtype, 32, 512).expect("the shape fits");
+            let mut activations = Activations::default();
+            let inputs = activations.inputs(5, 512, Wants::of([&packed]));
+            // The largest sums there can be are among them.
+            let x: Vec<f32> =
+                (0..512).map(|i| if i < 256 { 1.0 } else { (i as f32).sin() }).collect();
+            // SAFETY: there is one thread.
+            let group = unsafe {
+                (0..5).for_each(|r| inputs.set(r, &x));
+                inputs.group(0)
+            };
+            let tiles = [packed.tile(0), packed.tile(1)];
+            let work = Work { format: packed.format, columns: 512, tiles: &tiles, group };
+            let [mut a, mut b]: [Results; 2] = [[[[0.0; TILE]; PAIR]; MAX_ROWS]; 2];
+            // SAFETY: the machine has the instructions.
+            unsafe {
+                kernel(&work, &mut a);
+                encoded(&work, &mut b);
+            }
+            assert!(a[0][0].iter().any(|&x| x != 0.0));
+            assert_eq!(a, b, "{dtype:?}");
+        }
+        Ok(())
+    }
 }

@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use super::activations::{Activations, Group, Inputs, Wants, groups};
-use super::{Format, Packed, TILE, copy_lanes, dense, portable};
+use super::piece::Piece;
+use super::{Format, Packed, TILE, dense, portable};
 #[cfg(target_arch = "x86_64")]
 use crate::backend::kernels::instructions::{Instructions, allows};
-use crate::backend::kernels::team::{Member, Parts, team};
+use crate::backend::kernels::rows::Rows;
+use crate::backend::kernels::team::{Member, team};
 
 /// An instruction set the kernels are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,9 @@ pub enum Level {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX2 with AVX-VNNI.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
     /// AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     Vnni,
@@ -22,7 +27,11 @@ pub enum Level {
 /// The fastest level this machine has and may use.
 pub fn best_level() -> Level {
     #[cfg(target_arch = "x86_64")]
-    for (level, set) in [(Level::Vnni, Instructions::Avx512), (Level::Avx2, Instructions::Avx2)] {
+    for (level, set) in [
+        (Level::Vnni, Instructions::Avx512),
+        (Level::AvxVnni, Instructions::AvxVnni),
+        (Level::Avx2, Instructions::Avx2),
+    ] {
         if allows(set) && level.available() {
             return level;
         }
@@ -37,6 +46,8 @@ impl Level {
         #[cfg(target_arch = "x86_64")]
         Self::Avx2,
         #[cfg(target_arch = "x86_64")]
+        Self::AvxVnni,
+        #[cfg(target_arch = "x86_64")]
         Self::Vnni,
     ];
 
@@ -50,6 +61,8 @@ impl Level {
                     && is_x86_feature_detected!("fma")
                     && is_x86_feature_detected!("f16c")
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => Self::Avx2.available() && is_x86_feature_detected!("avxvnni"),
             #[cfg(target_arch = "x86_64")]
             Self::Vnni => {
                 is_x86_feature_detected!("avx512f")
@@ -108,25 +121,21 @@ pub fn matmul(w: &Packed, x: &[f32], y: &mut [f32], level: Level) {
     assert_eq!(y.len(), rows * w.rows());
     let mut activations = Activations::default();
     let inputs = activations.inputs(rows, w.columns(), Wants::of([w]));
-    let y = Parts::new(y);
+    let y = Rows::new(y, w.rows());
     team().run(|member| {
         for r in member.share(rows) {
             // SAFETY: shares are distinct.
             unsafe { inputs.set(r, &x[r * w.columns()..(r + 1) * w.columns()]) };
         }
         member.meet();
-        let put = |_, row: usize, column: usize, lanes: &[f32]| {
-            let at = row * w.rows() + column;
-            // SAFETY: each column belongs to one member.
-            copy_lanes(unsafe { y.write(at..at + lanes.len()) }, lanes);
-        };
-        // SAFETY: all rows were set before the meeting.
-        unsafe { products(member, &[w], &inputs, level, put) };
+        // SAFETY: all rows were set before the meeting; each column belongs to
+        // one member.
+        unsafe { products(member, &[w], &inputs, level, |_, piece| piece.store(y)) };
     });
 }
 
 /// Multiplies all rows with this member's share of the tiles of all matrices.
-/// `put` gets the number of the matrix, the row, the first column, and results.
+/// `put` gets the number of the matrix and results.
 ///
 /// # Safety
 /// Until the next meeting nobody writes the inputs.
@@ -136,7 +145,7 @@ pub unsafe fn products(
     matrices: &[&Packed],
     inputs: &Inputs<'_>,
     level: Level,
-    mut put: impl FnMut(usize, usize, usize, &[f32]),
+    mut put: impl FnMut(usize, &mut Piece<'_>),
 ) {
     let all: usize = matrices.iter().map(|w| w.tiles()).sum();
     let share = member.share(all);
@@ -145,7 +154,7 @@ pub unsafe fn products(
         let end = begin + w.tiles();
         let mine = share.start.clamp(begin, end) - begin..share.end.clamp(begin, end) - begin;
         // SAFETY: by the caller's promise.
-        unsafe { product(w, mine, inputs, level, |r, c, lanes| put(number, r, c, lanes)) };
+        unsafe { product(w, mine, inputs, level, |piece| put(number, piece)) };
         begin = end;
     }
 }
@@ -157,7 +166,7 @@ unsafe fn product(
     mine: Range<usize>,
     inputs: &Inputs<'_>,
     level: Level,
-    mut put: impl FnMut(usize, usize, &[f32]),
+    mut put: impl FnMut(&mut Piece<'_>),
 ) {
     assert_eq!(w.columns(), inputs.columns);
     // Two distant tiles are read together: two streams from memory.
@@ -177,18 +186,23 @@ unsafe fn product(
             let group = unsafe { inputs.group(group) };
             let work = Work { format: w.format, columns: w.columns, tiles: &tiles[..count], group };
             run(level, &work, &mut results);
-            for (m, row) in results.iter().enumerate().take(group.rows) {
-                for (lanes, &tile) in row.iter().zip(&numbers).take(count) {
-                    let column = tile * TILE;
-                    put(group.first + m, column, &lanes[..TILE.min(w.rows - column)]);
-                }
+            for (tile, number) in numbers.iter().enumerate().take(count) {
+                let column = number * TILE;
+                put(&mut Piece {
+                    results: &mut results,
+                    tile,
+                    first: group.first,
+                    rows: group.rows,
+                    column,
+                    columns: TILE.min(w.rows - column),
+                });
             }
         }
     }
 }
 
 /// Multiplies all rows with this member's share of two matrices of the same
-/// shape. `put` gets the row, the first column, and the results of both to use up.
+/// shape. `put` gets the results of both, as a pair.
 ///
 /// # Safety
 /// Until the next meeting nobody writes the inputs.
@@ -198,7 +212,7 @@ pub unsafe fn products_of_pairs(
     (a, b): (&Packed, &Packed),
     inputs: &Inputs<'_>,
     level: Level,
-    mut put: impl FnMut(usize, usize, &mut [f32], &mut [f32]),
+    mut put: impl FnMut(&mut Piece<'_>),
 ) {
     assert_eq!((a.columns, a.rows), (inputs.columns, b.rows));
     assert_eq!(a.columns, b.columns);
@@ -211,7 +225,6 @@ pub unsafe fn products_of_pairs(
     for (some, tile) in steps {
         let tiles = [a.tile(tile), b.tile(tile)];
         let column = tile * TILE;
-        let n = TILE.min(a.rows - column);
         for group in some {
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
@@ -225,9 +238,14 @@ pub unsafe fn products_of_pairs(
                     row[1] = other[0];
                 }
             }
-            for (m, [a, b]) in results.iter_mut().enumerate().take(group.rows) {
-                put(group.first + m, column, &mut a[..n], &mut b[..n]);
-            }
+            put(&mut Piece {
+                results: &mut results,
+                tile: 0,
+                first: group.first,
+                rows: group.rows,
+                column,
+                columns: TILE.min(a.rows - column),
+            });
         }
     }
 }
@@ -242,6 +260,9 @@ fn run(level: Level, work: &Work<'_>, results: &mut Results) {
         // SAFETY: the level is available.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { super::avx2::kernel(work, results) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::AvxVnni => unsafe { super::avx2::kernel_vnni(work, results) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Vnni => unsafe { super::vnni::kernel(work, results) },

@@ -21,13 +21,32 @@
 //!
 //! **Plain** (`F32`, `F16`, `BF16`): for each column the sixteen rows' numbers.
 
+/// Calls `$dispatch!(Name)` with the name of a quantized format.
+#[cfg(target_arch = "x86_64")]
+macro_rules! for_format {
+    ($format:expr, $dispatch:ident) => {
+        match $format {
+            Format::Four => $dispatch!(Four),
+            Format::FourZero => $dispatch!(FourZero),
+            Format::FourHalves => $dispatch!(FourHalves),
+            Format::Five => $dispatch!(Five),
+            Format::FiveZero => $dispatch!(FiveZero),
+            Format::Six => $dispatch!(Six),
+            Format::Eight => $dispatch!(Eight),
+            Format::F32 | Format::F16 | Format::BF16 => {
+                unreachable!("plain weights have a kernel of their own")
+            }
+        }
+    };
+}
+
 mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod decode;
 mod dense;
-mod lanes;
 mod matmul;
+mod piece;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
@@ -39,8 +58,8 @@ use rayon::prelude::*;
 use super::team::{Parts, team};
 
 pub use activations::{Activations, Inputs, Wants};
-pub use lanes::{add_lanes, copy_lanes};
 pub use matmul::{Level, best_level, matmul, products, products_of_pairs};
+pub use piece::Piece;
 
 /// Output rows of a tile.
 pub(in crate::backend::kernels) const TILE: usize = 16;
@@ -147,6 +166,21 @@ impl Format {
             _ => None,
         }
     }
+}
+
+/// The format with this number, of those that are quantized.
+#[cfg(target_arch = "x86_64")]
+const fn format<const F: u8>() -> Format {
+    const FORMATS: [Format; 7] = [
+        Format::Four,
+        Format::FourZero,
+        Format::FourHalves,
+        Format::Five,
+        Format::FiveZero,
+        Format::Six,
+        Format::Eight,
+    ];
+    FORMATS[F as usize]
 }
 
 /// Memory in whole cache lines.

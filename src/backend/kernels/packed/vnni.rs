@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::matmul::{MAX_ROWS, PAIR, Results, Work};
-use super::{BLOCK, Format};
+use super::{BLOCK, Format, format};
 
 /// Computes the rows of a group for up to two tiles.
 ///
@@ -38,30 +38,7 @@ pub unsafe fn kernel(work: &Work<'_>, results: &mut Results) {
     let blocks = columns / BLOCK;
     assert!(tiles.iter().all(|t| t.len() >= blocks.div_ceil(2) * work.format.pair_bytes()));
     assert!(group.q.len() >= group.rows * columns && group.steps.len() >= group.rows * blocks);
-    match work.format {
-        Format::Four => dispatch!(Four),
-        Format::FourZero => dispatch!(FourZero),
-        Format::FourHalves => dispatch!(FourHalves),
-        Format::Five => dispatch!(Five),
-        Format::FiveZero => dispatch!(FiveZero),
-        Format::Six => dispatch!(Six),
-        Format::Eight => dispatch!(Eight),
-        Format::F32 | Format::F16 | Format::BF16 => unreachable!("plain weights have a kernel"),
-    }
-}
-
-/// The format with this number, of those that are quantized.
-const fn format<const F: u8>() -> Format {
-    const FORMATS: [Format; 7] = [
-        Format::Four,
-        Format::FourZero,
-        Format::FourHalves,
-        Format::Five,
-        Format::FiveZero,
-        Format::Six,
-        Format::Eight,
-    ];
-    FORMATS[F as usize]
+    for_format!(work.format, dispatch)
 }
 
 /// The 64 stored weights of group `g` of the block at `w`.
