@@ -3,9 +3,11 @@
 
 use std::time::Instant;
 
+use super::row::Sizes;
+use super::run::Run;
 use super::served::{runtime, unless_stopped};
 use super::target::{ModelFacts, Target};
-use super::{BenchError, Level, Run, Sizes};
+use super::{BenchError, Level};
 use crate::engine::{EmbeddingRequest, Engine, EngineOptions, MemoryBudget};
 use crate::models::Encoder;
 

@@ -8,27 +8,28 @@ pub mod cold;
 mod embed;
 mod forward;
 pub mod html;
+mod row;
+mod run;
 mod served;
 mod table;
 pub mod target;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
 pub use cold::ColdStart;
+pub use row::Row;
 pub use table::{DEFINITIONS, text};
 pub use target::{ModelFacts, Target};
 
-use self::forward::Forward;
-use self::served::Served;
+use self::run::Run;
 use self::target::Loaded;
-use super::roofline::machine::{self, Machine};
-use super::roofline::{Limits, Measured, Memory, ModelCost, Roofline, Share, Work};
-use super::stats::Summary;
+use super::roofline::machine::Machine;
+use super::roofline::{Limits, Memory, Roofline};
 use crate::backend::device::DeviceError;
 use crate::engine::{EngineError, EngineOptions, SubmitError};
-use crate::models::{Decoder, LoadError, Network};
+use crate::models::{LoadError, Network};
 
 /// Why a measurement could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -125,61 +126,6 @@ pub struct Skipped {
     pub why: String,
 }
 
-/// One measurement, with the names of llama-bench and llama-batched-bench.
-#[derive(Debug, Clone, Serialize)]
-pub struct Row {
-    /// "prefill", "decode" or "embed".
-    pub test: &'static str,
-    pub level: Level,
-    /// Prompt tokens, generated tokens and tokens before them, of a sequence.
-    pub n_prompt: usize,
-    pub n_gen: usize,
-    pub n_depth: usize,
-    /// Tokens before the first generated one, generated ones, and sequences.
-    pub pp: usize,
-    pub tg: usize,
-    pub pl: usize,
-    /// Positions in the cache at the end.
-    pub n_kv: usize,
-    /// Seconds and tokens/s of reading all `pl` prompts; `None` where the
-    /// prompts were copied from the first instead.
-    pub t_pp: Option<f64>,
-    pub speed_pp: Option<f64>,
-    /// Seconds and tokens/s of generating, all sequences together.
-    pub t_tg: Option<f64>,
-    pub speed_tg: Option<f64>,
-    /// Texts a second, of embeddings.
-    pub inputs_per_s: Option<f64>,
-    /// Tokens/s over the repetitions: mean, sample standard deviation, median.
-    pub avg_ts: f64,
-    pub stddev_ts: f64,
-    pub median_ts: f64,
-    pub samples_ts: Vec<f64>,
-    /// Plain reads of memory just before and just after, bytes/s.
-    pub read_before: Option<f64>,
-    pub read_after: Option<f64>,
-}
-
-/// Sizes of one measurement: `pp`, `tg` and `pl` of [`Row`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sizes {
-    pp: usize,
-    tg: usize,
-    pl: usize,
-}
-
-/// Seconds and tokens of one repetition; `None` when it was stopped.
-type Repetition = Result<Option<(f64, f64)>, BenchError>;
-
-/// What the repetitions of a measurement gave.
-#[derive(Debug, Default)]
-struct Samples {
-    /// Seconds of each repetition, and the tokens it made.
-    runs: Vec<(f64, f64)>,
-    /// Seconds of reading the prompts of a decode.
-    filled: Option<f64>,
-}
-
 /// Measures one model: its forward pass, its loop, or both.
 ///
 /// # Errors
@@ -233,279 +179,4 @@ pub fn run(
         Roofline { limits, model: cost, shares }
     });
     Ok(ModelReport { model: facts, cold_start: None, rows, skipped, roofline })
-}
-
-/// One model's measurements as they come.
-struct Run<'a> {
-    plan: &'a Plan,
-    watch: Watch<'a>,
-    memory: Option<&'a mut Memory>,
-    rows: Vec<Row>,
-    skipped: Vec<Skipped>,
-    /// Repetitions, warm-ups included: made, and in all.
-    done: usize,
-    total: usize,
-}
-
-impl Run<'_> {
-    fn stopped(&self) -> bool {
-        self.watch.stop.load(Relaxed)
-    }
-
-    /// Repeats a measurement and keeps it, if at least one repetition was
-    /// completed.
-    fn measure(
-        &mut self,
-        test: &'static str,
-        level: Level,
-        sizes: Sizes,
-        one: &mut dyn FnMut(bool, &mut Samples) -> Repetition,
-    ) -> Result<(), BenchError> {
-        let Sizes { pp, tg, pl } = sizes;
-        let what = format!("{test} pp {pp} tg {tg} pl {pl}, {}", level.name());
-        let read_before = self.memory.as_mut().map(|m| m.read());
-        let mut samples = Samples::default();
-        for repetition in 0..=self.plan.repetitions {
-            (self.watch.on_progress)(self.done, self.total, &what);
-            if self.stopped() {
-                break;
-            }
-            // The first one warms up and does not count.
-            let warm_up = repetition == 0;
-            let Some(run) = one(warm_up, &mut samples)? else { break };
-            if !warm_up {
-                samples.runs.push(run);
-            }
-            self.done += 1;
-        }
-        if !samples.runs.is_empty() {
-            let read_after = self.memory.as_mut().map(|m| m.read());
-            self.rows.push(Row::new(test, level, sizes, &samples, (read_before, read_after)));
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, what: String, why: String) {
-        self.done += self.plan.repetitions + 1;
-        self.skipped.push(Skipped { what, why });
-    }
-
-    /// Whether `sizes` fit the model's context and, with `kv_bytes` a
-    /// position, the memory; else it is noted.
-    fn fits(&mut self, what: &str, sizes: Sizes, context: usize, kv_bytes: u64) -> bool {
-        let Sizes { pp, tg, pl } = sizes;
-        let what = format!("{what} pp {pp} tg {tg} pl {pl}");
-        let positions = pp + tg;
-        if positions > context {
-            self.skip(what, format!("the model's context is {context} tokens"));
-            return false;
-        }
-        let bytes = (pl * positions) as u64 * kv_bytes;
-        let free = machine::available_memory().map(|b| b / 10 * 9);
-        if let Some(free) = free.filter(|&free| bytes > free) {
-            let mib = |bytes: u64| bytes >> 20;
-            let why = format!("its KV cache takes {} MiB, {} MiB are free", mib(bytes), mib(free));
-            self.skip(what, why);
-            return false;
-        }
-        true
-    }
-
-    fn forward(&mut self, model: &Decoder, cost: &ModelCost) -> Result<(), BenchError> {
-        let (plan, context) = (self.plan, model.config.context_length);
-        let (kv, level) = (cost.kv_bytes_per_position, Level::Forward);
-        let stop = self.watch.stop;
-        for &pp in &plan.prompts {
-            let sizes = Sizes { pp, tg: 0, pl: 1 };
-            if !self.fits("prefill", sizes, context, kv) {
-                continue;
-            }
-            let mut forward = Forward::new(model, &plan.options, (1, pp), stop)?;
-            self.measure("prefill", level, sizes, &mut |_, _| {
-                Ok(forward.prefill(1, pp)?.map(|seconds| (seconds, pp as f64)))
-            })?;
-        }
-        for &pp in &plan.depths {
-            let tg = plan.generate;
-            let fitting: Vec<usize> = (plan.batches.iter().copied())
-                .filter(|&pl| self.fits("decode", Sizes { pp, tg, pl }, context, kv))
-                .collect();
-            let Some(&widest) = fitting.iter().max() else { continue };
-            let mut forward = Forward::new(model, &plan.options, (widest, pp + tg), stop)?;
-            for pl in fitting {
-                self.measure("decode", level, Sizes { pp, tg, pl }, &mut |warm_up, samples| {
-                    if warm_up {
-                        let Some(filled) = forward.fill(pl, pp)? else { return Ok(None) };
-                        samples.filled = filled.seconds;
-                    }
-                    // A few steps wake every thread.
-                    let tokens = if warm_up { tg.min(8) } else { tg };
-                    let seconds = forward.decode(pl, pp, tokens)?;
-                    Ok(seconds.map(|seconds| (seconds, (pl * tokens) as f64)))
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn served(
-        &mut self,
-        target: &Target,
-        facts: &ModelFacts,
-        cost: &ModelCost,
-    ) -> Result<(), BenchError> {
-        let (plan, level) = (self.plan, Level::Engine);
-        let (context, kv) = (facts.context_length, cost.kv_bytes_per_position);
-        let prompts: Vec<Sizes> = (plan.prompts.iter())
-            // One token is generated, to know that the prompt is read.
-            .map(|&pp| Sizes { pp, tg: 1, pl: 1 })
-            .filter(|&sizes| self.fits("prefill", sizes, context, kv))
-            .collect();
-        let mut decodes = Vec::new();
-        for &depth in &plan.depths {
-            for &pl in &plan.batches {
-                // An empty prompt cannot be asked for: one token stands for it.
-                let sizes = Sizes { pp: depth.max(1), tg: plan.generate + 1, pl };
-                if self.fits("decode", sizes, context, kv) {
-                    decodes.push((depth, sizes));
-                }
-            }
-        }
-        let most =
-            prompts.iter().chain(decodes.iter().map(|(_, s)| s)).map(|s| s.pl * (s.pp + s.tg));
-        let Some(positions) = most.max() else { return Ok(()) };
-        // Twice: what was cached of the last prompts is still there.
-        let room = 2 * positions as u64 * kv;
-        let mut served = Served::start(target, plan, room, self.watch.stop)?;
-        for sizes in prompts {
-            let shown = Sizes { tg: 0, ..sizes };
-            self.measure("prefill", level, shown, &mut |_, _| {
-                Ok(served.prefill(sizes.pp)?.map(|seconds| (seconds, sizes.pp as f64)))
-            })?;
-        }
-        for (depth, sizes) in decodes {
-            let shown = Sizes { pp: depth, tg: plan.generate, pl: sizes.pl };
-            self.measure("decode", level, shown, &mut |warm_up, samples| {
-                if warm_up {
-                    let Some(seconds) = served.prime(sizes.pl, sizes.pp)? else { return Ok(None) };
-                    samples.filled = Some(seconds).filter(|_| depth > 0);
-                }
-                let tokens = if warm_up { 8.min(plan.generate) } else { plan.generate };
-                served.decode(tokens)
-            })?;
-        }
-        Ok(())
-    }
-}
-
-impl Row {
-    fn new(
-        test: &'static str,
-        level: Level,
-        Sizes { pp, tg, pl }: Sizes,
-        samples: &Samples,
-        (read_before, read_after): (Option<f64>, Option<f64>),
-    ) -> Self {
-        let rates: Vec<f64> = samples.runs.iter().map(|(seconds, n)| n / seconds).collect();
-        let seconds: Vec<f64> = samples.runs.iter().map(|(seconds, _)| *seconds).collect();
-        let [rate, time] = [&rates, &seconds].map(|v| Summary::of(v));
-        let (mean, median, std) = rate.map_or((0.0, 0.0, 0.0), |s| {
-            // Of a sample, as llama-bench prints it.
-            let correction = s.count as f64 / (s.count.max(2) - 1) as f64;
-            (s.mean, s.median, s.std * correction.sqrt())
-        });
-        let time = time.map(|s| s.median);
-        let decodes = test == "decode";
-        let filled = samples.filled.filter(|_| decodes);
-        Self {
-            test,
-            level,
-            n_prompt: if decodes { 0 } else { pp },
-            n_gen: tg,
-            n_depth: if decodes { pp } else { 0 },
-            pp,
-            tg,
-            pl,
-            n_kv: if test == "embed" { 0 } else { pl * (pp + tg) },
-            t_pp: if decodes { filled } else { time },
-            speed_pp: match decodes {
-                true => filled.map(|t| (pl * pp) as f64 / t),
-                false => Some(median),
-            },
-            t_tg: time.filter(|_| decodes),
-            speed_tg: decodes.then_some(median),
-            inputs_per_s: (test == "embed").then(|| median / pp as f64),
-            avg_ts: mean,
-            stddev_ts: std,
-            median_ts: median,
-            samples_ts: rates,
-            read_before,
-            read_after,
-        }
-    }
-
-    /// Holds the median against what the machine allows.
-    fn share(&self, cost: &ModelCost, limits: &Limits, step_tokens: usize) -> Share {
-        let (work, tokens) = match self.test {
-            "prefill" => (prefill_work(cost, self.pp, step_tokens), self.pp as f64),
-            "embed" => (cost.bidirectional(self.pl, self.pp), (self.pl * self.pp) as f64),
-            // At the middle of the text, which is as long as the average.
-            _ => (cost.causal(self.pl, 1, self.pp + self.tg / 2, 1), self.pl as f64),
-        };
-        let measured = Measured {
-            test: self.test,
-            level: self.level.name(),
-            batch: self.pl,
-            depth: self.n_depth,
-            tokens: if self.test == "decode" { self.tg } else { self.pp },
-            reached: self.median_ts,
-        };
-        Share::new(measured, work, tokens, limits)
-    }
-}
-
-/// A prompt in steps of so many tokens, with the logits of its last one.
-fn prefill_work(cost: &ModelCost, prompt: usize, step_tokens: usize) -> Work {
-    let mut all = Work::default();
-    for before in (0..prompt).step_by(step_tokens.max(1)) {
-        let rows = step_tokens.min(prompt - before);
-        all += cost.causal(1, rows, before, usize::from(before + rows == prompt));
-    }
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_has_the_figures_of_both_tools() {
-        let samples =
-            Samples { runs: vec![(2.0, 20.0), (1.0, 20.0), (4.0, 20.0)], filled: Some(5.0) };
-        let row = Row::new(
-            "decode",
-            Level::Forward,
-            Sizes { pp: 100, tg: 10, pl: 2 },
-            &samples,
-            (None, None),
-        );
-        assert_eq!((row.n_prompt, row.n_gen, row.n_depth, row.n_kv), (0, 10, 100, 220));
-        assert_eq!((row.t_pp, row.speed_pp), (Some(5.0), Some(40.0)));
-        assert_eq!((row.t_tg, row.speed_tg), (Some(2.0), Some(10.0)));
-        assert_eq!(row.samples_ts, [10.0, 20.0, 5.0]);
-        assert!((row.avg_ts - 35.0 / 3.0).abs() < 1e-9);
-        // statistics.stdev([10, 20, 5]) in Python.
-        assert!((row.stddev_ts - 7.637_626_158_259_733).abs() < 1e-9, "{}", row.stddev_ts);
-
-        let samples = Samples { runs: vec![(2.0, 256.0)], filled: None };
-        let row = Row::new(
-            "embed",
-            Level::Forward,
-            Sizes { pp: 64, tg: 0, pl: 4 },
-            &samples,
-            (None, None),
-        );
-        assert_eq!((row.speed_pp, row.inputs_per_s, row.t_tg), (Some(128.0), Some(2.0), None));
-        assert_eq!(row.stddev_ts, 0.0);
-    }
 }

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{BenchError, machine};
+use super::BenchError;
 use crate::backend::{KvDtype, device};
 use crate::bench::roofline::ModelCost;
 use crate::bench::roofline::cost::WeightBytes;
+use crate::bench::roofline::machine;
 use crate::engine::{EngineOptions, ModelSource};
 use crate::models::encoder::Pooling;
 use crate::models::random::{self, RandomModel};
