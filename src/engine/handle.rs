@@ -1,5 +1,7 @@
 //! The engine as its callers see it: a cheap handle to one model's thread.
 
+mod encoders;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -10,10 +12,11 @@ use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
+use super::encode::{EncodeRequest, Encoded};
 use super::error::SubmitError;
 use super::grammar::{Grammar, GrammarCompiler, GrammarSpec};
 use super::queue::QueueBound;
-use super::request::{EmbeddingRequest, Embeddings, Event, GenerationRequest, Limits};
+use super::request::{Event, GenerationRequest, Limits};
 use crate::telemetry::metrics::ModelMetrics;
 use crate::text::{ChatInput, ChatTemplate, Tokenizer};
 
@@ -41,16 +44,16 @@ pub(super) enum Command {
         /// One for each answer.
         events: Vec<UnboundedSender<Event>>,
     },
-    Embed {
-        request: EmbeddingRequest,
+    Encode {
+        request: EncodeRequest,
         submitted: Instant,
-        reply: EmbedReply,
+        reply: EncodeReply,
     },
     /// Finish what runs and what waits, then stop.
     Drain,
 }
 
-pub(super) type EmbedReply = oneshot::Sender<Result<Embeddings, SubmitError>>;
+pub(super) type EncodeReply = oneshot::Sender<Result<Encoded, SubmitError>>;
 
 /// What a model's thread tells its handles.
 pub(super) struct Shared {
@@ -67,6 +70,36 @@ pub(super) struct Shared {
 pub enum ModelKind {
     Generation,
     Embedding,
+    /// Weighs the words of its vocabulary.
+    SparseEmbedding,
+    /// Says how well a text answers another: a classifier with one label.
+    Reranking,
+    /// Scores several labels.
+    Classification,
+}
+
+impl ModelKind {
+    /// What such a model does: "it …".
+    pub fn does(self) -> &'static str {
+        match self {
+            Self::Generation => "generates text",
+            Self::Embedding => "makes embeddings",
+            Self::SparseEmbedding => "makes sparse embeddings",
+            Self::Reranking => "reranks texts",
+            Self::Classification => "classifies texts",
+        }
+    }
+
+    /// The same after "it cannot".
+    pub fn ability(self) -> &'static str {
+        match self {
+            Self::Generation => "generate text",
+            Self::Embedding => "make embeddings",
+            Self::SparseEmbedding => "make sparse embeddings",
+            Self::Reranking => "rerank texts",
+            Self::Classification => "classify texts",
+        }
+    }
 }
 
 /// What is known of a loaded model.
@@ -81,6 +114,14 @@ pub struct ModelInfo {
     pub embedding_dims: Option<usize>,
     /// Texts to put before an input, by purpose: "query", "passage".
     pub prompts: BTreeMap<String, String>,
+    /// The one of them that is put before an input when none is asked for.
+    pub default_prompt: Option<String>,
+    /// How an embedding model makes one vector of a text's: "cls", "mean", "last".
+    pub pooling: Option<&'static str>,
+    /// What a classifier scores.
+    pub labels: Vec<String>,
+    /// A text may have several of the labels.
+    pub multi_label: bool,
     /// When it was loaded, in seconds since 1970.
     pub created: u64,
     /// How most weights are stored: "Q4_K", "BF16".
@@ -208,19 +249,6 @@ impl Engine {
         blocking(move || compiler.compile(&spec)).await
     }
 
-    /// Embeds all inputs; requests of other callers share the batches.
-    ///
-    /// # Errors
-    /// As [`Engine::submit`]; an input longer than the context is refused, not cut.
-    pub async fn embed(&self, request: EmbeddingRequest) -> Result<Embeddings, SubmitError> {
-        self.require(ModelKind::Embedding)?;
-        request.validate(self.inner.info.limits, self.inner.info.embedding_dims)?;
-        self.enter(1, request.tokens())?;
-        let (reply, answer) = oneshot::channel();
-        self.send(Command::Embed { request, submitted: Instant::now(), reply })?;
-        answer.await.unwrap_or_else(|_| Err(self.gone()))
-    }
-
     pub fn health(&self) -> Health {
         self.inner.shared.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -244,14 +272,9 @@ impl Engine {
 
     fn require(&self, kind: ModelKind) -> Result<(), SubmitError> {
         let has = self.inner.info.kind;
-        match (has, kind) {
-            _ if has == kind => Ok(()),
-            (ModelKind::Embedding, _) => {
-                Err(SubmitError::WrongKind { has: "makes embeddings", wanted: "generate text" })
-            }
-            (ModelKind::Generation, _) => {
-                Err(SubmitError::WrongKind { has: "generates text", wanted: "make embeddings" })
-            }
+        match has == kind {
+            true => Ok(()),
+            false => Err(SubmitError::WrongKind { has: has.does(), wanted: kind.ability() }),
         }
     }
 
