@@ -173,7 +173,9 @@ impl<'a> Reader<'a> {
         }
         if surprises.iter().any(|s| !s.is_finite()) {
             let name = self.name;
-            return Err(BenchError::Other(format!("{name} gave probabilities that are no numbers")));
+            return Err(BenchError::Other(format!(
+                "{name} gave probabilities that are no numbers"
+            )));
         }
         Ok(surprises)
     }

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::matmul::{MAX_ROWS, Results, Work};
-use super::{BLOCK, Format};
+use super::{BLOCK, Format, TABLE};
 
 /// Computes the rows of a group for up to two tiles.
 ///
@@ -43,7 +43,7 @@ struct Place {
 }
 
 /// Half `h` (rows 0-7 or 8-15) of group `g` of the block at `w`: unsigned, but
-/// for eight bits signed.
+/// for eight bits and for those from a table signed.
 #[target_feature(enable = "avx2")]
 #[inline]
 unsafe fn group(format: Format, w: *const u8, g: usize, h: usize) -> __m256i {
@@ -84,6 +84,12 @@ unsafe fn group(format: Format, w: *const u8, g: usize, h: usize) -> __m256i {
                 };
                 _mm256_or_si256(n, _mm256_and_si256(v, _mm256_set1_epi8(0x30)))
             }
+            Format::FourTable => {
+                let table = _mm_loadu_si128(TABLE.as_ptr().cast());
+                let table =
+                    _mm256_xor_si256(_mm256_broadcastsi128_si256(table), _mm256_set1_epi8(-128));
+                _mm256_shuffle_epi8(table, n)
+            }
             _ => n,
         }
     }
@@ -94,7 +100,7 @@ unsafe fn group(format: Format, w: *const u8, g: usize, h: usize) -> __m256i {
 unsafe fn rows<const MR: usize>(work: &Work<'_>, place: Place, results: &mut Results) -> usize {
     let format = work.format;
     let (all, h) = (work.group.rows, place.half);
-    let eight = format == Format::Eight;
+    let signed = matches!(format, Format::Eight | Format::FourTable);
     let ones = _mm256_set1_epi16(1);
     let mut sums = [_mm256_setzero_ps(); MR];
     // SAFETY: every pointer stays in the tile or in the rows of the group.
@@ -110,7 +116,7 @@ unsafe fn rows<const MR: usize>(work: &Work<'_>, place: Place, results: &mut Res
             };
             let mut dots = [[_mm256_setzero_si256(); MR]; 2];
             // Bytes are stored plus 128 and made signed; others have a zero point.
-            if let (Some(shift), false) = (format.zero_shift(), eight) {
+            if let (Some(shift), false) = (format.zero_shift(), signed) {
                 for m in 0..MR {
                     let step = *steps.add(m);
                     let high = step.minus - step.minus_low;
@@ -125,7 +131,7 @@ unsafe fn rows<const MR: usize>(work: &Work<'_>, place: Place, results: &mut Res
                     let x = _mm256_set1_epi32(four);
                     // Products of signed bytes: |w| times x with w's sign
                     // stays below the 16 bits of a pair's sum.
-                    let pairs = match eight {
+                    let pairs = match signed {
                         true => _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)),
                         false => _mm256_maddubs_epi16(w, x),
                     };

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::matmul::{MAX_ROWS, PAIR, Results, Work};
-use super::{BLOCK, Format};
+use super::{BLOCK, Format, TABLE};
 
 /// Computes the rows of a group for up to two tiles.
 ///
@@ -41,20 +41,25 @@ pub unsafe fn kernel(work: &Work<'_>, results: &mut Results) {
     match work.format {
         Format::Four => dispatch!(Four),
         Format::FourZero => dispatch!(FourZero),
+        Format::FourTable => dispatch!(FourTable),
         Format::FourHalves => dispatch!(FourHalves),
         Format::Five => dispatch!(Five),
         Format::FiveZero => dispatch!(FiveZero),
         Format::Six => dispatch!(Six),
         Format::Eight => dispatch!(Eight),
-        Format::F32 | Format::F16 | Format::BF16 => unreachable!("plain weights have a kernel"),
+        Format::Two | Format::F32 | Format::F16 | Format::BF16 => {
+            unreachable!("{:?} has a kernel of its own", work.format)
+        }
     }
 }
 
 /// The format with this number, of those that are quantized.
 const fn format<const F: u8>() -> Format {
-    const FORMATS: [Format; 7] = [
+    const FORMATS: [Format; 9] = [
+        Format::Two,
         Format::Four,
         Format::FourZero,
+        Format::FourTable,
         Format::FourHalves,
         Format::Five,
         Format::FiveZero,
@@ -94,6 +99,10 @@ unsafe fn group<const F: u8>(w: *const u8, g: usize) -> __m512i {
                 };
                 // n | (v & 0x30)
                 _mm512_ternarylogic_epi32::<0xf8>(n, v, _mm512_set1_epi8(0x30))
+            }
+            Format::FourTable => {
+                let table = _mm_loadu_si128(TABLE.as_ptr().cast());
+                _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), n)
             }
             _ => n,
         }
