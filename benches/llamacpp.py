@@ -193,4 +193,5 @@ def main():
     print(table(rounds))
 
 
-main()
+if __name__ == "__main__":
+    main()

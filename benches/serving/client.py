@@ -59,11 +59,11 @@ def dragoman(binary, model, log, *flags, settings=None):
     return Server("dragoman", command, port, log, env)
 
 
-def llama_server(binary, gguf, slots, context, threads, log):
+def llama_server(binary, gguf, slots, context, threads, log, *flags):
     """llama.cpp's server with `slots` places of `context` tokens each."""
     port = free_port()
     command = [binary, "-m", gguf, "--port", str(port), "-np", str(slots), "-t", str(threads)]
-    command += ["-c", str(slots * context), "--no-webui"]
+    command += ["-c", str(slots * context), "--no-webui", *flags]
     return Server("llama.cpp", command, port, log)
 
 

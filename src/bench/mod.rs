@@ -9,6 +9,7 @@ pub mod engine;
 pub mod figures;
 #[cfg(feature = "server")]
 pub mod load;
+pub mod perplexity;
 pub mod record;
 pub mod report;
 pub mod roofline;

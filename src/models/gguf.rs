@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::GgmlDType;
 use memmap2::Mmap;
 
 use super::bytes::Reader;
 use super::error::LoadError;
 use crate::backend::kernels::mmap;
+use crate::backend::kernels::packed::Stored;
 
 /// A metadata value.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,7 @@ pub enum Value {
 pub struct TensorInfo {
     /// Outermost dimension first: (out, in) for a matrix.
     pub shape: Vec<usize>,
-    /// GGML's number of the type; see [`dtype`].
+    /// GGML's number of the type.
     pub type_id: u32,
     /// From the start of the data part.
     offset: u64,
@@ -82,21 +82,24 @@ impl GgufFile {
     ///
     /// # Errors
     /// The tensor is missing, of an unsupported type, or beyond the file's end.
-    pub fn tensor(&self, name: &str) -> Result<(&TensorInfo, GgmlDType, &[u8]), LoadError> {
+    pub fn tensor(&self, name: &str) -> Result<(&TensorInfo, Stored, &[u8]), LoadError> {
         let info = self
             .tensors
             .get(name)
             .ok_or_else(|| LoadError::MissingTensor { name: name.to_owned() })?;
-        let dtype = dtype(info.type_id).ok_or_else(|| LoadError::TensorType {
+        let dtype = Stored::of_ggml(info.type_id).ok_or_else(|| LoadError::TensorType {
             name: name.to_owned(),
             found: type_name(info.type_id),
-            supported: "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K",
+            supported: "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, \
+                        IQ4_XS; take the model's file in one of them, or make it from a larger \
+                        one with llama.cpp's llama-quantize",
         })?;
         let malformed = |reason: String| LoadError::Malformed { path: self.path.clone(), reason };
         let row = info.shape.last().copied().unwrap_or(1);
         if row % dtype.block_size() != 0 {
             return Err(malformed(format!(
-                "tensor {name:?}: rows of {row} are no multiple of {dtype:?}'s block of {}",
+                "tensor {name:?}: rows of {row} are no multiple of {}'s block of {}",
+                type_name(info.type_id),
                 dtype.block_size()
             )));
         }
@@ -150,27 +153,6 @@ impl GgufFile {
             _ => None,
         }
     }
-}
-
-/// The Candle type of a GGML type number, if Candle has it.
-pub fn dtype(type_id: u32) -> Option<GgmlDType> {
-    use GgmlDType::*;
-    Some(match type_id {
-        0 => F32,
-        1 => F16,
-        2 => Q4_0,
-        3 => Q4_1,
-        6 => Q5_0,
-        7 => Q5_1,
-        8 => Q8_0,
-        10 => Q2K,
-        11 => Q3K,
-        12 => Q4K,
-        13 => Q5K,
-        14 => Q6K,
-        30 => BF16,
-        _ => return None,
-    })
 }
 
 /// GGML's name of a type number, for messages.

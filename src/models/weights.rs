@@ -9,7 +9,7 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 
 use super::error::LoadError;
-use crate::backend::kernels::packed::Packed;
+use crate::backend::kernels::packed::{Packed, Stored};
 use crate::backend::linear::Weight;
 use crate::backend::{Embedding, Linear};
 
@@ -106,11 +106,7 @@ impl<'a> Weights<'a> {
         Ok(match self.read(name, shape, Purpose::Lookup)? {
             Weight::Dense(t) => t.to_dtype(DType::F32)?,
             Weight::Blocks(q) => q.dequantize(&self.device)?,
-            Weight::Packed(p) => {
-                let mut all = vec![0f32; p.rows() * p.columns()];
-                all.chunks_mut(p.columns()).enumerate().for_each(|(r, row)| p.row(r, row));
-                Tensor::from_vec(all, shape, &self.device)?
-            }
+            Weight::Packed(p) => expanded(&p, &self.device)?,
         })
     }
 
@@ -142,25 +138,32 @@ impl<'a> Weights<'a> {
     }
 }
 
+fn expanded(packed: &Packed, device: &Device) -> candle_core::Result<Tensor> {
+    let mut all = vec![0f32; packed.rows() * packed.columns()];
+    all.chunks_mut(packed.columns()).enumerate().for_each(|(r, row)| packed.row(r, row));
+    Tensor::from_vec(all, (packed.rows(), packed.columns()), device)
+}
+
 /// Makes a weight from the bytes of a file: on the CPU, matrices to multiply
 /// with are packed for our kernels; elsewhere plain types become f32, and
 /// quantized ones keep GGML's blocks.
 pub fn from_bytes(
     bytes: &[u8],
-    dtype: GgmlDType,
+    dtype: impl Into<Stored>,
     shape: &[usize],
     (device, purpose): (&Device, Purpose),
 ) -> Result<Weight, LoadError> {
-    let plain = match dtype {
-        GgmlDType::F32 => Some(DType::F32),
-        GgmlDType::F16 => Some(DType::F16),
-        GgmlDType::BF16 => Some(DType::BF16),
+    let stored = dtype.into();
+    let plain = match stored.candle() {
+        Some(GgmlDType::F32) => Some(DType::F32),
+        Some(GgmlDType::F16) => Some(DType::F16),
+        Some(GgmlDType::BF16) => Some(DType::BF16),
         _ => None,
     };
     // Quantized rows are packed to be looked up as well: nothing is smaller.
     let packs = device.is_cpu() && (plain.is_none() || purpose == Purpose::Product);
     if let (true, [rows, columns]) = (packs, shape)
-        && let Some(packed) = Packed::new(bytes, dtype, *rows, *columns)
+        && let Some(packed) = Packed::new(bytes, stored, *rows, *columns)
     {
         return Ok(Weight::Packed(Arc::new(packed)));
     }
@@ -169,6 +172,17 @@ pub fn from_bytes(
         let keep = device.is_cpu() && purpose == Purpose::Lookup;
         return Ok(Weight::Dense(if keep { t } else { t.to_dtype(DType::F32)? }));
     }
+    let Some(dtype) = stored.candle() else {
+        // Other devices have no kernels for it, so its blocks are expanded.
+        let packed = match shape {
+            [rows, columns] => Packed::new(bytes, stored, *rows, *columns),
+            _ => None,
+        };
+        let packed = packed.ok_or_else(|| {
+            LoadError::config("tensor", format!("{stored:?} of shape {shape:?} is not supported"))
+        })?;
+        return Ok(Weight::Dense(expanded(&packed, device)?));
+    };
     let storage = QStorage::from_data(bytes.into(), device, dtype)?;
     Ok(Weight::Blocks(Arc::new(QTensor::new(storage, shape)?)))
 }

@@ -165,7 +165,7 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write(path: &Path, content: &str) -> anyhow::Result<()> {
+pub(super) fn write(path: &Path, content: &str) -> anyhow::Result<()> {
     std::fs::write(path, content).with_context(|| format!("{} cannot be written", path.display()))
 }
 
@@ -232,8 +232,11 @@ fn interrupted(stop: &AtomicBool) -> bool {
 }
 
 fn bar() -> anyhow::Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{wide_msg} {bar:20} {pos}/{len} {elapsed}")?;
-    Ok(ProgressBar::new(0).with_style(style))
+    Ok(ProgressBar::new(0).with_style(bar_style()?))
+}
+
+pub(super) fn bar_style() -> anyhow::Result<ProgressStyle> {
+    Ok(ProgressStyle::with_template("{wide_msg} {bar:20} {pos}/{len} {elapsed}")?)
 }
 
 /// The first Ctrl-C ends the run with what there is, the second at once.

@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod engine;
+pub mod perplexity;
 pub mod serve;
 
 use crate::config::Config;
@@ -12,6 +13,8 @@ pub enum Bench {
     Serve(Box<serve::Args>),
     /// The engine in this process, without HTTP.
     Engine(Box<engine::Args>),
+    /// How well a model foretells a text.
+    Perplexity(perplexity::Args),
     /// Ratios of measurements to the first, with confidence intervals.
     Compare(compare::Args),
 }
@@ -24,6 +27,7 @@ pub fn run(bench: Bench, config: &Config) -> anyhow::Result<()> {
     match bench {
         Bench::Serve(args) => serve::run(*args, config),
         Bench::Engine(args) => engine::run(*args, config),
+        Bench::Perplexity(args) => perplexity::run(&args, config),
         Bench::Compare(args) => compare::run(&args),
     }
 }

@@ -19,6 +19,15 @@ pub struct Step {
     pub minus_low: i32,
 }
 
+impl Step {
+    /// The sum of one half's `q`, times `scale`.
+    #[inline(always)]
+    pub fn weighted_of(self, half: usize) -> f32 {
+        let minus = if half == 0 { self.minus_low } else { self.minus - self.minus_low };
+        -(minus as f32) * self.scale
+    }
+}
+
 /// The forms in which rows are wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wants {

@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::matmul::{MAX_ROWS, Results, Work};
-use super::{BLOCK, Format, format};
+use super::{BLOCK, Format, TABLE, format};
 
 /// Computes the rows of a group for up to two tiles.
 ///
@@ -120,6 +120,10 @@ unsafe fn group<const F: u8>(w: *const u8, g: usize, h: usize) -> __m256i {
                 };
                 _mm256_or_si256(n, _mm256_and_si256(v, _mm256_set1_epi8(0x30)))
             }
+            Format::FourTable => {
+                let table = _mm_loadu_si128(TABLE.as_ptr().cast());
+                _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), n)
+            }
             _ => n,
         }
     }
@@ -230,7 +234,7 @@ impl Format {
             Self::Five | Self::FiveZero => 4,
             // 63 · 127 · 2 · 2 = 32,004
             Self::Six => 2,
-            // 128 · 127 · 2 = 32,512
+            // 128 · 127 · 2 = 32,512 of signed weights
             _ => 1,
         }
     }
@@ -264,7 +268,7 @@ unsafe fn body<D: Dots, const F: u8, const MR: usize>(
     results: &mut Results,
 ) -> usize {
     let shape = const { format::<F>() };
-    let signed = const { D::SIGNED && matches!(format::<F>(), Format::Eight) };
+    let signed = const { D::SIGNED && matches!(format::<F>(), Format::Eight | Format::FourTable) };
     let (all, h) = (work.group.rows, place.half);
     // SAFETY: every pointer stays in the tile or in the rows of the group.
     unsafe {

@@ -1,22 +1,28 @@
 //! GGML's block types, 32 columns at a time.
 //!
 //! Layouts: ggml-common.h and ggml-quants.c of llama.cpp, as facts of the file
-//! format; held against Candle's own readers by the tests.
+//! format; held against Candle's and llama.cpp's own readers by the tests.
 
 use candle_core::quantized::GgmlDType;
 use half::f16;
 
-use super::{BLOCK, Block};
+use super::{BLOCK, Block, Stored};
 
 /// Block `b` of 32 columns of a row.
-pub fn block(dtype: GgmlDType, row: &[u8], b: usize) -> Block {
-    let size = dtype.type_size();
-    if dtype.block_size() == BLOCK {
-        legacy(dtype, &row[b * size..(b + 1) * size])
+pub fn block(stored: Stored, row: &[u8], b: usize) -> Block {
+    let (size, blocks) = (stored.type_size(), stored.block_size() / BLOCK);
+    let (whole, part) = (b / blocks, b % blocks);
+    let bytes = &row[whole * size..(whole + 1) * size];
+    let dtype = match stored {
+        Stored::Candle(dtype) => dtype,
+        Stored::Iq4Nl => return iq4(&bytes[2..], float(bytes, 0)),
+        Stored::Iq4Xs => return iq4xs(bytes, part),
+    };
+    if blocks == 1 {
+        legacy(dtype, bytes)
     } else {
-        let (super_block, part) = (b / 8, b % 8);
-        let bytes = &row[super_block * size..(super_block + 1) * size];
         match dtype {
+            GgmlDType::Q2K => q2k(bytes, part),
             GgmlDType::Q6K => q6k(bytes, part),
             GgmlDType::Q3K => q3k(bytes, part),
             _ => q45k(bytes, part, dtype == GgmlDType::Q5K),
@@ -35,7 +41,7 @@ fn legacy(dtype: GgmlDType, bytes: &[u8]) -> Block {
         for (q, &byte) in q.iter_mut().zip(&bytes[2..]) {
             *q = byte ^ 0x80;
         }
-        return Block { q, scales: [scale; 2], offset: 0.0 };
+        return Block { q, scales: [scale; 2], ..Block::EMPTY };
     }
     let (has_min, five) = match dtype {
         GgmlDType::Q4_0 => (false, false),
@@ -56,7 +62,7 @@ fn legacy(dtype: GgmlDType, bytes: &[u8]) -> Block {
         q[i + 16] |= byte >> 4;
     }
     let offset = if has_min { float(bytes, 2) } else { 0.0 };
-    Block { q, scales: [scale; 2], offset }
+    Block { q, scales: [scale; 2], offset, ..Block::EMPTY }
 }
 
 /// Q4_K and Q5_K: d, dmin, 12 bytes of 6-bit scales and mins, (high bits), nibbles.
@@ -79,7 +85,8 @@ fn q45k(bytes: &[u8], part: usize, five: bool) -> Block {
             *q |= ((bytes[16 + i] >> part) & 1) << 4;
         }
     }
-    Block { q, scales: [d * f32::from(scale); 2], offset: -dmin * f32::from(min) }
+    let offset = -dmin * f32::from(min);
+    Block { q, scales: [d * f32::from(scale); 2], offset, ..Block::EMPTY }
 }
 
 /// Q6_K: low nibbles, high pairs of bits, 16 scales of 16 columns, d.
@@ -95,7 +102,7 @@ fn q6k(bytes: &[u8], part: usize) -> Block {
         *q = nibble | (top << 4);
     }
     let scale = |i: usize| d * f32::from(scales[part * 2 + i] as i8);
-    Block { q, scales: [scale(0), scale(1)], offset: 0.0 }
+    Block { q, scales: [scale(0), scale(1)], ..Block::EMPTY }
 }
 
 /// Q3_K: a mask of third bits, pairs of low bits, 16 6-bit scales, d.
@@ -114,5 +121,38 @@ fn q3k(bytes: &[u8], part: usize) -> Block {
         let high = (packed[8 + s % 4] >> (2 * (s / 4))) & 3;
         d * (f32::from(low | (high << 4)) - 32.0)
     };
-    Block { q, scales: [scale(0), scale(1)], offset: 0.0 }
+    Block { q, scales: [scale(0), scale(1)], ..Block::EMPTY }
+}
+
+/// Q2_K: 16 bytes of 4-bit scales and minima, pairs of bits, d, dmin.
+fn q2k(bytes: &[u8], part: usize) -> Block {
+    let (scales, low) = (&bytes[..16], &bytes[16..80]);
+    let mut q = [0u8; BLOCK];
+    for (i, q) in q.iter_mut().enumerate() {
+        *q = (low[part / 4 * 32 + i] >> (2 * (part % 4))) & 3;
+    }
+    Block {
+        q,
+        scales: [float(bytes, 80), float(bytes, 82)],
+        nibbles: [scales[part * 2], scales[part * 2 + 1]],
+        ..Block::EMPTY
+    }
+}
+
+/// IQ4_XS: d, upper bits of eight scales, their lower bits, nibbles.
+fn iq4xs(bytes: &[u8], part: usize) -> Block {
+    let low = (bytes[4 + part / 2] >> (4 * (part % 2))) & 15;
+    let high = (u16::from_le_bytes([bytes[2], bytes[3]]) >> (2 * part)) as u8 & 3;
+    let scale = float(bytes, 0) * (f32::from(low | (high << 4)) - 32.0);
+    iq4(&bytes[8 + part * 16..], scale)
+}
+
+/// 32 nibbles that choose from [`super::TABLE`].
+fn iq4(nibbles: &[u8], scale: f32) -> Block {
+    let mut q = [0u8; BLOCK];
+    for (i, &byte) in nibbles[..16].iter().enumerate() {
+        q[i] = byte & 15;
+        q[i + 16] = byte >> 4;
+    }
+    Block { q, scales: [scale; 2], ..Block::EMPTY }
 }

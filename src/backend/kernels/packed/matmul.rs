@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::activations::{Activations, Group, Inputs, Wants, groups};
 use super::piece::Piece;
-use super::{Format, Packed, TILE, dense, portable};
+use super::{Format, Packed, TILE, dense, portable, two};
 #[cfg(target_arch = "x86_64")]
 use crate::backend::kernels::instructions::{Instructions, allows};
 use crate::backend::kernels::rows::Rows;
@@ -255,6 +255,9 @@ fn run(level: Level, work: &Work<'_>, results: &mut Results) {
         return dense::kernel(work, results);
     }
     assert!(level.available(), "{level:?} is not available on this machine");
+    if work.format == Format::Two {
+        return two::kernel(level, work, results);
+    }
     match level {
         Level::Portable => portable::kernel(work, results),
         // SAFETY: the level is available.

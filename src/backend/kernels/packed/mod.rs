@@ -11,8 +11,10 @@
 //!
 //! | format | a block's weights | a block's scales | a weight is |
 //! |---|---|---|---|
+//! | `Two` | 2 groups; group `g` in bits `2 (g % 4)` of group `g / 4` | see `two` | `q s - o` for each half |
 //! | `Four` | 4 groups; group `g + 4` in the high nibbles | 16 scales, 16 offsets | `q s + o` |
 //! | `FourZero` | the same | 16 scales | `(q - 8) s` |
+//! | `FourTable` | the same; a nibble chooses from `TABLE` | 16 scales | `(TABLE[q] - 128) s` |
 //! | `FourHalves` | the same | 16 scales of columns 0-15, 16 of 16-31 | `(q - 4) s` |
 //! | `Five` | the same, then 8 masks of 64 bits: the fifth bits | 16 scales, 16 offsets | `q s + o` |
 //! | `FiveZero` | the same | 16 scales | `(q - 16) s` |
@@ -28,13 +30,14 @@ macro_rules! for_format {
         match $format {
             Format::Four => $dispatch!(Four),
             Format::FourZero => $dispatch!(FourZero),
+            Format::FourTable => $dispatch!(FourTable),
             Format::FourHalves => $dispatch!(FourHalves),
             Format::Five => $dispatch!(Five),
             Format::FiveZero => $dispatch!(FiveZero),
             Format::Six => $dispatch!(Six),
             Format::Eight => $dispatch!(Eight),
-            Format::F32 | Format::F16 | Format::BF16 => {
-                unreachable!("plain weights have a kernel of their own")
+            Format::Two | Format::F32 | Format::F16 | Format::BF16 => {
+                unreachable!("{:?} has a kernel of its own", $format)
             }
         }
     };
@@ -48,6 +51,8 @@ mod dense;
 mod matmul;
 mod piece;
 mod portable;
+mod stored;
+mod two;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
@@ -60,17 +65,24 @@ use super::team::{Parts, team};
 pub use activations::{Activations, Inputs, Wants};
 pub use matmul::{Level, best_level, matmul, products, products_of_pairs};
 pub use piece::Piece;
+pub use stored::Stored;
 
 /// Output rows of a tile.
 pub(in crate::backend::kernels) const TILE: usize = 16;
 /// Input columns of a block.
 pub(super) const BLOCK: usize = 32;
 
+/// The values that nibbles of `FourTable` choose from, plus 128.
+pub(super) const TABLE: [u8; 16] =
+    [1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241];
+
 /// How weights are stored; see the module's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    Two,
     Four,
     FourZero,
+    FourTable,
     FourHalves,
     Five,
     FiveZero,
@@ -90,7 +102,8 @@ impl Format {
     /// Bytes of one block's weights in a tile.
     const fn weight_bytes(self) -> usize {
         match self {
-            Self::Four | Self::FourZero | Self::FourHalves => 256,
+            Self::Two => 128,
+            Self::Four | Self::FourZero | Self::FourTable | Self::FourHalves => 256,
             Self::Five | Self::FiveZero => 320,
             Self::Six => 384,
             Self::Eight => 512,
@@ -102,7 +115,7 @@ impl Format {
     /// Bytes of one block's scales in a tile.
     const fn scale_bytes(self) -> usize {
         match self {
-            Self::FourZero | Self::FiveZero | Self::Eight => 32,
+            Self::FourZero | Self::FourTable | Self::FiveZero | Self::Eight => 32,
             Self::F32 | Self::F16 | Self::BF16 => 0,
             _ => 64,
         }
@@ -137,7 +150,7 @@ impl Format {
             Self::FourZero => Some(3),
             Self::FiveZero => Some(4),
             Self::Six => Some(5),
-            Self::Eight => Some(7),
+            Self::FourTable | Self::Eight => Some(7),
             _ => None,
         }
     }
@@ -150,9 +163,14 @@ impl Format {
     /// The format that holds a GGML type without changing its quants (scales of
     /// K types are multiplied out and rounded to f16); `None`
     /// for types this module does not pack.
-    pub fn of(dtype: GgmlDType) -> Option<Self> {
+    pub fn of(stored: impl Into<Stored>) -> Option<Self> {
         use GgmlDType::*;
+        let dtype = match stored.into() {
+            Stored::Candle(dtype) => dtype,
+            Stored::Iq4Nl | Stored::Iq4Xs => return Some(Self::FourTable),
+        };
         match dtype {
+            Q2K => Some(Self::Two),
             Q4_0 => Some(Self::FourZero),
             Q4_1 | Q4K => Some(Self::Four),
             Q5_0 => Some(Self::FiveZero),
@@ -171,9 +189,11 @@ impl Format {
 /// The format with this number, of those that are quantized.
 #[cfg(target_arch = "x86_64")]
 const fn format<const F: u8>() -> Format {
-    const FORMATS: [Format; 7] = [
+    const FORMATS: [Format; 9] = [
+        Format::Two,
         Format::Four,
         Format::FourZero,
+        Format::FourTable,
         Format::FourHalves,
         Format::Five,
         Format::FiveZero,
@@ -208,7 +228,13 @@ impl std::fmt::Debug for Packed {
 impl Packed {
     /// Packs rows of numbers or of GGML blocks, on all threads. `None` if the
     /// type is not packed here or the bytes do not fit the shape.
-    pub fn new(bytes: &[u8], dtype: GgmlDType, rows: usize, columns: usize) -> Option<Self> {
+    pub fn new(
+        bytes: &[u8],
+        dtype: impl Into<Stored>,
+        rows: usize,
+        columns: usize,
+    ) -> Option<Self> {
+        let dtype = dtype.into();
         let format = Format::of(dtype)?;
         if rows == 0 || columns == 0 || !columns.is_multiple_of(dtype.block_size()) {
             return None;
@@ -247,7 +273,7 @@ impl Packed {
 
     /// Bytes that a matrix takes when it is packed; `None` for types that are
     /// not packed here.
-    pub fn bytes_of(dtype: GgmlDType, rows: usize, columns: usize) -> Option<usize> {
+    pub fn bytes_of(dtype: impl Into<Stored>, rows: usize, columns: usize) -> Option<usize> {
         Some(rows.div_ceil(TILE) * Format::of(dtype)?.tile_bytes(columns))
     }
 
@@ -297,7 +323,10 @@ impl Packed {
             return dense::row(self.format, tile, row % TILE, out);
         }
         for (b, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-            portable::dequantize(self.format, tile, b, row % TILE, out);
+            match self.format {
+                Format::Two => two::dequantize(tile, b, row % TILE, out),
+                format => portable::dequantize(format, tile, b, row % TILE, out),
+            }
         }
     }
 }
@@ -327,14 +356,20 @@ pub(super) struct Block {
     pub scales: [f32; 2],
     /// 0 where the format has none.
     pub offset: f32,
+    /// What `Two` has of each half, a scale and above it an offset; they are
+    /// multiplied with `scales`.
+    pub nibbles: [u8; 2],
 }
 
 impl Block {
-    const EMPTY: Self = Self { q: [0; BLOCK], scales: [0.0; 2], offset: 0.0 };
+    const EMPTY: Self = Self { q: [0; BLOCK], scales: [0.0; 2], offset: 0.0, nibbles: [0; 2] };
 }
 
 /// Writes block `b` of all sixteen rows.
 fn put(format: Format, tile: &mut [u8], b: usize, rows: &[Block; TILE]) {
+    if format == Format::Two {
+        return two::put(tile, b, rows);
+    }
     let (weights_at, scales_at) = format.block_at(b);
     let weights = &mut tile[weights_at..][..format.weight_bytes()];
     let mut group = [0u8; 64];

@@ -4,7 +4,7 @@ use half::f16;
 
 use super::activations::Step;
 use super::matmul::{Results, Work};
-use super::{BLOCK, Format, TILE};
+use super::{BLOCK, Format, TABLE, TILE};
 
 /// The stored weight of lane `r` and column `c` of block `b`.
 fn weight(format: Format, tile: &[u8], b: usize, r: usize, c: usize) -> i32 {
@@ -14,6 +14,9 @@ fn weight(format: Format, tile: &[u8], b: usize, r: usize, c: usize) -> i32 {
         return i32::from(tile[base + g * 64 + at]);
     }
     let nibble = (tile[base + (g % 4) * 64 + at] >> (4 * (g / 4))) & 15;
+    if format == Format::FourTable {
+        return i32::from(TABLE[usize::from(nibble)]);
+    }
     let upper = match format {
         Format::Five | Format::FiveZero => (tile[base + 256 + g * 8 + at / 8] >> (at % 8)) & 1,
         Format::Six => (tile[base + 256 + g / 4 * 64 + at] >> (2 * (g % 4))) & 3,
@@ -132,6 +135,7 @@ fn group(format: Format, weights: &[u8], g: usize) -> [u8; 64] {
                 *byte |= ((upper >> (2 * (g % 4))) & 3) << 4;
             }
         }
+        Format::FourTable => bytes = bytes.map(|nibble| TABLE[usize::from(nibble)]),
         _ => {}
     }
     bytes

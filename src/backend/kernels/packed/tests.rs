@@ -3,27 +3,77 @@ use candle_core::{Device, Result, Tensor};
 
 use super::*;
 
-const TYPES: [GgmlDType; 12] = [
-    GgmlDType::F32,
-    GgmlDType::F16,
-    GgmlDType::BF16,
-    GgmlDType::Q4_0,
-    GgmlDType::Q4_1,
-    GgmlDType::Q5_0,
-    GgmlDType::Q5_1,
-    GgmlDType::Q8_0,
-    GgmlDType::Q3K,
-    GgmlDType::Q4K,
-    GgmlDType::Q5K,
-    GgmlDType::Q6K,
+const TYPES: [Stored; 15] = [
+    Stored::Candle(GgmlDType::F32),
+    Stored::Candle(GgmlDType::F16),
+    Stored::Candle(GgmlDType::BF16),
+    Stored::Candle(GgmlDType::Q4_0),
+    Stored::Candle(GgmlDType::Q4_1),
+    Stored::Candle(GgmlDType::Q5_0),
+    Stored::Candle(GgmlDType::Q5_1),
+    Stored::Candle(GgmlDType::Q8_0),
+    Stored::Candle(GgmlDType::Q2K),
+    Stored::Candle(GgmlDType::Q3K),
+    Stored::Candle(GgmlDType::Q4K),
+    Stored::Candle(GgmlDType::Q5K),
+    Stored::Candle(GgmlDType::Q6K),
+    Stored::Iq4Nl,
+    Stored::Iq4Xs,
 ];
 
-/// A random matrix, packed, and as Candle reads it.
-fn matrix(dtype: GgmlDType, rows: usize, columns: usize) -> Result<(Packed, Vec<f32>)> {
+/// A random matrix, packed, and as Candle reads it; of types that Candle does
+/// not know, as we do.
+fn matrix(stored: Stored, rows: usize, columns: usize) -> Result<(Packed, Vec<f32>)> {
     let w = Tensor::randn(0f32, 1f32, (rows, columns), &Device::Cpu)?;
-    let q = QTensor::quantize(&w, dtype)?;
-    let packed = Packed::new(&q.data()?, dtype, rows, columns).expect("the shape fits");
-    Ok((packed, q.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?))
+    if let Some(dtype) = stored.candle() {
+        let q = QTensor::quantize(&w, dtype)?;
+        let packed = Packed::new(&q.data()?, dtype, rows, columns).expect("the shape fits");
+        return Ok((packed, q.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?));
+    }
+    let blocks = rows * columns / stored.block_size();
+    let numbers = Tensor::rand(0f32, 256f32, blocks * stored.type_size(), &Device::Cpu)?;
+    let mut bytes: Vec<u8> = numbers.to_vec1::<f32>()?.into_iter().map(|x| x as u8).collect();
+    for block in bytes.chunks_exact_mut(stored.type_size()) {
+        let scale = f16::from_f32((f32::from(block[0]) - 127.5) * 1e-4);
+        block[..2].copy_from_slice(&scale.to_le_bytes());
+    }
+    let packed = Packed::new(&bytes, stored, rows, columns).expect("the shape fits");
+    let mut dense = vec![0f32; rows * columns];
+    dense.chunks_exact_mut(columns).enumerate().for_each(|(r, row)| packed.row(r, row));
+    Ok((packed, dense))
+}
+
+#[test]
+fn blocks_are_those_llamacpp_reads() {
+    #[derive(serde::Deserialize)]
+    struct Item {
+        r#type: u32,
+        name: String,
+        bytes: String,
+        weights: String,
+    }
+    let hex = |text: &str| -> Vec<u8> {
+        let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hex");
+        (0..text.len()).step_by(2).map(digit).collect()
+    };
+    // Made by tests/fixtures/make_gguf_blocks.py.
+    let items = include_str!("../../../../tests/fixtures/gguf_blocks.json");
+    let items: Vec<Item> = serde_json::from_str(items).expect("a fixture");
+    assert_eq!(items.len(), TYPES.len());
+    for item in items {
+        let stored = Stored::of_ggml(item.r#type).expect("a type that is read");
+        assert!(TYPES.contains(&stored), "{}", item.name);
+        let weights = hex(&item.weights);
+        let expected: Vec<f32> =
+            weights.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("4"))).collect();
+        let packed = Packed::new(&hex(&item.bytes), stored, 1, 256).expect("the shape fits");
+        for (r, expected) in expected.chunks_exact(256).enumerate() {
+            let mut row = vec![0f32; 256];
+            packed.row(r, &mut row);
+            let error = relative(&row, expected);
+            assert!(error < 1.5e-3, "{} row {r} is off by {error}", item.name);
+        }
+    }
 }
 
 fn relative(found: &[f32], expected: &[f32]) -> f32 {
@@ -102,7 +152,7 @@ fn a_row_does_not_depend_on_its_company() -> Result<()> {
 
 #[test]
 fn real_activations_lose_little() -> Result<()> {
-    let (packed, dense) = matrix(GgmlDType::Q8_0, 64, 1024)?;
+    let (packed, dense) = matrix(GgmlDType::Q8_0.into(), 64, 1024)?;
     let x: Vec<f32> =
         Tensor::randn(0f32, 3f32, (4, 1024), &Device::Cpu)?.flatten_all()?.to_vec1()?;
     let mut y = vec![0f32; 4 * 64];
@@ -122,6 +172,6 @@ fn what_does_not_fit_is_refused() {
     assert!(Packed::new(&[0; 18], GgmlDType::Q4_0, 1, 32).is_some());
     assert!(Packed::new(&[0; 17], GgmlDType::Q4_0, 1, 32).is_none());
     assert!(Packed::new(&[0; 18], GgmlDType::Q4_0, 1, 16).is_none());
-    assert!(Packed::new(&[0; 84], GgmlDType::Q2K, 1, 256).is_none());
+    assert!(Packed::new(&[0; 36], GgmlDType::Q8_1, 1, 32).is_none());
     assert!(Packed::new(&[0; 12], GgmlDType::F32, 1, 3).is_some());
 }

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::matmul::{MAX_ROWS, PAIR, Results, Work};
-use super::{BLOCK, Format, format};
+use super::{BLOCK, Format, TABLE, format};
 
 /// Computes the rows of a group for up to two tiles.
 ///
@@ -71,6 +71,10 @@ unsafe fn group<const F: u8>(w: *const u8, g: usize) -> __m512i {
                 };
                 // n | (v & 0x30)
                 _mm512_ternarylogic_epi32::<0xf8>(n, v, _mm512_set1_epi8(0x30))
+            }
+            Format::FourTable => {
+                let table = _mm_loadu_si128(TABLE.as_ptr().cast());
+                _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), n)
             }
             _ => n,
         }
