@@ -12,8 +12,10 @@ use super::encoder::Encoder;
 use super::error::LoadError;
 use super::gguf::GgufFile;
 use super::gguf_source::GgufSource;
+use super::quantize::Quantize;
 use super::safetensors::{self, Safetensors};
 use super::weights::{OnProgress, Weights};
+use crate::backend::kernels::packed::Arithmetic;
 
 /// The files of one model.
 #[derive(Debug, Clone, Default)]
@@ -29,8 +31,10 @@ pub struct LoadedModel {
     pub network: Network,
     pub architecture: String,
     pub parameters: u64,
-    /// How most weights are stored.
+    /// How most weights are stored in the file, and what became of them.
     pub storage: String,
+    /// How most of its matrices are multiplied.
+    pub arithmetic: Arithmetic,
     /// Bytes of memory they take.
     pub bytes: u64,
 }
@@ -46,6 +50,8 @@ pub struct LoadOptions<'a> {
     pub device: Device,
     /// Upper bound on the context; `None` takes the model's own.
     pub context_length: Option<usize>,
+    /// What becomes of matrices that are not quantized in the file, on the CPU.
+    pub quantize: Quantize,
     pub on_progress: OnProgress<'a>,
 }
 
@@ -67,14 +73,16 @@ pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel,
             decoder(
                 config,
                 architecture,
-                Weights::new(Box::new(source), options.device, options.on_progress),
+                Weights::new(Box::new(source), options.device, options.on_progress)
+                    .quantizing(options.quantize),
                 options.context_length,
             )
         }
         Format::E5s1 => {
             let source = E5s1::open(first)?;
             let config = source.config();
-            let weights = Weights::new(Box::new(source), options.device, options.on_progress);
+            let weights = Weights::new(Box::new(source), options.device, options.on_progress)
+                .quantizing(options.quantize);
             encoder(config, "bert".to_owned(), weights)
         }
         Format::Safetensors => {
@@ -87,12 +95,14 @@ pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel,
                     true => safetensors::names::sandwich_decoder,
                     false => safetensors::names::decoder,
                 };
-                let weights = Weights::new(open(names)?, options.device, options.on_progress);
+                let weights = Weights::new(open(names)?, options.device, options.on_progress)
+                    .quantizing(options.quantize);
                 decoder(config, architecture, weights, options.context_length)
             } else if config::ENCODERS.contains(&architecture.as_str()) {
                 let config = config::encoder_from_json(&json)?;
                 let source = open(safetensors::names::encoder)?;
-                let weights = Weights::new(source, options.device, options.on_progress);
+                let weights = Weights::new(source, options.device, options.on_progress)
+                    .quantizing(options.quantize);
                 encoder(config, architecture, weights)
             } else {
                 Err(unsupported(architecture))
@@ -134,12 +144,14 @@ pub(super) fn encoder(
 }
 
 fn finish(network: Network, architecture: String, weights: &Weights<'_>) -> LoadedModel {
-    let source = weights.source();
+    let (source, tally) = (weights.source(), weights.tally());
+    weights.report();
     LoadedModel {
         network,
         architecture,
         parameters: source.parameters(),
-        storage: source.storage(),
+        storage: tally.storage(source.storage()),
+        arithmetic: tally.arithmetic(),
         bytes: weights.bytes(),
     }
 }

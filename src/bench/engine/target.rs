@@ -12,7 +12,7 @@ use crate::bench::roofline::cost::WeightBytes;
 use crate::engine::{EngineOptions, ModelSource};
 use crate::models::encoder::Pooling;
 use crate::models::random::{self, RandomModel};
-use crate::models::{self, LoadOptions, LoadedModel, Network};
+use crate::models::{self, LoadOptions, LoadedModel, Network, Quantize};
 
 /// Called with tensors read and tensors in all.
 pub type OnLoad = Arc<dyn Fn(usize, usize) + Send + Sync>;
@@ -22,6 +22,8 @@ pub type OnLoad = Arc<dyn Fn(usize, usize) + Send + Sync>;
 pub struct Target {
     pub id: String,
     pub kind: TargetKind,
+    /// What becomes of matrices that are not quantized.
+    pub quantize: Quantize,
     pub on_load: OnLoad,
 }
 
@@ -37,7 +39,7 @@ pub enum TargetKind {
 pub struct ModelFacts {
     pub id: String,
     pub architecture: String,
-    /// How most weights are stored in its file.
+    /// How most weights are stored in its file, and what became of them.
     pub quantization: String,
     pub parameters: u64,
     /// Bytes of its weights in memory.
@@ -78,6 +80,7 @@ impl Target {
         let load = LoadOptions {
             device,
             context_length: options.context_length,
+            quantize: self.quantize,
             on_progress: &on_progress,
         };
         let (model, all_layers, random_seed) = match &self.kind {
@@ -89,9 +92,8 @@ impl Target {
             }
         };
         let load_s = begun.elapsed().as_secs_f64();
-        let LoadedModel { network, architecture, parameters, storage, bytes } = model;
-        let quantized = !matches!(storage.as_str(), "F32" | "F16" | "BF16");
-        let weights = |lookup| WeightBytes { all: bytes, lookup, quantized };
+        let LoadedModel { network, architecture, parameters, storage, arithmetic, bytes } = model;
+        let weights = |lookup| WeightBytes { all: bytes, lookup, arithmetic };
         let (cost, layers, context_length, dims) = match &network {
             Network::Decoder(m) => {
                 let (_, bytes) = element(options.kv_dtype);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::activations::{Activations, Group, Inputs, Wants, groups};
-use super::{Format, Packed, TILE, dense, portable};
+use super::{Format, Packed, TILE, dense, portable, sixteen};
 #[cfg(target_arch = "x86_64")]
 use crate::backend::kernels::instructions::{Instructions, allows};
 use crate::backend::kernels::team::{Member, Parts, team};
@@ -92,9 +92,10 @@ impl Wants {
     pub fn of<'a>(matrices: impl IntoIterator<Item = &'a Packed>) -> Self {
         let mut wants = Self::default();
         for w in matrices {
-            match w.format.is_quantized() {
-                true => wants.quantized = true,
-                false => wants.plain = true,
+            match w.format {
+                Format::Sixteen => wants.wide = true,
+                f if f.is_quantized() => wants.quantized = true,
+                _ => wants.plain = true,
             }
         }
         wants
@@ -231,10 +232,21 @@ pub unsafe fn products_of_pairs(
 }
 
 fn run(level: Level, work: &Work<'_>, results: &mut Results) {
+    assert!(level.available(), "{level:?} is not available on this machine");
+    if work.format == Format::Sixteen {
+        return match level {
+            Level::Portable => sixteen::kernel(work, results),
+            // SAFETY: the level is available.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { sixteen::x86::avx2(work, results) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Vnni => unsafe { sixteen::x86::vnni(work, results) },
+        };
+    }
     if !work.format.is_quantized() {
         return dense::kernel(work, results);
     }
-    assert!(level.available(), "{level:?} is not available on this machine");
     match level {
         Level::Portable => portable::kernel(work, results),
         // SAFETY: the level is available.

@@ -46,7 +46,9 @@ pub unsafe fn kernel(work: &Work<'_>, results: &mut Results) {
         Format::FiveZero => dispatch!(FiveZero),
         Format::Six => dispatch!(Six),
         Format::Eight => dispatch!(Eight),
-        Format::F32 | Format::F16 | Format::BF16 => unreachable!("plain weights have a kernel"),
+        Format::F32 | Format::F16 | Format::BF16 | Format::Sixteen => {
+            unreachable!("these have kernels of their own")
+        }
     }
 }
 
