@@ -4,9 +4,11 @@
     target/release/dragoman pull all-minilm-l6-v2
     python3 benches/embeddings.py --threads 2 --json result.json
 
-Batches of 32 texts of exactly 128 tokens, as token ids, so that no tokenizer is measured. The
-three take turns, round by round, with the same threads and the same weights; medians count. Their
-vectors are compared first: each cosine with sentence-transformers in f32 has to be above 0.999.
+Batches of 32 texts of exactly 128 tokens, as token ids, so that no tokenizer is measured. All
+take turns, round by round, with the same threads and the same weights; medians count. Dragoman runs
+once for each of --quantize: with the weights in f32 ("none"), as 16-bit integers (the default of
+the server) and as bytes. The vectors are compared first: each cosine with sentence-transformers in
+f32 has to be above what is claimed for that way, for the rivals above 0.999.
 
 The rivals live in a virtual environment that the script makes (--venv), with pip. On x86-64 Linux
 PyPI's torch brings several GB of CUDA along; `--pip "--index-url …"` names an index with CPU
@@ -28,7 +30,8 @@ import time
 
 PACKAGES = ["sentence-transformers", "onnx", "onnxscript", "onnxruntime"]
 RIVALS = ["onnxruntime", "sentence-transformers", "sentence-transformers bf16"]
-LEAST_COSINE = 0.999
+LEAST_COSINE = {"none": 0.99999, "int16": 0.9999, "q8_0": 0.995}
+LEAST_COSINE_OF_RIVALS = 0.999
 
 
 def ids(texts, tokens):
@@ -147,11 +150,11 @@ class Rival:
 # What runs outside of it.
 
 
-def our_rate(args):
+def our_rate(args, quantize):
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.json"
         command = [args.dragoman, "--offline", "bench", "engine", args.dragoman_model]
-        command += ["--prompt", args.tokens, "--batch", args.batch, "--threads", args.threads]
+        command += ["--quantize", quantize, "--prompt", args.tokens, "--batch", args.batch, "--threads", args.threads]
         command += ["--repetitions", args.repetitions, "--no-cold-start", "--json", report]
         done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
         if done.returncode != 0:
@@ -160,12 +163,12 @@ def our_rate(args):
         return row["inputs_per_s"], row["read_before"]
 
 
-def our_vectors(args):
+def our_vectors(args, quantize):
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "serving"))
     from client import dragoman, request
 
     log = args.venv / "dragoman.log"
-    with dragoman(args.dragoman, args.dragoman_model, log) as server:
+    with dragoman(args.dragoman, args.dragoman_model, log, "--quantize", quantize) as server:
         model = json.loads(request(server.url, "GET", "/v1/models")[1])["data"][0]["id"]
         body = {"model": model, "input": ids(args.batch, args.tokens)}
         status, answer = request(server.url, "POST", "/v1/embeddings", body)
@@ -189,6 +192,8 @@ def main():
                         help="the same model's folder, for the rivals")
     parser.add_argument("--venv", type=pathlib.Path, default=cache / "bench-venv")
     parser.add_argument("--pip", default="", help="more arguments for pip install")
+    parser.add_argument("--quantize", default="int16,q8_0,none",
+                        help="ways to keep our weights, the first to compare with")
     parser.add_argument("--rivals", default=",".join(RIVALS))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--batch", type=int, default=32)
@@ -208,19 +213,26 @@ def main():
 
     rivals = [Rival(name, args) for name in args.rivals.split(",")]
     reference = next((r for r in rivals if r.name == "sentence-transformers"), rivals[0])
-    vectors = {"dragoman": our_vectors(args)} | {r.name: r.vectors for r in rivals}
+    ways = args.quantize.split(",")
+    ours = {way: f"dragoman {way}" for way in ways}
+    vectors = {ours[way]: our_vectors(args, way) for way in ways}
+    least_of = {ours[way]: LEAST_COSINE.get(way, 0) for way in ways}
+    vectors |= {r.name: r.vectors for r in rivals}
+    cosines = {}
     for name, found in vectors.items():
         least = min(map(cosine, found, reference.vectors))
         print(f"{name}: cosine with {reference.name} at least {least:.6f}", file=sys.stderr)
-        if least < LEAST_COSINE:
+        cosines[name] = least
+        if least < least_of.get(name, LEAST_COSINE_OF_RIVALS):
             raise SystemExit(f"{name} computes something else: cosine {least}")
 
     rates = {name: [] for name in vectors}
     reads = []
     for _ in range(args.rounds):
-        rate, read = our_rate(args)
-        rates["dragoman"].append(rate)
-        reads.append(read)
+        for way in ways:
+            rate, read = our_rate(args, way)
+            rates[ours[way]].append(rate)
+            reads.append(read)
         for rival in rivals:
             # Threads that spin for more work have gone to sleep by then.
             time.sleep(1)
@@ -229,17 +241,19 @@ def main():
         rival.process.stdin.close()
         rival.process.wait(30)
 
-    mine = statistics.median(rates["dragoman"])
-    print(f"| texts/s, {args.batch} x {args.tokens} tokens | median | from | to | ours / it |")
-    print("|---|--:|--:|--:|--:|")
+    mine = statistics.median(rates[ours[ways[0]]])
+    print(f"| texts/s, {args.batch} x {args.tokens} tokens | cosine | median | from | to "
+          f"| {ours[ways[0]]} / it |")
+    print("|---|--:|--:|--:|--:|--:|")
     for name, found in rates.items():
         middle = statistics.median(found)
-        cells = [f"{middle:.1f}", f"{min(found):.1f}", f"{max(found):.1f}", f"{mine / middle:.2f}"]
+        cells = [f"{cosines[name]:.6f}", f"{middle:.1f}", f"{min(found):.1f}", f"{max(found):.1f}", f"{mine / middle:.2f}"]
         print(f"| {name} | {' | '.join(cells)} |")
     print(f"\nPlain reads before each round, GB/s: {', '.join(f'{r / 1e9:.0f}' for r in reads)}")
     if args.json:
         result = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat()}
-        result |= {"threads": args.threads, "rates": rates, "reads": reads}
+        result |= {"threads": args.threads, "rates": rates, "reads": reads,
+                   "cosines": cosines}
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::engine::target::Loaded;
 use super::engine::{BenchError, Target, Watch};
-use crate::backend::{Batch, KvCache};
+use crate::backend::{Batch, KvCache, Logits};
 use crate::engine::EngineOptions;
 use crate::models::{Decoder, LoadError, Network};
 
@@ -133,6 +133,7 @@ pub fn run(
 struct Reader<'a> {
     model: &'a Decoder,
     cache: KvCache,
+    logits: Logits,
     table: Vec<u32>,
     block_size: usize,
     step_tokens: usize,
@@ -147,6 +148,7 @@ impl<'a> Reader<'a> {
         Ok(Self {
             model,
             cache: KvCache::new(shape, blocks, model.device()).map_err(LoadError::from)?,
+            logits: Logits::default(),
             table: (0..blocks as u32).collect(),
             block_size,
             step_tokens: plan.options.max_batch_tokens.max(1),
@@ -166,7 +168,8 @@ impl<'a> Reader<'a> {
         let mut surprises = Vec::with_capacity(end - middle);
         while at < end {
             let next = end.min(at + SCORED_AT_ONCE);
-            let rows = self.step(&chunk[at..next], at, true)?;
+            self.step(&chunk[at..next], at, true)?;
+            let rows: Vec<&[f32]> = self.logits.rows().collect();
             let expected = &chunk[at + 1..=next];
             surprises.par_extend(rows.par_iter().zip(expected).map(|(r, &id)| surprise(r, id)));
             at = next;
@@ -180,15 +183,15 @@ impl<'a> Reader<'a> {
         Ok(surprises)
     }
 
-    fn step(&mut self, ids: &[u32], at: usize, scored: bool) -> Result<Vec<Vec<f32>>, BenchError> {
+    fn step(&mut self, ids: &[u32], at: usize, scored: bool) -> Result<(), BenchError> {
         let mut batch = Batch::new();
         batch.push(ids, at, &self.table, self.block_size, false);
         if scored {
             batch.logit_rows = (0..ids.len() as u32).collect();
         }
-        let logits = self.model.forward(&batch, &mut self.cache).map_err(LoadError::from)?;
-        let rows = logits.map(|l| l.to_vec2()).transpose().map_err(LoadError::from)?;
-        Ok(rows.unwrap_or_default())
+        let (cache, logits) = (&mut self.cache, &mut self.logits);
+        self.model.forward(&batch, cache, logits).map_err(LoadError::from)?;
+        Ok(())
     }
 }
 

@@ -10,8 +10,8 @@ use crate::backend::KvDtype;
 use crate::backend::kernels::instructions::{Instructions, limit_to};
 use crate::config::{self, Config, CpuInstructions, KvCacheDtype};
 use crate::engine::{Engine, EngineOptions, Engines, MemoryBudget, ModelKind, ModelSource};
-use crate::models::ModelPaths;
 use crate::models::encoder::Pooling;
+use crate::models::{ModelPaths, Quantize};
 use crate::provision::progress;
 use crate::provision::{self, ModelFiles, Provisioner};
 
@@ -28,7 +28,8 @@ pub fn engines(config: &Config) -> anyhow::Result<Engines> {
         if engines.iter().any(|e| e.info().id == files.name) {
             anyhow::bail!("models.load names {:?} twice; leave one out", files.name);
         }
-        engines.push(load(files, options.clone())?);
+        let quantize = quantize(&config.models, &files.name)?;
+        engines.push(load(files, EngineOptions { quantize, ..options.clone() })?);
     }
     Ok(Engines::new(engines))
 }
@@ -81,6 +82,7 @@ pub fn options(config: &Config) -> anyhow::Result<EngineOptions> {
     let engine = &config.engine;
     Ok(EngineOptions {
         device: config.models.device.parse()?,
+        quantize: Quantize::default(),
         memory: Arc::new(MemoryBudget::new(engine.memory_mib)),
         kv_cache_mib: engine.kv_cache_mib,
         kv_dtype: match engine.kv_cache_dtype {
@@ -98,6 +100,14 @@ pub fn options(config: &Config) -> anyhow::Result<EngineOptions> {
         speculation: engine.speculation,
         max_guess_rows: engine.speculation_rows,
     })
+}
+
+/// What the configuration says of a model's weights.
+///
+/// # Errors
+/// The type's name is unknown.
+pub fn quantize(models: &config::Models, name: &str) -> anyhow::Result<Quantize> {
+    models.quantize_for(name).parse().map_err(anyhow::Error::msg)
 }
 
 /// Loads one model under a progress bar.
@@ -161,5 +171,17 @@ pub fn source(files: ModelFiles) -> ModelSource {
         }),
         normalize: manifest.as_ref().filter(|m| m.pooling.is_some()).map(|m| m.normalize),
         prompts: manifest.map(|m| m.prompts).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_types_of_the_configuration_are_those_of_the_models() {
+        assert_eq!(config::QUANTIZE_TYPES, Quantize::NAMES.map(|(name, _)| name));
+        let models = Config::default().models;
+        assert_eq!(quantize(&models, "any").unwrap(), Quantize::default());
     }
 }

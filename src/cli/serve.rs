@@ -24,6 +24,11 @@ pub struct Args {
     /// auto, cpu, cuda, cuda:N or metal.
     #[arg(long)]
     device: Option<String>,
+    /// What becomes of weights that are not quantized, on the CPU: none, int16,
+    /// q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1, q4_0 or q3_k; for all models,
+    /// or with NAME= for one.
+    #[arg(long, value_name = "[NAME=]TYPE", value_delimiter = ',')]
+    quantize: Vec<String>,
 }
 
 impl Args {
@@ -31,6 +36,9 @@ impl Args {
     pub fn override_config(&self, overrides: &mut Overrides) {
         overrides.listen = self.listen.clone();
         overrides.device = self.device.clone();
+        if !self.quantize.is_empty() {
+            overrides.quantize = Some(self.quantize.clone());
+        }
         if !self.models.is_empty() {
             overrides.models = Some(self.models.clone());
         }

@@ -26,6 +26,9 @@ pub struct Overrides {
     /// `--model`, all of them; replaces `models.load`. An empty list counts as
     /// not given.
     pub models: Option<Vec<String>>,
+    /// `--quantize`, all of them; replaces `models.quantize`. An empty list
+    /// counts as not given.
+    pub quantize: Option<Vec<String>>,
     /// `--device`
     pub device: Option<String>,
     /// `--offline`
@@ -111,6 +114,10 @@ impl Loader {
         if let Some(models) = overrides.models.as_ref().filter(|models| !models.is_empty()) {
             self.layer.models.load = Some(models.clone());
             origin("models.load", "--model");
+        }
+        if let Some(types) = overrides.quantize.as_ref().filter(|types| !types.is_empty()) {
+            self.layer.models.quantize = Some(types.clone());
+            origin("models.quantize", "--quantize");
         }
         if let Some(offline) = overrides.offline {
             self.layer.provision.offline = Some(offline);

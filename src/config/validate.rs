@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::diagnose::{Origins, Place, Problem, how_to_write};
-use super::schema;
+use super::{quantize, schema};
 
 /// Everything out of range, in the order of the configuration.
 pub fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
@@ -78,6 +78,9 @@ impl Checks<'_> {
                 "models.generation",
                 "is empty, and so are models.embedding and models.load: there is nothing to serve",
             );
+        }
+        if let Some(what) = quantize::fault(&models.quantize) {
+            self.fail("models.quantize", what);
         }
         if !is_device(&models.device) {
             let device = &models.device;

@@ -11,7 +11,7 @@ use super::queue::QueueBound;
 use super::source::ModelSource;
 use crate::backend::device::DeviceError;
 use crate::backend::{DeviceSpec, KvDtype};
-use crate::models::LoadError;
+use crate::models::{LoadError, Quantize};
 use crate::telemetry::metrics::ModelMetrics;
 use crate::text::{ChatTemplate, TemplateError, Tokenizer, TokenizerError};
 
@@ -42,6 +42,8 @@ pub enum EngineError {
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     pub device: DeviceSpec,
+    /// What becomes of matrices that are not quantized in the model's file.
+    pub quantize: Quantize,
     /// What all models of a process may take together.
     pub memory: Arc<MemoryBudget>,
     /// Memory of the KV cache in MiB.
@@ -72,6 +74,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             device: DeviceSpec::Auto,
+            quantize: Quantize::default(),
             memory: Arc::default(),
             kv_cache_mib: 1024,
             kv_dtype: KvDtype::F16,

@@ -32,7 +32,7 @@ pub fn prepare(
     let files: u64 =
         source.paths.weights.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum();
     let (model, device) = open(&source, options, files, on_progress)?;
-    let LoadedModel { network, architecture, parameters, storage, bytes } = model;
+    let LoadedModel { network, architecture, parameters, storage, bytes, .. } = model;
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let info = |kind, limits| ModelInfo {
         id: source.id.clone(),
@@ -174,8 +174,12 @@ fn open(
         // Before minutes of loading, not after.
         options.memory.check(&source.id, &[("weights", files)])?;
     }
-    let load =
-        LoadOptions { device: opened.device, context_length: options.context_length, on_progress };
+    let load = LoadOptions {
+        device: opened.device,
+        context_length: options.context_length,
+        quantize: options.quantize,
+        on_progress,
+    };
     Ok((models::load_as(&source.paths, load, source.wanted()?)?, described))
 }
 

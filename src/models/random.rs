@@ -100,9 +100,9 @@ pub fn load(
     options: LoadOptions<'_>,
 ) -> Result<(LoadedModel, usize), LoadError> {
     let Sketch { config, architecture, layers, shapes } = sketch(wanted)?;
-    let LoadOptions { device, context_length, on_progress } = options;
+    let LoadOptions { device, context_length, quantize, on_progress } = options;
     let source = Random::new(shapes, wanted.weights, wanted.seed)?;
-    let weights = Weights::new(Box::new(source), device, on_progress);
+    let weights = Weights::new(Box::new(source), device, on_progress).quantizing(quantize);
     let model = match config {
         Config::Decoder(c) => registry::decoder(c, architecture, weights, context_length)?,
         Config::Encoder(c) => registry::encoder(c, architecture, weights)?,
@@ -125,8 +125,8 @@ pub fn most_bytes(wanted: &RandomModel) -> Result<u64, LoadError> {
                 .and_then(|dtype| Packed::bytes_of(dtype, rows, columns)),
             _ => None,
         };
-        // Vectors are f32.
-        packed.unwrap_or(4 * shape.iter().product::<usize>()) as u64
+        // As 16-bit integers a 32nd more, for scales. Vectors are f32.
+        packed.map(|bytes| bytes + bytes / 32).unwrap_or(4 * shape.iter().product::<usize>()) as u64
     };
     let largest = shapes.values().map(bytes).max().unwrap_or(0);
     Ok(shapes.values().map(bytes).sum::<u64>() + largest)

@@ -12,8 +12,10 @@ use super::encoder::Encoder;
 use super::error::LoadError;
 use super::gguf::GgufFile;
 use super::gguf_source::GgufSource;
+use super::quantize::Quantize;
 use super::safetensors::{self, Safetensors};
 use super::weights::{OnProgress, Weights};
+use crate::backend::kernels::packed::Arithmetic;
 
 /// The files of one model.
 #[derive(Debug, Clone, Default)]
@@ -29,8 +31,10 @@ pub struct LoadedModel {
     pub network: Network,
     pub architecture: String,
     pub parameters: u64,
-    /// How most weights are stored.
+    /// How most weights are stored in the file, and what became of them.
     pub storage: String,
+    /// How most of its matrices are multiplied.
+    pub arithmetic: Arithmetic,
     /// Bytes of memory they take.
     pub bytes: u64,
 }
@@ -46,6 +50,8 @@ pub struct LoadOptions<'a> {
     pub device: Device,
     /// Upper bound on the context; `None` takes the model's own.
     pub context_length: Option<usize>,
+    /// What becomes of matrices that are not quantized in the file, on the CPU.
+    pub quantize: Quantize,
     pub on_progress: OnProgress<'a>,
 }
 
@@ -88,14 +94,16 @@ pub fn load_as(
             let architecture = file.string("general.architecture").unwrap_or_default().to_owned();
             let config = config::from_gguf(&file)?;
             let source = GgufSource::new(file, &config);
-            let weights = Weights::new(Box::new(source), options.device, options.on_progress);
+            let weights = Weights::new(Box::new(source), options.device, options.on_progress)
+                .quantizing(options.quantize);
             let embed = embed.then_some(false);
             causal(config, architecture, weights, options.context_length, embed)
         }
         Format::E5s1 => {
             let source = E5s1::open(first)?;
             let config = source.config();
-            let weights = Weights::new(Box::new(source), options.device, options.on_progress);
+            let weights = Weights::new(Box::new(source), options.device, options.on_progress)
+                .quantizing(options.quantize);
             encoder(config, "bert".to_owned(), weights)
         }
         Format::Safetensors => {
@@ -112,7 +120,8 @@ pub fn load_as(
                     true => safetensors::names::sandwich_decoder,
                     false => safetensors::names::decoder,
                 };
-                let weights = Weights::new(open(names)?, options.device, options.on_progress);
+                let weights = Weights::new(open(names)?, options.device, options.on_progress)
+                    .quantizing(options.quantize);
                 // A text whose tokens see those after them cannot be written.
                 let both_ways = json["use_bidirectional_attention"] == true;
                 let embed = (embed || both_ways).then_some(both_ways);
@@ -121,7 +130,8 @@ pub fn load_as(
                 let mut config = config::encoder_from_json(&json)?;
                 config.sparse = wanted == Wanted::Sparse;
                 let source = open(safetensors::names::encoders::of(&architecture))?;
-                let weights = Weights::new(source, options.device, options.on_progress);
+                let weights = Weights::new(source, options.device, options.on_progress)
+                    .quantizing(options.quantize);
                 encoder(config, architecture, weights)
             } else {
                 Err(unsupported(architecture))
@@ -178,12 +188,14 @@ pub(super) fn encoder(
 }
 
 fn finish(network: Network, architecture: String, weights: &Weights<'_>) -> LoadedModel {
-    let source = weights.source();
+    let (source, tally) = (weights.source(), weights.tally());
+    weights.report();
     LoadedModel {
         network,
         architecture,
         parameters: source.parameters(),
-        storage: source.storage(),
+        storage: tally.storage(source.storage()),
+        arithmetic: tally.arithmetic(),
         bytes: weights.bytes(),
     }
 }

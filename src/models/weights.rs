@@ -9,6 +9,7 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 
 use super::error::LoadError;
+use super::quantize::{Quantize, Tally};
 use crate::backend::kernels::packed::{Packed, Stored};
 use crate::backend::linear::Weight;
 use crate::backend::{Embedding, Linear};
@@ -17,7 +18,7 @@ use crate::backend::{Embedding, Linear};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Activations are multiplied with it.
-    Product,
+    Product(Quantize),
     /// Its rows or its numbers are looked up.
     Lookup,
 }
@@ -56,11 +57,30 @@ pub struct Weights<'a> {
     on_progress: OnProgress<'a>,
     done: std::cell::Cell<usize>,
     bytes: std::cell::Cell<u64>,
+    quantize: Quantize,
+    tally: Tally,
 }
 
 impl<'a> Weights<'a> {
     pub fn new(source: Box<dyn TensorSource>, device: Device, on_progress: OnProgress<'a>) -> Self {
-        Self { source, device, on_progress, done: 0.into(), bytes: 0.into() }
+        let (quantize, tally) = Default::default();
+        Self { source, device, on_progress, done: 0.into(), bytes: 0.into(), quantize, tally }
+    }
+
+    /// Says what becomes of matrices that are not quantized in the file.
+    #[must_use]
+    pub fn quantizing(self, quantize: Quantize) -> Self {
+        Self { quantize, ..self }
+    }
+
+    /// What the matrices read so far became.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Says in the log what could not be done as it was asked for.
+    pub fn report(&self) {
+        self.tally.report(self.quantize, &self.device);
     }
 
     pub fn device(&self) -> &Device {
@@ -92,8 +112,15 @@ impl<'a> Weights<'a> {
         }
         self.done.set(self.done.get() + 1);
         self.bytes.set(self.bytes.get() + weight.bytes() as u64);
+        if let Purpose::Product(wanted) = purpose {
+            self.tally.add(name, &weight, wanted);
+        }
         (self.on_progress)(self.done.get(), self.source.len());
         Ok(weight)
+    }
+
+    fn product(&self) -> Purpose {
+        Purpose::Product(self.quantize)
     }
 
     /// A vector in f32.
@@ -117,7 +144,7 @@ impl<'a> Weights<'a> {
         (out, input): (usize, usize),
         bias: bool,
     ) -> Result<Linear, LoadError> {
-        let weight = self.read(&format!("{name}.weight"), &[out, input], Purpose::Product)?;
+        let weight = self.read(&format!("{name}.weight"), &[out, input], self.product())?;
         let bias = match bias {
             true => Some(self.vector(&format!("{name}.bias"), out)?),
             false => None,
@@ -133,7 +160,7 @@ impl<'a> Weights<'a> {
         (rows, hidden): (usize, usize),
         tied: bool,
     ) -> Result<Embedding, LoadError> {
-        let purpose = if tied { Purpose::Product } else { Purpose::Lookup };
+        let purpose = if tied { self.product() } else { Purpose::Lookup };
         Ok(Embedding::new(self.read(&format!("{name}.weight"), &[rows, hidden], purpose)?))
     }
 }
@@ -161,9 +188,12 @@ pub fn from_bytes(
         _ => None,
     };
     // Quantized rows are packed to be looked up as well: nothing is smaller.
-    let packs = device.is_cpu() && (plain.is_none() || purpose == Purpose::Product);
-    if let (true, [rows, columns]) = (packs, shape)
-        && let Some(packed) = Packed::new(bytes, stored, *rows, *columns)
+    let quantize = match purpose {
+        Purpose::Product(quantize) => Some(quantize),
+        Purpose::Lookup => plain.is_none().then_some(Quantize::None),
+    };
+    if let (true, Some(quantize), &[rows, columns]) = (device.is_cpu(), quantize, shape)
+        && let Some(packed) = quantize.pack(bytes, stored, (rows, columns))
     {
         return Ok(Weight::Packed(Arc::new(packed)));
     }

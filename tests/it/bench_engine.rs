@@ -94,6 +94,7 @@ fn a_tiny_decoder_is_measured_from_end_to_end() {
         "/models/0/cold_start/start_to_first_token_s",
         "/models/0/roofline/limits/read_bandwidth/median",
         "/models/0/roofline/limits/int8_ops/median",
+        "/models/0/roofline/limits/int16_ops/median",
         "/models/0/roofline/limits/f32_ops/median",
         "/models/0/roofline/limits/barrier_ns/median",
         "/models/0/roofline/limits/hand_over_ns/median",

@@ -336,6 +336,7 @@ fn variables_of_others_are_left_alone() {
 #[test]
 fn flags_override_everything() {
     let overrides = Overrides {
+        quantize: Some(vec!["q8_0".into(), "b=int16".into()]),
         listen: Some("127.0.0.1:0".to_owned()),
         models: Some(vec!["flag-model".to_owned()]),
         device: Some("cpu".to_owned()),
@@ -353,6 +354,8 @@ fn flags_override_everything() {
     let config = load(text, &env, &overrides).expect("a good configuration");
     assert_eq!(config.server.listen.port(), 0);
     assert_eq!(config.models.load, ["flag-model"]);
+    assert_eq!(config.models.quantize_for("a"), "q8_0");
+    assert_eq!(config.models.quantize_for("b"), "int16");
     assert_eq!(config.models.device, "cpu");
     assert!(config.provision.offline);
     assert_eq!(config.provision.cache_dir, Some(PathBuf::from("/flag")));
@@ -370,6 +373,11 @@ fn bad_flags_are_refused_by_name() {
     let found = problems(load("", NO_ENV, &overrides));
     assert_eq!(found[0].place, Place::Flag("--listen"));
     assert_eq!(found[0].fix, "for example `--listen 127.0.0.1:8080`");
+
+    let quantize = Some(vec!["b=q7".to_owned()]);
+    let found = problems(load("", NO_ENV, &Overrides { quantize, ..Overrides::default() }));
+    assert_eq!(found[0].place, Place::Flag("--quantize"));
+    assert!(found[0].message.contains("\"b=q7\"; a type is one of none, int16"));
 
     let overrides = Overrides { device: Some("gpu".to_owned()), ..Overrides::default() };
     let found = problems(load("[models]\ndevice = \"cpu\"\n", NO_ENV, &overrides));

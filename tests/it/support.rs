@@ -7,7 +7,7 @@ use candle_core::Device;
 use dragoman::api::{self, AppState};
 use dragoman::config::{self, Config};
 use dragoman::engine::{Engine, EngineOptions, Engines};
-use dragoman::models::{LoadOptions, LoadedModel, ModelPaths, load};
+use dragoman::models::{LoadOptions, LoadedModel, ModelPaths, Quantize, load};
 use dragoman::provision::{ModelFiles, Provisioner, progress};
 use dragoman::telemetry::metrics;
 use serde::de::DeserializeOwned;
@@ -37,7 +37,12 @@ pub fn tiny(name: &str, config: &str) -> LoadedModel {
 }
 
 pub fn options() -> LoadOptions<'static> {
-    LoadOptions { device: Device::Cpu, context_length: None, on_progress: &|_, _| {} }
+    LoadOptions {
+        device: Device::Cpu,
+        context_length: None,
+        quantize: Quantize::default(),
+        on_progress: &|_, _| {},
+    }
 }
 
 /// Small enough to be fetched by the suite.

@@ -1,6 +1,6 @@
 //! What the machine can do at best: plain reads of memory, multiply-adds of
-//! bytes and of f32 that never leave the registers. Kernels are held against
-//! these; see `bench::roofline`.
+//! bytes, of 16-bit integers and of f32 that never leave the registers. Kernels
+//! are held against these; see `bench::roofline`.
 
 use std::hint::black_box;
 
@@ -42,6 +42,20 @@ pub fn int8(rounds: u64) -> u64 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
         Level::AvxVnni => unsafe { x86::int8_avx_vnni(rounds) },
+        #[allow(unreachable_patterns)] // The one level of other machines.
+        _ => int8_portable(rounds),
+    }
+}
+
+/// The same for 16-bit integers, in pairs.
+pub fn int16(rounds: u64) -> u64 {
+    match best_level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is available on this machine.
+        Level::Vnni => unsafe { x86::int16_vnni(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is available on this machine.
+        Level::Avx2 | Level::AvxVnni => unsafe { x86::int16_avx2(rounds) },
         #[allow(unreachable_patterns)] // The one level of other machines.
         _ => int8_portable(rounds),
     }
@@ -144,6 +158,43 @@ mod x86 {
     }
 
     /// # Safety
+    /// The machine has AVX-512 F and VNNI.
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub unsafe fn int16_vnni(rounds: u64) -> u64 {
+        let (a, b) = (_mm512_set1_epi16(black_box(3)), _mm512_set1_epi16(black_box(5)));
+        let mut sums = [_mm512_setzero_si512(); CHAINS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm512_dpwssd_epi32(*sum, a, b);
+            }
+        }
+        let all = sums.into_iter().fold(_mm512_setzero_si512(), |s, x| _mm512_add_epi32(s, x));
+        black_box(_mm512_reduce_add_epi32(all));
+        rounds * CHAINS as u64 * 32 * 2
+    }
+
+    /// # Safety
+    /// The machine has AVX2.
+    #[target_feature(enable = "avx2")]
+    pub unsafe fn int16_avx2(rounds: u64) -> u64 {
+        let mut a = _mm256_set1_epi16(3);
+        let mut b = [_mm256_setzero_si256(); CHAINS];
+        (0i16..).zip(&mut b).for_each(|(i, b)| *b = _mm256_set1_epi16(i));
+        let b = black_box(b);
+        let mut sums = [_mm256_setzero_si256(); CHAINS];
+        for _ in 0..rounds {
+            // Else the products would be computed once, before the loop.
+            a = black_box(a);
+            for (sum, &b) in sums.iter_mut().zip(&b) {
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(a, b));
+            }
+        }
+        let all = sums.into_iter().fold(_mm256_setzero_si256(), |s, x| _mm256_add_epi32(s, x));
+        black_box(_mm256_extract_epi32::<0>(all));
+        rounds * CHAINS as u64 * 16 * 2
+    }
+
+    /// # Safety
     /// The machine has AVX2 and AVX-VNNI.
     #[target_feature(enable = "avx2,avxvnni")]
     pub unsafe fn int8_avx_vnni(rounds: u64) -> u64 {
@@ -208,7 +259,7 @@ mod tests {
 
     #[test]
     fn operations_grow_with_rounds() {
-        for kernel in [int8, f32, int8_portable, f32_portable] {
+        for kernel in [int8, int16, f32, int8_portable, f32_portable] {
             assert_eq!(kernel(0), 0);
             assert!(kernel(10) > 0);
             assert_eq!(kernel(20), 2 * kernel(10));

@@ -6,6 +6,8 @@
 /// The functions are only to be called, inlined, from a function compiled for
 /// the instruction set; `multiversion!` with `simd fn` sees to that.
 pub trait Simd: Copy {
+    /// Whether `f32::mul_add` is one instruction.
+    const FUSED: bool;
     fn load(from: &[f32; 16]) -> Self;
     /// Sixteen f16, by their bits.
     fn load_f16(from: &[u16; 16]) -> Self;
@@ -34,6 +36,8 @@ pub fn prefetch<T>(data: &[T]) {
 pub struct Portable([f32; 16]);
 
 impl Simd for Portable {
+    const FUSED: bool = cfg!(target_arch = "aarch64");
+
     #[inline(always)]
     fn load(from: &[f32; 16]) -> Self {
         Self(*from)
@@ -76,6 +80,8 @@ mod x86 {
     pub struct Avx512(__m512);
 
     impl Simd for Avx512 {
+        const FUSED: bool = true;
+
         #[inline(always)]
         fn load(from: &[f32; 16]) -> Self {
             // SAFETY: sixteen f32 are there; the caller has the instructions.
@@ -114,6 +120,8 @@ mod x86 {
     pub struct Avx2(__m256, __m256);
 
     impl Simd for Avx2 {
+        const FUSED: bool = true;
+
         #[inline(always)]
         fn load(from: &[f32; 16]) -> Self {
             // SAFETY: sixteen f32 are there; the caller has the instructions.

@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::BenchError;
 use super::forward::Forward;
 use super::target::{Loaded, Target};
-use super::{BenchError, machine};
+use crate::bench::roofline::machine;
 use crate::engine::EngineOptions;
 use crate::models::{LoadError, Network};
 

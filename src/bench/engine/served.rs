@@ -43,6 +43,7 @@ impl<'a> Served<'a> {
             max_batch_tokens: plan.options.max_batch_tokens.max(widest),
             // What is guessed right depends on the text, which is none here.
             speculation: false,
+            quantize: target.quantize,
             ..plan.options.clone()
         };
         let engine = Engine::start(target.source()?.clone(), options, |_, _| {})?;

@@ -13,7 +13,7 @@ use crate::bench::roofline::machine;
 use crate::engine::{EngineOptions, ModelSource};
 use crate::models::encoder::Pooling;
 use crate::models::random::{self, RandomModel};
-use crate::models::{self, LoadOptions, LoadedModel, Network};
+use crate::models::{self, LoadOptions, LoadedModel, Network, Quantize};
 
 /// Called with tensors read and tensors in all.
 pub type OnLoad = Arc<dyn Fn(usize, usize) + Send + Sync>;
@@ -23,6 +23,8 @@ pub type OnLoad = Arc<dyn Fn(usize, usize) + Send + Sync>;
 pub struct Target {
     pub id: String,
     pub kind: TargetKind,
+    /// What becomes of matrices that are not quantized.
+    pub quantize: Quantize,
     pub on_load: OnLoad,
 }
 
@@ -38,7 +40,7 @@ pub enum TargetKind {
 pub struct ModelFacts {
     pub id: String,
     pub architecture: String,
-    /// How most weights are stored in its file.
+    /// How most weights are stored in its file, and what became of them.
     pub quantization: String,
     pub parameters: u64,
     /// Bytes of its weights in memory.
@@ -79,6 +81,7 @@ impl Target {
         let load = LoadOptions {
             device,
             context_length: options.context_length,
+            quantize: self.quantize,
             on_progress: &on_progress,
         };
         let (model, all_layers, random_seed) = match &self.kind {
@@ -90,9 +93,8 @@ impl Target {
             }
         };
         let load_s = begun.elapsed().as_secs_f64();
-        let LoadedModel { network, architecture, parameters, storage, bytes } = model;
-        let quantized = !matches!(storage.as_str(), "F32" | "F16" | "BF16");
-        let weights = |lookup| WeightBytes { all: bytes, lookup, quantized };
+        let LoadedModel { network, architecture, parameters, storage, arithmetic, bytes } = model;
+        let weights = |lookup| WeightBytes { all: bytes, lookup, arithmetic };
         let (cost, layers, context_length, dims) = match &network {
             Network::Decoder(m) => {
                 let (_, bytes) = element(options.kv_dtype);

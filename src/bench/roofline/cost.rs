@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::backend::kernels::packed::Arithmetic;
 use crate::models::config::{DecoderConfig, EncoderConfig};
 
 /// What one piece of work takes.
@@ -12,6 +13,8 @@ pub struct Work {
     pub bytes: f64,
     /// Multiplications and additions on bytes.
     pub int8_ops: f64,
+    /// The same on 16-bit integers.
+    pub int16_ops: f64,
     /// The same on f32.
     pub f32_ops: f64,
 }
@@ -20,6 +23,7 @@ impl std::ops::AddAssign for Work {
     fn add_assign(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.int8_ops += other.int8_ops;
+        self.int16_ops += other.int16_ops;
         self.f32_ops += other.f32_ops;
     }
 }
@@ -39,8 +43,8 @@ pub struct ModelCost {
     pub head_ops_per_row: u64,
     /// Operations of attention for one token and one position it sees.
     pub attention_ops_per_position: u64,
-    /// Whether the linear layers multiply bytes (quantized) or f32.
-    pub int8: bool,
+    /// What the linear layers multiply.
+    pub linear: Arithmetic,
     /// By layer: positions it sees at most, and its share of the costs above.
     #[serde(skip)]
     windows: Vec<Option<usize>>,
@@ -53,8 +57,8 @@ pub struct WeightBytes {
     pub all: u64,
     /// Those that are only looked up.
     pub lookup: u64,
-    /// The matrices are quantized and packed.
-    pub quantized: bool,
+    /// How most of the matrices are multiplied.
+    pub arithmetic: Arithmetic,
 }
 
 impl ModelCost {
@@ -70,7 +74,7 @@ impl ModelCost {
             layer_ops_per_token: layers * 2 * linear as u64,
             head_ops_per_row: 2 * (h * c.vocab_size) as u64,
             attention_ops_per_position: layers * (4 * c.heads * d) as u64,
-            int8: weights.quantized,
+            linear: weights.arithmetic,
             windows: c.layers.iter().map(|l| l.window).collect(),
         }
     }
@@ -86,7 +90,7 @@ impl ModelCost {
             layer_ops_per_token: layers * 2 * (4 * h * h + h * inner) as u64,
             head_ops_per_row: 0,
             attention_ops_per_position: layers * (4 * h) as u64,
-            int8: weights.quantized,
+            linear: weights.arithmetic,
             windows: vec![None; c.layers],
         }
     }
@@ -118,11 +122,14 @@ impl ModelCost {
 
     fn work(&self, linear_ops: f64, cache_bytes: f64, seen: f64) -> Work {
         let attention = seen * self.attention_ops_per_position as f64;
-        let (int8_ops, f32_ops) = match self.int8 {
-            true => (linear_ops, attention),
-            false => (0.0, linear_ops + attention),
-        };
-        Work { bytes: self.step_bytes as f64 + cache_bytes, int8_ops, f32_ops }
+        let bytes = self.step_bytes as f64 + cache_bytes;
+        let mut work = Work { bytes, f32_ops: attention, ..Default::default() };
+        *match self.linear {
+            Arithmetic::Int8 => &mut work.int8_ops,
+            Arithmetic::Int16 => &mut work.int16_ops,
+            Arithmetic::F32 => &mut work.f32_ops,
+        } += linear_ops;
+        work
     }
 }
 
@@ -154,7 +161,7 @@ mod tests {
             "num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 30,
             "vocab_size": 49152, "max_position_embeddings": 8192, "hidden_act": "silu"});
         let config = config::from_json(&json).unwrap();
-        let weights = WeightBytes { all: 90_000_000, lookup: 0, quantized: true };
+        let weights = WeightBytes { all: 90_000_000, lookup: 0, arithmetic: Arithmetic::Int8 };
         ModelCost::decoder(&config, weights, 2)
     }
 
@@ -204,7 +211,7 @@ mod tests {
             "num_attention_heads": 12, "num_hidden_layers": 6, "vocab_size": 30522,
             "max_position_embeddings": 512, "hidden_act": "gelu", "type_vocab_size": 2});
         let config = config::encoder_from_json(&json).unwrap();
-        let weights = WeightBytes { all: 1000, lookup: 400, quantized: false };
+        let weights = WeightBytes { all: 1000, lookup: 400, arithmetic: Arithmetic::F32 };
         let cost = ModelCost::encoder(&config, weights);
         assert_eq!((cost.step_bytes, cost.lookup_bytes), (600, 400));
         // MiniLM, 128 tokens: 2.7 GFLOP of linear layers, 0.15 of attention.

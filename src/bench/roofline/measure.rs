@@ -23,6 +23,7 @@ pub struct Limits {
     pub read_bandwidth: Spread,
     /// Multiplications and additions a second, in registers.
     pub int8_ops: Spread,
+    pub int16_ops: Spread,
     pub f32_ops: Spread,
     /// All threads wait for each other in a loop, once, in nanoseconds. It
     /// shows in which state the machine's cores are.
@@ -118,6 +119,7 @@ impl Memory {
             buffer_bytes: self.buffer.len() * 8,
             read_bandwidth: self.spread(),
             int8_ops: arithmetic(peak::int8),
+            int16_ops: arithmetic(peak::int16),
             f32_ops: arithmetic(peak::f32),
             barrier_ns: barrier(self.threads),
             hand_over_ns: hand_over(),

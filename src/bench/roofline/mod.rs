@@ -18,7 +18,7 @@ pub use measure::{Limits, Memory};
 pub const DEFINITIONS: &str = "\
 limit: the tokens/s at which a step would take no longer than its slower half, either reading its
 bytes at the measured bandwidth or doing its operations at the measured peaks (int8 for quantized
-matrices, f32 for others and for attention). share: measured tokens/s over the limit.
+matrices, int16 for those kept so, f32 for others and for attention). share: measured tokens/s over the limit.
 bytes of a step: all weights once, without an embedding table that is only looked up, and the keys
 and values of every position seen; operations: a multiplication and an addition count as two.";
 
@@ -102,8 +102,9 @@ impl Share {
     pub fn new(measured: Measured, work: Work, tokens: f64, limits: &Limits) -> Self {
         let bandwidth = limits.read_bandwidth.median;
         let memory_s = work.bytes / bandwidth;
-        let compute_s =
-            work.int8_ops / limits.int8_ops.median + work.f32_ops / limits.f32_ops.median;
+        let compute_s = work.int8_ops / limits.int8_ops.median
+            + work.int16_ops / limits.int16_ops.median
+            + work.f32_ops / limits.f32_ops.median;
         let (memory_limit, compute_limit) = (tokens / memory_s, tokens / compute_s);
         let limit = memory_limit.min(compute_limit);
         let Measured { test, level, batch, depth, tokens: each, reached } = measured;
@@ -114,7 +115,7 @@ impl Share {
             depth,
             tokens: each,
             bytes_per_token: work.bytes / tokens,
-            ops_per_token: (work.int8_ops + work.f32_ops) / tokens,
+            ops_per_token: (work.int8_ops + work.int16_ops + work.f32_ops) / tokens,
             memory_limit,
             compute_limit,
             limit,
@@ -140,6 +141,7 @@ mod tests {
             buffer_bytes: 1,
             read_bandwidth: spread(bandwidth),
             int8_ops: spread(int8),
+            int16_ops: spread(int8 / 2.0),
             f32_ops: spread(f32),
             barrier_ns: spread(50.0),
             hand_over_ns: spread(500.0),
@@ -164,13 +166,13 @@ mod tests {
             tokens: 1,
             reached,
         };
-        let work = Work { bytes: 100.0, int8_ops: 60.0, f32_ops: 20.0 };
+        let work = Work { bytes: 100.0, int8_ops: 40.0, int16_ops: 10.0, f32_ops: 20.0 };
         // Memory takes 10 s for 4 tokens, the cores 3 + 2 s.
         let share = Share::new(measured(0.1), work, 4.0, &limits(10.0, 20.0, 10.0));
         assert_eq!((share.memory_limit, share.compute_limit), (0.4, 0.8));
         assert_eq!((share.bound_by, share.limit), (BoundBy::Memory, 0.4));
         assert!((share.share - 0.25).abs() < 1e-12);
-        assert_eq!((share.bytes_per_token, share.ops_per_token), (25.0, 20.0));
+        assert_eq!((share.bytes_per_token, share.ops_per_token), (25.0, 17.5));
         let share = Share::new(measured(0.1), work, 4.0, &limits(100.0, 20.0, 10.0));
         assert_eq!((share.bound_by, share.limit), (BoundBy::Compute, 0.8));
     }

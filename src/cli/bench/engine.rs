@@ -15,6 +15,7 @@ use crate::bench::engine::{self, Level, ModelReport, Plan, Report, Target, Watch
 use crate::bench::roofline::Memory;
 use crate::bench::roofline::machine::Machine;
 use crate::config::Config;
+use crate::models::Quantize;
 use crate::models::random::{RandomModel, WeightsType};
 use crate::provision::{Provisioner, progress};
 
@@ -60,6 +61,10 @@ pub struct Args {
     /// Threads of the pool; without it the configuration's, or one a core.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// What becomes of weights that are not quantized, on the CPU: none, int16,
+    /// q8_0, q4_k and so on; without it what the configuration says.
+    #[arg(long, value_name = "TYPE")]
+    quantize: Option<Quantize>,
     /// auto, cpu, cuda, cuda:N or metal; without it the configuration's.
     #[arg(long)]
     device: Option<String>,
@@ -196,21 +201,25 @@ fn plan(args: &Args, config: &Config) -> anyhow::Result<Plan> {
 }
 
 fn targets(args: &Args, config: &Config, bar: &ProgressBar) -> anyhow::Result<Vec<Target>> {
-    let target = |id: String, kind| {
+    let target = |id: String, kind| -> anyhow::Result<Target> {
+        let quantize = match args.quantize {
+            Some(quantize) => quantize,
+            None => crate::cli::load::quantize(&config.models, &id)?,
+        };
         let (bar, name) = (bar.clone(), id.clone());
         let on_load = move |done: usize, all: usize| {
             bar.set_length(all as u64);
             bar.set_position(done as u64);
             bar.set_message(format!("{name}: loading"));
         };
-        Target { id, kind, on_load: Arc::new(on_load) }
+        Ok(Target { id, kind, quantize, on_load: Arc::new(on_load) })
     };
     let mut targets = Vec::new();
     if !args.models.is_empty() {
         let provisioner = Provisioner::new(&config.provision, progress::for_stderr())?;
         for name in &args.models {
             let source = crate::cli::load::source(provisioner.resolve(name)?);
-            targets.push(target(source.id.clone(), TargetKind::Files(Box::new(source))));
+            targets.push(target(source.id.clone(), TargetKind::Files(Box::new(source)))?);
         }
     }
     for config in &args.random_weights {
@@ -220,7 +229,7 @@ fn targets(args: &Args, config: &Config, bar: &ProgressBar) -> anyhow::Result<Ve
             layers: args.layers,
             seed: args.seed,
         };
-        targets.push(target(config.display().to_string(), TargetKind::Random(random)));
+        targets.push(target(config.display().to_string(), TargetKind::Random(random))?);
     }
     Ok(targets)
 }

@@ -52,6 +52,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let bar = ProgressBar::new(0).with_style(super::engine::bar_style()?);
     let target = Target {
         id: source.id.clone(),
+        quantize: crate::cli::load::quantize(&config.models, &source.id)?,
         kind: TargetKind::Files(Box::new(source)),
         on_load: Arc::new(|_, _| {}),
     };

@@ -124,6 +124,7 @@ fn six_bits(scales: &[u8; 8], mins: &[u8; 8]) -> [u8; 12] {
 mod tests {
     use super::*;
     use crate::backend::linear::Weight;
+    use crate::models::quantize::Quantize;
     use crate::models::weights::{Purpose, from_bytes};
     use candle_core::{DType, Device};
 
@@ -134,9 +135,13 @@ mod tests {
             [(Q4K, 2048), (Q8_0, 576), (Q5_0, 576), (Q4_0, 64), (F16, 100), (BF16, 96), (F32, 33)]
         {
             let bytes = Pattern::new(dtype, columns, 7).rows(300);
-            let weight =
-                from_bytes(&bytes, dtype, &[300, columns], (&Device::Cpu, Purpose::Product))
-                    .unwrap();
+            let weight = from_bytes(
+                &bytes,
+                dtype,
+                &[300, columns],
+                (&Device::Cpu, Purpose::Product(Quantize::None)),
+            )
+            .unwrap();
             let mut values = vec![0f32; 300 * columns];
             match weight {
                 Weight::Packed(p) => {

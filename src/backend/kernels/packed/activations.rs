@@ -1,8 +1,10 @@
 //! What a product's rows are multiplied from: activations as signed bytes with
-//! one scale for 32 columns, and as they are for weights that are not quantized.
+//! one scale for 32 columns, as 16-bit integers with one for 64, and as they are
+//! for weights that are not quantized.
 
 use super::BLOCK;
 use super::matmul::MAX_ROWS;
+use super::sixteen::{self, SPAN};
 use crate::backend::kernels::math::{LANES, reduce};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::team::Parts;
@@ -32,6 +34,8 @@ impl Step {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wants {
     pub quantized: bool,
+    /// As 16-bit integers.
+    pub wide: bool,
     pub plain: bool,
 }
 
@@ -39,11 +43,13 @@ pub struct Wants {
 ///
 /// Rows are multiplied in groups of up to [`MAX_ROWS`]. The quantized form has,
 /// for each group and each block of 32 columns, the rows' bytes one after the
-/// other.
+/// other; so has the wide form.
 #[derive(Debug, Default)]
 pub struct Activations {
     q: Vec<i8>,
     steps: Vec<Step>,
+    wide: Vec<i16>,
+    wide_scales: Vec<f32>,
     plain: Vec<f32>,
 }
 
@@ -55,6 +61,8 @@ pub struct Inputs<'a> {
     wants: Wants,
     q: Parts<'a, i8>,
     steps: Parts<'a, Step>,
+    wide: Parts<'a, i16>,
+    wide_scales: Parts<'a, f32>,
     plain: Parts<'a, f32>,
 }
 
@@ -67,6 +75,10 @@ pub(super) struct Group<'a> {
     pub q: &'a [i8],
     /// (blocks, rows)
     pub steps: &'a [Step],
+    /// (blocks, rows, 32)
+    pub wide: &'a [i16],
+    /// (spans, rows)
+    pub wide_scales: &'a [f32],
     /// (rows, columns)
     pub plain: &'a [f32],
 }
@@ -82,12 +94,15 @@ impl Activations {
         }
         let n = rows * columns;
         let (quantized, plain) = (usize::from(wants.quantized), usize::from(wants.plain));
+        let wide = usize::from(wants.wide);
         Inputs {
             rows,
             columns,
             wants,
             q: room(&mut self.q, n * quantized),
             steps: room(&mut self.steps, n / BLOCK * quantized),
+            wide: room(&mut self.wide, n * wide),
+            wide_scales: room(&mut self.wide_scales, rows * columns.div_ceil(SPAN) * wide),
             plain: room(&mut self.plain, n * plain),
         }
     }
@@ -118,7 +133,7 @@ impl<'a> Inputs<'a> {
             let row = unsafe { self.plain.write(r * self.columns..(r + 1) * self.columns) };
             row.copy_from_slice(x);
         }
-        if !self.wants.quantized {
+        if !self.wants.quantized && !self.wants.wide {
             return;
         }
         let groups = groups(self.rows);
@@ -128,14 +143,23 @@ impl<'a> Inputs<'a> {
             (first_of(group, groups, self.rows), first_of(group + 1, groups, self.rows));
         debug_assert!((first..end).contains(&r));
         let (base, blocks) = (first * self.columns, self.columns / BLOCK);
-        let row = Row {
-            q: self.q,
-            steps: self.steps,
-            first: base + (r - first) * BLOCK,
-            stride: (end - first) * BLOCK,
-        };
-        assert!(base + blocks * row.stride <= self.q.len());
-        quantize(x, row);
+        let (at, stride) = (base + (r - first) * BLOCK, (end - first) * BLOCK);
+        if self.wants.quantized {
+            assert!(base + blocks * stride <= self.q.len());
+            quantize(x, Row { q: self.q, steps: self.steps, first: at, stride });
+        }
+        if self.wants.wide {
+            assert!(base + blocks * stride <= self.wide.len());
+            let row = sixteen::Row {
+                q: self.wide,
+                scales: self.wide_scales,
+                first: at,
+                stride,
+                scale: first * self.columns.div_ceil(SPAN) + (r - first),
+                scale_stride: end - first,
+            };
+            sixteen::quantize(x, row);
+        }
     }
 
     /// The rows of a group.
@@ -153,8 +177,15 @@ impl<'a> Inputs<'a> {
                 true => (self.q.read(from..to), self.steps.read(from / BLOCK..to / BLOCK)),
                 false => (&[][..], &[][..]),
             };
+            let spans = self.columns.div_ceil(SPAN);
+            let (wide, wide_scales) = match self.wants.wide {
+                true => {
+                    (self.wide.read(from..to), self.wide_scales.read(first * spans..end * spans))
+                }
+                false => (&[][..], &[][..]),
+            };
             let plain = if self.wants.plain { self.plain.read(from..to) } else { &[] };
-            Group { first, rows: end - first, q, steps, plain }
+            Group { first, rows: end - first, q, steps, wide, wide_scales, plain }
         }
     }
 }
@@ -217,7 +248,7 @@ fn body(x: &[f32], row: Row<'_>) {
 mod tests {
     use super::*;
 
-    const QUANTIZED: Wants = Wants { quantized: true, plain: false };
+    const QUANTIZED: Wants = Wants { quantized: true, wide: false, plain: false };
 
     #[test]
     fn extremes_neither_panic_nor_hide() {
@@ -243,7 +274,7 @@ mod tests {
     fn groups_hold_all_rows_in_order() {
         for rows in 1..40 {
             let mut a = Activations::default();
-            let inputs = a.inputs(rows, 64, Wants { quantized: true, plain: true });
+            let inputs = a.inputs(rows, 64, Wants { quantized: true, wide: true, plain: true });
             let mut next = 0;
             for r in 0..rows {
                 let x: Vec<f32> = (0..64).map(|c| if c == r { 127.0 } else { 1.0 }).collect();
@@ -263,6 +294,8 @@ mod tests {
                     let sum: i32 = group.q[at..at + BLOCK].iter().map(|&q| i32::from(q)).sum();
                     assert_eq!(group.steps[b * group.rows + m].minus, -sum);
                     assert_eq!(group.plain[m * 64 + r], 127.0);
+                    let found = f32::from(group.wide[at + c]) * group.wide_scales[m];
+                    assert!((found - 127.0).abs() < 1e-4, "{rows} rows, row {r}: {found}");
                 }
                 next += group.rows;
             }

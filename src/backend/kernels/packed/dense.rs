@@ -1,6 +1,7 @@
 //! Products with weights that are not quantized: f32 multiply-adds, column by
 //! column, so that a row's result does not depend on the rows beside it.
 
+use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 
 use super::matmul::{Results, Work};
@@ -21,6 +22,19 @@ pub fn row(format: Format, tile: &[u8], lane: usize, out: &mut [f32]) {
                 f32::from_le_bytes([tile[at], tile[at + 1], tile[at + 2], tile[at + 3]])
             }
         };
+    }
+}
+
+/// Plain numbers of a file in f32.
+pub fn read(dtype: GgmlDType, bytes: &[u8], out: &mut [f32]) {
+    let halves = bytes.as_chunks::<2>().0.iter().zip(&mut *out);
+    match dtype {
+        GgmlDType::F16 => halves.for_each(|(b, out)| *out = f16::from_le_bytes(*b).to_f32()),
+        GgmlDType::BF16 => halves.for_each(|(b, out)| *out = bf16::from_le_bytes(*b).to_f32()),
+        _ => {
+            let words = bytes.as_chunks::<4>().0.iter().zip(out);
+            words.for_each(|(b, out)| *out = f32::from_le_bytes(*b));
+        }
     }
 }
 

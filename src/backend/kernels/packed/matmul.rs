@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::activations::{Activations, Group, Inputs, Wants, groups};
 use super::piece::Piece;
-use super::{Format, Packed, TILE, dense, portable, two};
+use super::{Format, Packed, TILE, dense, portable, sixteen, two};
 #[cfg(target_arch = "x86_64")]
 use crate::backend::kernels::instructions::{Instructions, allows};
 use crate::backend::kernels::rows::Rows;
@@ -105,9 +105,10 @@ impl Wants {
     pub fn of<'a>(matrices: impl IntoIterator<Item = &'a Packed>) -> Self {
         let mut wants = Self::default();
         for w in matrices {
-            match w.format.is_quantized() {
-                true => wants.quantized = true,
-                false => wants.plain = true,
+            match w.format {
+                Format::Sixteen => wants.wide = true,
+                f if f.is_quantized() => wants.quantized = true,
+                _ => wants.plain = true,
             }
         }
         wants
@@ -251,10 +252,21 @@ pub unsafe fn products_of_pairs(
 }
 
 fn run(level: Level, work: &Work<'_>, results: &mut Results) {
+    assert!(level.available(), "{level:?} is not available on this machine");
+    if work.format == Format::Sixteen {
+        return match level {
+            Level::Portable => sixteen::kernel(work, results),
+            // SAFETY: the level is available.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::AvxVnni => unsafe { sixteen::x86::avx2(work, results) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Vnni => unsafe { sixteen::x86::vnni(work, results) },
+        };
+    }
     if !work.format.is_quantized() {
         return dense::kernel(work, results);
     }
-    assert!(level.available(), "{level:?} is not available on this machine");
     if work.format == Format::Two {
         return two::kernel(level, work, results);
     }

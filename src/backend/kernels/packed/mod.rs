@@ -22,6 +22,8 @@
 //! | `Eight` | 8 groups | 16 scales | `(q - 128) s` |
 //!
 //! **Plain** (`F32`, `F16`, `BF16`): for each column the sixteen rows' numbers.
+//!
+//! **`Sixteen`**: what is plain in the file as 16-bit integers; see [`sixteen`].
 
 /// Calls `$dispatch!(Name)` with the name of a quantized format.
 #[cfg(target_arch = "x86_64")]
@@ -36,7 +38,7 @@ macro_rules! for_format {
             Format::FiveZero => $dispatch!(FiveZero),
             Format::Six => $dispatch!(Six),
             Format::Eight => $dispatch!(Eight),
-            Format::Two | Format::F32 | Format::F16 | Format::BF16 => {
+            Format::Two | Format::Sixteen | Format::F32 | Format::F16 | Format::BF16 => {
                 unreachable!("{:?} has a kernel of its own", $format)
             }
         }
@@ -51,6 +53,8 @@ mod dense;
 mod matmul;
 mod piece;
 mod portable;
+mod quantize;
+mod sixteen;
 mod stored;
 mod two;
 #[cfg(target_arch = "x86_64")]
@@ -65,6 +69,7 @@ use super::team::{Parts, team};
 pub use activations::{Activations, Inputs, Wants};
 pub use matmul::{Level, best_level, matmul, products, products_of_pairs};
 pub use piece::Piece;
+pub use quantize::is_plain;
 pub use stored::Stored;
 
 /// Output rows of a tile.
@@ -91,12 +96,31 @@ pub enum Format {
     F32,
     F16,
     BF16,
+    Sixteen,
+}
+
+/// What products are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arithmetic {
+    Int8,
+    Int16,
+    F32,
 }
 
 impl Format {
+    /// How it is multiplied.
+    pub const fn arithmetic(self) -> Arithmetic {
+        match self {
+            Self::Sixteen => Arithmetic::Int16,
+            Self::F32 | Self::F16 | Self::BF16 => Arithmetic::F32,
+            _ => Arithmetic::Int8,
+        }
+    }
+
     /// Whether it is multiplied with quantized activations.
     pub const fn is_quantized(self) -> bool {
-        !matches!(self, Self::F32 | Self::F16 | Self::BF16)
+        !matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::Sixteen)
     }
 
     /// Bytes of one block's weights in a tile.
@@ -108,7 +132,7 @@ impl Format {
             Self::Six => 384,
             Self::Eight => 512,
             Self::F32 => 32 * 64,
-            Self::F16 | Self::BF16 => 32 * 32,
+            Self::F16 | Self::BF16 | Self::Sixteen => 32 * 32,
         }
     }
 
@@ -116,7 +140,7 @@ impl Format {
     const fn scale_bytes(self) -> usize {
         match self {
             Self::FourZero | Self::FourTable | Self::FiveZero | Self::Eight => 32,
-            Self::F32 | Self::F16 | Self::BF16 => 0,
+            Self::F32 | Self::F16 | Self::BF16 | Self::Sixteen => 0,
             _ => 64,
         }
     }
@@ -129,6 +153,7 @@ impl Format {
     /// Bytes of a tile, whole cache lines.
     fn tile_bytes(self, columns: usize) -> usize {
         match self.is_quantized() {
+            _ if self == Self::Sixteen => sixteen::tile_bytes(columns),
             true => (columns / BLOCK).div_ceil(2) * self.pair_bytes(),
             // Weights alone, with no blocks.
             false => (columns * self.weight_bytes() / BLOCK).next_multiple_of(64),
@@ -213,6 +238,10 @@ struct Line(#[allow(dead_code)] [u8; 64]);
 #[derive(Clone)]
 pub struct Packed {
     format: Format,
+    /// The type of the numbers it was packed from.
+    source: Stored,
+    /// The type they were quantized to when they were packed.
+    quantized_to: Option<GgmlDType>,
     rows: usize,
     columns: usize,
     tile_bytes: usize,
@@ -243,32 +272,36 @@ impl Packed {
         if bytes.len() != rows * row_bytes {
             return None;
         }
+        Some(Self::build(format, dtype, (rows, columns), |tile, first, lanes| {
+            let bytes = &bytes[first * row_bytes..(first + lanes) * row_bytes];
+            if format.is_quantized() {
+                return pack_blocks(format, tile, dtype, (bytes, lanes, columns));
+            }
+            let size = dtype.type_size();
+            for (r, row) in bytes.chunks_exact(row_bytes).enumerate() {
+                for (c, number) in row.chunks_exact(size).enumerate() {
+                    tile[(c * TILE + r) * size..][..size].copy_from_slice(number);
+                }
+            }
+        }))
+    }
+
+    /// Lets `pack` fill each tile, on all threads; it gets the first row and
+    /// how many there are.
+    fn build(
+        format: Format,
+        source: impl Into<Stored>,
+        (rows, columns): (usize, usize),
+        pack: impl Fn(&mut [u8], usize, usize) + Sync,
+    ) -> Self {
         let tile_bytes = format.tile_bytes(columns);
         let tile_lines = tile_bytes / 64;
         let mut data = vec![Line([0; 64]); rows.div_ceil(TILE) * tile_lines];
         data.par_chunks_mut(tile_lines).enumerate().for_each(|(t, tile)| {
             let first = t * TILE;
-            let lanes = TILE.min(rows - first);
-            let row = |r: usize| &bytes[(first + r) * row_bytes..][..row_bytes];
-            let tile = tile.as_flattened_bytes();
-            if !format.is_quantized() {
-                let size = dtype.type_size();
-                for r in 0..lanes {
-                    for (c, number) in row(r).chunks_exact(size).enumerate() {
-                        tile[(c * TILE + r) * size..][..size].copy_from_slice(number);
-                    }
-                }
-                return;
-            }
-            for b in 0..columns / BLOCK {
-                let mut part = [Block::EMPTY; TILE];
-                for (r, part) in part.iter_mut().enumerate().take(lanes) {
-                    *part = decode::block(dtype, row(r), b);
-                }
-                put(format, tile, b, &part);
-            }
+            pack(tile.as_flattened_bytes(), first, TILE.min(rows - first));
         });
-        Some(Self { format, rows, columns, tile_bytes, data })
+        Self { format, source: source.into(), quantized_to: None, rows, columns, tile_bytes, data }
     }
 
     /// Bytes that a matrix takes when it is packed; `None` for types that are
@@ -279,6 +312,16 @@ impl Packed {
 
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// The type of the numbers in the file.
+    pub fn source(&self) -> Stored {
+        self.source
+    }
+
+    /// The type they were quantized to here.
+    pub fn quantized_to(&self) -> Option<GgmlDType> {
+        self.quantized_to
     }
 
     pub fn rows(&self) -> usize {
@@ -319,6 +362,9 @@ impl Packed {
     /// One row in f32.
     pub fn row(&self, row: usize, out: &mut [f32]) {
         let tile = self.tile(row / TILE);
+        if self.format == Format::Sixteen {
+            return sixteen::row(tile, row % TILE, out);
+        }
         if !self.format.is_quantized() {
             return dense::row(self.format, tile, row % TILE, out);
         }
@@ -363,6 +409,23 @@ pub(super) struct Block {
 
 impl Block {
     const EMPTY: Self = Self { q: [0; BLOCK], scales: [0.0; 2], offset: 0.0, nibbles: [0; 2] };
+}
+
+/// Fills a tile with some rows of a GGML type's blocks.
+fn pack_blocks(
+    format: Format,
+    tile: &mut [u8],
+    dtype: Stored,
+    (bytes, rows, columns): (&[u8], usize, usize),
+) {
+    let row_bytes = columns / dtype.block_size() * dtype.type_size();
+    for b in 0..columns / BLOCK {
+        let mut part = [Block::EMPTY; TILE];
+        for (part, row) in part.iter_mut().zip(bytes.chunks_exact(row_bytes)).take(rows) {
+            *part = decode::block(dtype, row, b);
+        }
+        put(format, tile, b, &part);
+    }
 }
 
 /// Writes block `b` of all sixteen rows.

@@ -2,6 +2,30 @@ use candle_core::quantized::QTensor;
 use candle_core::{Device, Result, Tensor};
 
 use super::*;
+use half::f16;
+
+/// A way to pack numbers that are plain or of a type's blocks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    As(Stored),
+    /// 16-bit integers from such numbers.
+    Sixteen(GgmlDType),
+}
+
+/// All of them.
+fn kinds() -> impl Iterator<Item = Kind> {
+    let plain = TYPES.into_iter().filter_map(Stored::candle).filter(|t| is_plain(*t));
+    TYPES.into_iter().map(Kind::As).chain(plain.map(Kind::Sixteen))
+}
+
+impl Kind {
+    fn block_size(self) -> usize {
+        match self {
+            Self::As(stored) => stored.block_size(),
+            Self::Sixteen(_) => BLOCK,
+        }
+    }
+}
 
 const TYPES: [Stored; 15] = [
     Stored::Candle(GgmlDType::F32),
@@ -23,8 +47,17 @@ const TYPES: [Stored; 15] = [
 
 /// A random matrix, packed, and as Candle reads it; of types that Candle does
 /// not know, as we do.
-fn matrix(stored: Stored, rows: usize, columns: usize) -> Result<(Packed, Vec<f32>)> {
+fn matrix(kind: Kind, rows: usize, columns: usize) -> Result<(Packed, Vec<f32>)> {
     let w = Tensor::randn(0f32, 1f32, (rows, columns), &Device::Cpu)?;
+    let stored = match kind {
+        Kind::As(stored) => stored,
+        Kind::Sixteen(dtype) => {
+            let q = QTensor::quantize(&w, dtype)?;
+            let packed = Packed::sixteen(&q.data()?, dtype, rows, columns);
+            let dense = q.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+            return Ok((packed.expect("the shape fits"), dense));
+        }
+    };
     if let Some(dtype) = stored.candle() {
         let q = QTensor::quantize(&w, dtype)?;
         let packed = Packed::new(&q.data()?, dtype, rows, columns).expect("the shape fits");
@@ -83,7 +116,7 @@ fn relative(found: &[f32], expected: &[f32]) -> f32 {
 
 #[test]
 fn rows_are_those_candle_reads() -> Result<()> {
-    for dtype in TYPES {
+    for dtype in kinds() {
         let (packed, dense) = matrix(dtype, 37, 512)?;
         let mut row = vec![0f32; 512];
         for r in 0..37 {
@@ -98,7 +131,7 @@ fn rows_are_those_candle_reads() -> Result<()> {
 
 #[test]
 fn every_level_computes_the_product() -> Result<()> {
-    for dtype in TYPES {
+    for dtype in kinds() {
         // Edges: a part of a tile, one tile, an odd number of tiles; one
         // block where the type allows it.
         let block = dtype.block_size();
@@ -134,7 +167,7 @@ fn every_level_computes_the_product() -> Result<()> {
 
 #[test]
 fn a_row_does_not_depend_on_its_company() -> Result<()> {
-    for dtype in TYPES {
+    for dtype in kinds() {
         let (packed, _) = matrix(dtype, 80, 512)?;
         let x = Tensor::randn(0f32, 1f32, (40, 512), &Device::Cpu)?.flatten_all()?.to_vec1()?;
         for level in Level::ALL.iter().copied().filter(|l| l.available()) {
@@ -152,7 +185,7 @@ fn a_row_does_not_depend_on_its_company() -> Result<()> {
 
 #[test]
 fn real_activations_lose_little() -> Result<()> {
-    let (packed, dense) = matrix(GgmlDType::Q8_0.into(), 64, 1024)?;
+    let (packed, dense) = matrix(Kind::As(GgmlDType::Q8_0.into()), 64, 1024)?;
     let x: Vec<f32> =
         Tensor::randn(0f32, 3f32, (4, 1024), &Device::Cpu)?.flatten_all()?.to_vec1()?;
     let mut y = vec![0f32; 4 * 64];
@@ -168,10 +201,91 @@ fn real_activations_lose_little() -> Result<()> {
 }
 
 #[test]
+fn sixteen_bits_lose_less_than_half_precision() -> Result<()> {
+    let (n, k, rows) = (64, 1536, 4);
+    let (packed, w) = {
+        let w = Tensor::randn(0f32, 1f32, (n, k), &Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        let bytes: Vec<u8> = w.iter().flat_map(|w| w.to_le_bytes()).collect();
+        (Packed::sixteen(&bytes, GgmlDType::F32, n, k).expect("the shape fits"), w)
+    };
+    let x: Vec<f32> =
+        Tensor::randn(0f32, 3f32, (rows, k), &Device::Cpu)?.flatten_all()?.to_vec1()?;
+    let mut y = vec![0f32; rows * n];
+    matmul(&packed, &x, &mut y, best_level());
+    let half = |v: &f32| f64::from(f16::from_f32(*v).to_f32());
+    let mut squares = [0f64; 2];
+    for (i, y) in y.iter().enumerate() {
+        let pairs = || x[i / n * k..][..k].iter().zip(&w[i % n * k..][..k]);
+        let exact: f64 = pairs().map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+        let halves: f64 = pairs().map(|(x, w)| half(x) * half(w)).sum();
+        squares[0] += (f64::from(*y) - exact).powi(2);
+        squares[1] += (halves - exact).powi(2);
+    }
+    assert!(squares[0] < 0.5 * squares[1], "{squares:?}");
+    Ok(())
+}
+
+#[test]
+fn the_largest_numbers_do_not_overflow() {
+    // All weights and all activations as large as they get, with equal signs.
+    let (n, k) = (16, 96);
+    let bytes: Vec<u8> = (0..n * k).flat_map(|_| (-1e30f32).to_le_bytes()).collect();
+    let packed = Packed::sixteen(&bytes, GgmlDType::F32, n, k).expect("the shape fits");
+    for level in Level::ALL.iter().copied().filter(|l| l.available()) {
+        let mut y = vec![0f32; n];
+        matmul(&packed, &vec![-2f32; k], &mut y, level);
+        let expected = 2e30 * k as f32;
+        assert!(y.iter().all(|y| (y / expected - 1.0).abs() < 1e-3), "{level:?}: {y:?}");
+    }
+}
+
+#[test]
+fn what_is_broken_stays_visible() {
+    let mut w = [1f32; 2 * 32];
+    w[40] = f32::NAN;
+    let bytes: Vec<u8> = w.iter().flat_map(|w| w.to_le_bytes()).collect();
+    let packed = Packed::sixteen(&bytes, GgmlDType::F32, 2, 32).expect("the shape fits");
+    let mut x = [1f32; 2 * 32];
+    x[32 + 7] = f32::INFINITY;
+    for level in Level::ALL.iter().copied().filter(|l| l.available()) {
+        let mut y = [0f32; 4];
+        matmul(&packed, &x, &mut y, level);
+        assert!((y[0] - 32.0).abs() < 1e-2, "{level:?}: {y:?}");
+        assert!(y[1..].iter().all(|y| y.is_nan()), "{level:?}: {y:?}");
+    }
+}
+
+#[test]
+fn quantizing_gives_what_candle_gives() -> Result<()> {
+    let (n, k) = (37, 512);
+    let w = Tensor::randn(0f32, 1f32, (n, k), &Device::Cpu)?;
+    let bytes: Vec<u8> =
+        w.flatten_all()?.to_vec1::<f32>()?.iter().flat_map(|w| w.to_le_bytes()).collect();
+    for to in TYPES.into_iter().filter_map(Stored::candle).filter(|t| !is_plain(*t)) {
+        let blocks = QTensor::quantize(&w, to)?;
+        let expected = Packed::new(&blocks.data()?, to, n, k).expect("the shape fits");
+        let found = Packed::quantize(&bytes, GgmlDType::F32, to, (n, k)).expect("the shape fits");
+        assert_eq!((found.format(), found.source()), (expected.format(), GgmlDType::F32.into()));
+        let (mut a, mut b) = (vec![0f32; k], vec![0f32; k]);
+        for r in 0..n {
+            found.row(r, &mut a);
+            expected.row(r, &mut b);
+            assert_eq!(a, b, "{to:?} row {r}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     assert!(Packed::new(&[0; 18], GgmlDType::Q4_0, 1, 32).is_some());
     assert!(Packed::new(&[0; 17], GgmlDType::Q4_0, 1, 32).is_none());
     assert!(Packed::new(&[0; 18], GgmlDType::Q4_0, 1, 16).is_none());
     assert!(Packed::new(&[0; 36], GgmlDType::Q8_1, 1, 32).is_none());
     assert!(Packed::new(&[0; 12], GgmlDType::F32, 1, 3).is_some());
+    assert!(Packed::sixteen(&[0; 12], GgmlDType::F32, 1, 3).is_none());
+    assert!(Packed::sixteen(&[0; 64], GgmlDType::BF16, 1, 32).is_some());
+    assert!(Packed::sixteen(&[0; 34], GgmlDType::Q8_0, 1, 32).is_none());
+    assert!(Packed::quantize(&[0; 128], GgmlDType::F32, GgmlDType::Q4K, (1, 32)).is_none());
+    assert!(Packed::quantize(&[0; 128], GgmlDType::F32, GgmlDType::F16, (1, 32)).is_none());
 }

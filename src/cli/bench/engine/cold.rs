@@ -30,6 +30,7 @@ pub fn in_child(
     if let Some(device) = &args.device {
         command.arg("--device").arg(device);
     }
+    command.arg("--quantize").arg(target.quantize.to_string());
     match &target.kind {
         TargetKind::Files(source) => {
             command.arg(name.unwrap_or(&source.id));
