@@ -137,7 +137,7 @@ fn pair(first: &[u16], second: &[u16], to: &mut [u32]) {
     }
 }
 
-/// Keys of a block that are handled together.
+/// Keys of a block that are handled together: a power of two.
 #[inline(always)]
 fn run(block_size: usize) -> usize {
     if block_size.is_multiple_of(16) { 16 } else { 1 }
@@ -256,11 +256,11 @@ impl Keys<'_> {
             rest.fill(0.0);
             match self {
                 Self::Paged { v, block_size, .. } => {
-                    let step = run(*block_size);
-                    if j % step == 0 {
+                    let within = j & (run(*block_size) - 1);
+                    if within == 0 {
                         place = self.place(span, j);
                     }
-                    v.widen::<S>(place.0 + (place.1 + j % step) * d, to);
+                    v.widen::<S>(place.0 + (place.1 + within) * d, to);
                 }
                 Self::Packed { v, first, .. } => {
                     let at = ((first + span.start + j) * span.kv_heads + span.kv_head) * d;
@@ -300,10 +300,11 @@ impl Keys<'_> {
             let mut place = (0, 0);
             for (j, to) in room.chunks_exact_mut(d).take(span.len.div_ceil(2)).enumerate() {
                 let mut row = |j: usize| {
-                    if j % step == 0 {
+                    let within = j & (step - 1);
+                    if within == 0 {
                         place = self.place(span, j);
                     }
-                    &bits[place.0 + (place.1 + j % step) * d..][..d]
+                    &bits[place.0 + (place.1 + within) * d..][..d]
                 };
                 let first = row(2 * j);
                 // What lies behind the context may be anything.
