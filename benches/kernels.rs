@@ -76,50 +76,70 @@ fn matmuls(c: &mut Criterion) {
 }
 
 const BLOCK: usize = 16;
-const SPEC: AttentionSpec = AttentionSpec {
-    heads: 14,
-    kv_heads: 2,
-    head_dim: 64,
-    scale: 0.125,
-    softcap: None,
-    window: None,
-};
+
+fn spec(heads: usize, kv_heads: usize) -> AttentionSpec {
+    AttentionSpec { heads, kv_heads, head_dim: 64, scale: 0.125, softcap: None, window: None }
+}
 
 fn rows(rows: usize, heads: usize) -> Tensor {
     Tensor::from_vec(values(rows * heads * 64), (rows, heads, 64), &Device::Cpu).unwrap()
 }
 
-/// `sequences` of `context` positions each, the last `new` of them computed now.
-fn causal(c: &mut Criterion, name: &str, sequences: usize, context: usize, new: usize) {
+/// `sequences` of `context` positions each, the last `new` of them computed
+/// now; of so many layers that keys and values come from memory.
+fn causal(
+    c: &mut Criterion,
+    (name, spec): (&str, AttentionSpec),
+    [sequences, context, new]: [usize; 3],
+) {
     let blocks = context.div_ceil(BLOCK);
-    let shape =
-        KvShape { layers: 1, kv_heads: 2, head_dim: 64, block_size: BLOCK, dtype: KvDtype::F16 };
-    let mut cache = KvCache::new(shape, sequences * blocks, &Device::Cpu).unwrap();
-    let slots: Vec<u32> = (0..(sequences * blocks * BLOCK) as u32).collect();
-    let all = rows(slots.len(), 2);
-    cache.write(0, &all, &all, &slots).unwrap();
-    let mut batch = Batch::new();
-    for s in 0..sequences {
-        let table: Vec<u32> = (s * blocks..(s + 1) * blocks).map(|b| b as u32).collect();
-        batch.push(&vec![1; new], context - new, &table, BLOCK, true);
+    for (kv, dtype) in [("f16", KvDtype::F16), ("bf16", KvDtype::BF16)] {
+        let kv_heads = spec.kv_heads;
+        let mut shape = KvShape { layers: 1, kv_heads, head_dim: 64, block_size: BLOCK, dtype };
+        let bytes = sequences * blocks * shape.block_bytes();
+        shape.layers = (200_000_000 / bytes).clamp(1, 60);
+        let mut cache = KvCache::new(shape, sequences * blocks, &Device::Cpu).unwrap();
+        let slots: Vec<u32> = (0..(sequences * blocks * BLOCK) as u32).collect();
+        let all = rows(slots.len(), kv_heads);
+        for layer in 0..shape.layers {
+            cache.write(layer, &all, &all, &slots).unwrap();
+        }
+        let mut batch = Batch::new();
+        for s in 0..sequences {
+            let table: Vec<u32> = (s * blocks..(s + 1) * blocks).map(|b| b as u32).collect();
+            batch.push(&vec![1; new], context - new, &table, BLOCK, true);
+        }
+        let q = rows(sequences * new, spec.heads);
+        let mut group = c.benchmark_group("attention");
+        group.throughput(Throughput::Bytes(bytes as u64));
+        let mut layer = 0;
+        group.bench_function(format!("{name} {kv}"), |b| {
+            b.iter(|| {
+                layer = (layer + 1) % shape.layers;
+                let (k, v) = cache.layer(layer);
+                paged(&spec, &q, k, v, &batch).unwrap()
+            })
+        });
+        group.finish();
     }
-    let q = rows(sequences * new, SPEC.heads);
-    let (k, v) = cache.layer(0);
-    c.bench_function(&format!("attention/{name}"), |b| {
-        b.iter(|| paged(&SPEC, &q, k, v, &batch).unwrap())
-    });
 }
 
 fn attention(c: &mut Criterion) {
-    for (sequences, context) in [(1, 128), (1, 1024), (1, 4096), (32, 1024)] {
-        causal(c, &format!("decode {sequences} x {context}"), sequences, context, 1);
+    // SmolLM2-135M and Qwen2.5-0.5B.
+    for (model, spec) in [("9 heads", spec(9, 3)), ("14 heads", spec(14, 2))] {
+        for (sequences, context) in [(1, 512), (1, 4096), (1, 8192), (32, 1024)] {
+            let name = format!("{model} decode {sequences} x {context}");
+            causal(c, (&name, spec), [sequences, context, 1]);
+        }
+        for before in [0, 1024, 4096] {
+            let name = format!("{model} prefill 512 after {before}");
+            causal(c, (&name, spec), [1, before + 512, 512]);
+        }
     }
-    for new in [128, 512] {
-        causal(c, &format!("prefill {new}"), 1, new, new);
-        causal(c, &format!("prefill {new} after 1024"), 1, 1024 + new, new);
-    }
-    let encoder = AttentionSpec { heads: 12, kv_heads: 12, head_dim: 64, ..SPEC };
-    let (q, ends) = (rows(32 * 128, 12), (0..=32).map(|i| i * 128).collect::<Vec<u32>>());
+    // MiniLM.
+    let encoder = AttentionSpec { head_dim: 32, ..spec(12, 12) };
+    let q = rows(32 * 128, 6).reshape((32 * 128, 12, 32)).unwrap();
+    let ends = (0..=32).map(|i| i * 128).collect::<Vec<u32>>();
     c.bench_function("attention/both ways 32 x 128", |b| {
         b.iter(|| packed_attention(&encoder, &q, &q, &q, &ends).unwrap())
     });

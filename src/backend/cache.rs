@@ -2,7 +2,9 @@
 //! and lives in the engine.
 
 use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Tensor, bail};
-use half::{bf16, f16};
+use half::f16;
+
+use super::kernels::narrow::Element;
 
 /// How keys and values are stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -158,16 +160,16 @@ impl Write<'_> {
         cache.reshape(elements as usize)?.scatter_set(&index, &new, 0)
     }
 
-    fn copy<T: Copy>(&self, cache: &mut [T], new: &[f32], narrow: impl Fn(f32) -> T) {
+    fn copy<T: Element>(&self, cache: &mut [T], new: &[f32]) {
         let KvShape { kv_heads, head_dim, .. } = self.shape;
+        let mut narrow = vec![T::default(); head_dim];
         for (token, &slot) in self.slots.iter().enumerate() {
             for head in 0..kv_heads {
                 let (first, step) = (self.at)(&self.shape, slot as usize, head);
                 let from = (token * kv_heads + head) * head_dim;
+                T::narrow(&new[from..from + head_dim], &mut narrow);
                 let to = &mut cache[first..first + (head_dim - 1) * step + 1];
-                for (to, x) in to.iter_mut().step_by(step).zip(&new[from..from + head_dim]) {
-                    *to = narrow(*x);
-                }
+                to.iter_mut().step_by(step).zip(&narrow).for_each(|(to, x)| *to = *x);
             }
         }
     }
@@ -190,12 +192,9 @@ impl InplaceOp2 for Write<'_> {
         };
         let new = &new[new_layout.start_offset()..];
         match cache {
-            CpuStorage::F32(cache) => self.copy(cache, new, |x| x),
-            CpuStorage::F16(cache) => {
-                let (low, high) = (f16::MIN.to_f32(), f16::MAX.to_f32());
-                self.copy(cache, new, |x| f16::from_f32(x.clamp(low, high)));
-            }
-            CpuStorage::BF16(cache) => self.copy(cache, new, bf16::from_f32),
+            CpuStorage::F32(cache) => self.copy(cache, new),
+            CpuStorage::F16(cache) => self.copy(cache, new),
+            CpuStorage::BF16(cache) => self.copy(cache, new),
             _ => bail!("kv-write writes f32, f16 or bf16"),
         }
         Ok(())

@@ -10,20 +10,28 @@
 //! key and value is widened to f32 once for all of them.
 
 mod keys;
+mod lines;
 mod multiply;
+mod partial;
 mod tile;
+mod weights;
 
 use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
+use keys::SPLIT;
 pub use keys::{Keys, KvSlice};
-use tile::{Partial, Scratch, Task};
+use partial::Partial;
+use tile::{Scratch, Task};
 
+use super::multiversion;
 use super::team::{Member, Parts, team};
 
-/// Query rows times heads of a group that one task takes, about.
-const GROUP_ROWS: usize = 32;
+/// Query rows times heads of a group that one task takes, about: as many as
+/// possible, because keys and values are made ready once a task, but few
+/// enough to have tasks for all threads.
+const GROUP_ROWS: [usize; 3] = [128, 64, 32];
 
 /// Tasks for each thread that are enough to keep all of them busy.
 const TASKS_A_THREAD: usize = 6;
@@ -41,7 +49,7 @@ pub struct Segment<'a> {
 }
 
 /// Sizes and constants of one attention call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shape {
     pub heads: usize,
     pub kv_heads: usize,
@@ -70,20 +78,44 @@ pub fn attend(shape: &Shape, q: &[f32], segments: &[Segment<'_>], out: &mut [f32
 /// from call to call.
 #[derive(Default)]
 pub struct Plan {
+    made_for: Option<(Shape, usize)>,
+    sequences: Vec<Sequence>,
     tasks: Vec<Task>,
-    /// Of tasks that have a part of their rows' keys.
+    /// Of splits of tasks that have a part of their rows' keys.
     partials: Vec<Partial>,
-    /// Ranges of tasks whose results are merged.
-    merges: Vec<Range<usize>>,
+    merges: Vec<Merge>,
     scratches: Vec<Scratch>,
     next: AtomicUsize,
+}
+
+/// Results of splits that make a whole.
+#[derive(Debug)]
+struct Merge {
+    /// A task of these rows.
+    task: usize,
+    slots: Range<usize>,
+}
+
+/// What of a segment a plan depends on.
+#[derive(Debug, Clone, PartialEq)]
+struct Sequence {
+    context: usize,
+    causal_from: Option<usize>,
+    rows: Range<usize>,
+}
+
+impl Sequence {
+    fn of(segment: &Segment<'_>) -> Self {
+        let Segment { context, causal_from, ref rows, .. } = *segment;
+        Self { context, causal_from, rows: rows.clone() }
+    }
 }
 
 /// A [`Plan`] in use by a team.
 pub struct PlanParts<'a> {
     tasks: &'a [Task],
     partials: Parts<'a, Partial>,
-    merges: &'a [Range<usize>],
+    merges: &'a [Merge],
     scratches: Parts<'a, Scratch>,
     next: &'a AtomicUsize,
 }
@@ -97,36 +129,84 @@ impl Plan {
         segment: impl Fn(usize) -> Segment<'s>,
         threads: usize,
     ) {
+        self.next.store(0, Relaxed);
+        let made_for = Some((*shape, threads));
+        let seen = |s: usize| Sequence::of(&segment(s));
+        // Layers of a step are mostly alike.
+        if self.made_for == made_for
+            && self.sequences.len() == segments
+            && (0..segments).all(|s| self.sequences[s] == seen(s))
+        {
+            return;
+        }
+        self.made_for = made_for;
+        self.sequences.clear();
+        self.sequences.extend((0..segments).map(seen));
         self.tasks.clear();
         self.merges.clear();
-        let step = rows_of_a_task(shape);
-        let whole: usize =
-            (0..segments).map(|s| segment(s).rows.len().div_ceil(step) * shape.kv_heads).sum();
+        let group = shape.heads / shape.kv_heads;
+        let whole = |step: usize| -> usize {
+            self.sequences.iter().map(|s| s.rows.len().div_ceil(step) * shape.kv_heads).sum()
+        };
+        let enough = TASKS_A_THREAD * threads;
+        let steps @ [.., least] = GROUP_ROWS.map(|rows| rows.div_ceil(group));
+        let step = steps.into_iter().find(|&step| whole(step) >= enough).unwrap_or(least);
         // Contexts are only cut where whole ones would leave threads idle: the
         // parts are merged in the same order, so it makes no difference.
-        let cut = whole < TASKS_A_THREAD * threads;
+        let cut = whole(step) < enough;
         for number in 0..segments {
-            tasks(shape, (number, &segment(number)), cut, &mut self.tasks);
+            self.add_tasks(shape, number, (step, cut.then_some(threads)));
         }
-        let mut i = 0;
-        while i < self.tasks.len() {
-            let mut end = i + 1;
-            if !self.tasks[i].is_whole {
-                while end < self.tasks.len() && self.tasks[end].continues(&self.tasks[end - 1]) {
-                    end += 1;
-                }
-                self.merges.push(i..end);
-            }
-            i = end;
-        }
-        let partials = if self.merges.is_empty() { 0 } else { self.tasks.len() };
+        let partials = self.merges.last().map_or(0, |merge| merge.slots.end);
         if self.partials.len() < partials {
             self.partials.resize_with(partials, Partial::default);
         }
         if self.scratches.len() < threads {
             self.scratches.resize_with(threads, Scratch::default);
         }
-        self.next.store(0, Relaxed);
+    }
+
+    /// Cuts a segment: by `step` rows and key heads and, with `cut` for so many
+    /// threads, a short one with a long context by splits of its keys too.
+    fn add_tasks(&mut self, shape: &Shape, number: usize, (step, cut): (usize, Option<usize>)) {
+        let segment = self.sequences[number].clone();
+        for start in segment.rows.clone().step_by(step) {
+            let rows = start..(start + step).min(segment.rows.end);
+            let first = segment.causal_from.map(|p| p + start - segment.rows.start);
+            let end = first.map_or(segment.context, |f| (f + rows.len()).min(segment.context));
+            let begin = match (first, shape.window) {
+                (Some(f), Some(w)) => (f + 1).saturating_sub(w),
+                _ => 0,
+            };
+            let splits = begin / SPLIT..end.div_ceil(SPLIT).max(begin / SPLIT + 1);
+            let threads = cut.filter(|_| segment.rows.len() <= step && splits.len() > 1);
+            for kv_head in 0..shape.kv_heads {
+                let task = |splits, slot| Task {
+                    segment: number,
+                    rows: rows.clone(),
+                    kv_head,
+                    first,
+                    keys: begin..end,
+                    splits,
+                    slot,
+                };
+                let Some(threads) = threads else {
+                    self.tasks.push(task(splits.clone(), None));
+                    continue;
+                };
+                // Few splits together, so that all threads have enough tasks,
+                // but no fewer: what follows in a task is asked for early.
+                let together = splits.len() * shape.kv_heads / (TASKS_A_THREAD * threads);
+                let slot = self.merges.last().map_or(0, |merge| merge.slots.end);
+                let merge = Merge { task: self.tasks.len(), slots: slot..slot + splits.len() };
+                for some in splits.clone().step_by(together.max(1)) {
+                    let slot = slot + some - splits.start;
+                    let some = some..(some + together.max(1)).min(splits.end);
+                    self.tasks.push(task(some, Some(slot)));
+                }
+                self.merges.push(merge);
+            }
+        }
     }
 
     pub fn parts(&mut self) -> PlanParts<'_> {
@@ -161,13 +241,17 @@ impl PlanParts<'_> {
         // The last rows of a prompt see most keys; they go first.
         while let Some(i) = self.tasks.len().checked_sub(self.next.fetch_add(1, Relaxed) + 1) {
             let task = &self.tasks[i];
-            let result = task.run(shape, q, &segment(task.segment), scratch);
+            let segment = segment(task.segment);
             // SAFETY: a task is claimed once, and only it has these rows of
-            // these heads, or this part of them.
+            // these heads, or these splits of them.
             unsafe {
-                match task.is_whole {
-                    true => write(shape, task, result, out),
-                    false => std::mem::swap(&mut self.partials.write(i..i + 1)[0], result),
+                let parts = match task.slot {
+                    Some(slot) => self.partials.write(slot..slot + task.splits.len()),
+                    None => &mut [],
+                };
+                let result = task.run(shape, q, &segment, parts, scratch);
+                if task.slot.is_none() {
+                    write(shape, task, result, out);
                 }
             }
         }
@@ -175,74 +259,41 @@ impl PlanParts<'_> {
             return;
         }
         member.meet();
-        for range in &self.merges[member.share(self.merges.len())] {
-            let (first, rest) = (range.start, range.start + 1..range.end);
+        for merge in &self.merges[member.share(self.merges.len())] {
             // SAFETY: all parts are there, and shares are distinct.
             unsafe {
-                let merged = &mut self.partials.write(first..first + 1)[0];
-                for part in self.partials.read(rest) {
-                    merged.merge(part, shape.head_dim);
+                if let [merged, rest @ ..] = self.partials.write(merge.slots.clone()) {
+                    merge_all(merged, rest);
+                    write(shape, &self.tasks[merge.task], merged, out);
                 }
-                write(shape, &self.tasks[first], merged, out);
             }
         }
     }
+}
+
+multiversion!(fn merge_all(merged: &mut Partial, rest: &mut [Partial]) = merge_all_body);
+
+#[inline(always)]
+fn merge_all_body(merged: &mut Partial, rest: &mut [Partial]) {
+    rest.iter_mut().for_each(|part| merged.merge(part));
 }
 
 /// Writes a task's result, divided by the sums of its weights.
 ///
 /// # Safety
 /// No other thread reads or writes these rows of these heads.
-unsafe fn write(shape: &Shape, task: &Task, result: &Partial, out: Parts<'_, f32>) {
+unsafe fn write(shape: &Shape, task: &Task, result: &mut Partial, out: Parts<'_, f32>) {
     let (d, heads) = (shape.head_dim, shape.heads);
     let group = heads / shape.kv_heads;
-    for (r, (from, &sum)) in result.out.chunks_exact(d).zip(&result.sum).enumerate() {
+    for r in 0..result.sum.len() {
+        let sum = result.sum[r];
         let row = task.rows.start + r / group;
         let at = (row * heads + task.kv_head * group + r % group) * d;
         // SAFETY: by the caller's promise.
         let to = unsafe { out.write(at..at + d) };
         let inverse = if sum == 0.0 { 0.0 } else { 1.0 / sum };
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = from * inverse;
-        }
-    }
-}
-
-/// Query rows of a task.
-fn rows_of_a_task(shape: &Shape) -> usize {
-    GROUP_ROWS.div_ceil(shape.heads / shape.kv_heads)
-}
-
-/// Cuts a segment: by rows and key heads and, with `cut`, a short one with a
-/// long context by splits of its keys too.
-fn tasks(
-    shape: &Shape,
-    (number, segment): (usize, &Segment<'_>),
-    cut: bool,
-    tasks: &mut Vec<Task>,
-) {
-    let step = rows_of_a_task(shape);
-    for start in segment.rows.clone().step_by(step) {
-        let rows = start..(start + step).min(segment.rows.end);
-        let first = segment.causal_from.map(|p| p + start - segment.rows.start);
-        let end = first.map_or(segment.context, |f| (f + rows.len()).min(segment.context));
-        let begin = match (first, shape.window) {
-            (Some(f), Some(w)) => (f + 1).saturating_sub(w),
-            _ => 0,
-        };
-        let split = segment.keys.split();
-        let splits = begin / split..end.div_ceil(split).max(begin / split + 1);
-        let is_whole = !cut || segment.rows.len() > step || splits.len() == 1;
-        for kv_head in 0..shape.kv_heads {
-            let mut add = |splits| {
-                let rows = rows.clone();
-                let keys = begin..end;
-                tasks.push(Task { segment: number, rows, kv_head, first, keys, splits, is_whole });
-            };
-            match is_whole {
-                true => add(splits.clone()),
-                false => splits.clone().for_each(|s| add(s..s + 1)),
-            }
+        for (to, from) in to.iter_mut().zip(result.out(r, 1)) {
+            *to = *from * inverse;
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod instructions;
 pub mod layer;
 pub mod math;
 pub mod mmap;
+pub mod narrow;
 pub mod norm;
 pub mod packed;
 pub mod peak;

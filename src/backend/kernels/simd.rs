@@ -1,6 +1,14 @@
 //! Sixteen f32 as one value, for loops that must stay in registers where the
 //! compiler would not keep an array there.
 
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512};
+
 /// A way to hold and compute sixteen f32.
 ///
 /// The functions are only to be called, inlined, from a function compiled for
@@ -8,167 +16,169 @@
 pub trait Simd: Copy {
     /// Whether `f32::mul_add` is one instruction.
     const FUSED: bool;
+    /// Whether some 28 of these fit into registers; otherwise some six do.
+    const MANY: bool;
+
     fn load(from: &[f32; 16]) -> Self;
     /// Sixteen f16, by their bits.
     fn load_f16(from: &[u16; 16]) -> Self;
     /// Sixteen bf16, by their bits.
     fn load_bf16(from: &[u16; 16]) -> Self;
+    fn splat(x: f32) -> Self;
     fn store(self, to: &mut [f32; 16]);
+    /// Stores f16, rounded to nearest; what is too large becomes infinite.
+    fn store_f16(self, to: &mut [u16; 16]);
+    /// Stores bf16, rounded to nearest.
+    fn store_bf16(self, to: &mut [u16; 16]);
+    fn add(self, y: Self) -> Self;
+    fn subtract(self, y: Self) -> Self;
+    fn multiply(self, y: Self) -> Self;
+    /// `self * y + z` with one rounding.
+    fn multiply_add(self, y: Self, z: Self) -> Self;
     /// `x * y + self` with one rounding.
     fn add_product(self, x: f32, y: Self) -> Self;
+    /// Where `self` is greater than `y`, `self`; otherwise, NaN included, `y`.
+    fn or_higher(self, y: Self) -> Self;
+    /// Where `self` is less than `y`, `self`; otherwise, NaN included, `y`.
+    fn or_lower(self, y: Self) -> Self;
+    /// Zero where `x` is less than `limit`.
+    fn unless_below(self, x: Self, limit: Self) -> Self;
+    /// Lanes `from..to`, and minus infinity elsewhere.
+    fn only(self, from: usize, to: usize) -> Self;
+    /// Times two to the power of `n`, which was rounded by adding 1.5 · 2²³.
+    fn scale_by(self, n: Self) -> Self;
+    /// Greatest of all lanes that are no NaN.
+    fn highest(self) -> f32;
+    /// Sum of all lanes, in halves.
+    fn total(self) -> f32;
+
+    /// Stores bf16 that are to be factors of the products below: what is too
+    /// small to be a normal number may become zero.
+    fn store_factors(self, to: &mut [u16; 16]);
+    /// `self + x0 * y0 + x1 * y1` for pairs of bf16, the first in the lower
+    /// half. Only where [`has_bf16_products`].
+    fn add_pair_products(self, x: u32, y: &[u32; 16]) -> Self;
+    /// The same for pairs whose firsts are `pairs[0]` and seconds `pairs[1]`.
+    fn add_row_products(self, x: u32, y: [&[u16; 16]; 2]) -> Self;
+
+    /// eˣ for x that are not above 0, by the scheme of [`super::math::exp`];
+    /// zero below -87. To about 2 ulp, or with `ROUGH` to 6e-5 of it, which is
+    /// a sixtieth of what bf16 tells apart.
+    #[inline(always)]
+    fn exp<const ROUGH: bool>(self) -> Self {
+        let magic = Self::splat(12_582_912.0);
+        let shifted = self.multiply_add(Self::splat(std::f32::consts::LOG2_E), magic);
+        let n = shifted.subtract(magic);
+        let p = match ROUGH {
+            true => {
+                let r = n.multiply_add(Self::splat(-std::f32::consts::LN_2), self);
+                let mut p = Self::splat(4.166_579_6e-2);
+                for c in [0.166_666_65, 0.5, 1.0, 1.0] {
+                    p = p.multiply_add(r, Self::splat(c));
+                }
+                p
+            }
+            false => {
+                let r = n.multiply_add(Self::splat(-0.693_359_4), self);
+                let r = n.multiply_add(Self::splat(2.121_944_4e-4), r);
+                let mut p = Self::splat(1.987_569_1e-4);
+                for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+                    p = p.multiply_add(r, Self::splat(c));
+                }
+                p.multiply_add(r.multiply(r), r.add(Self::splat(1.0)))
+            }
+        };
+        // What is far below gives any number.
+        p.scale_by(shifted).unless_below(self, Self::splat(-87.0))
+    }
+}
+
+/// Whether the machine multiplies pairs of bf16, and kernels may let it.
+#[inline]
+pub fn has_bf16_products() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use super::instructions::{Instructions, allows};
+        use std::arch::is_x86_feature_detected as has;
+        allows(Instructions::Avx512)
+            && has!("avx512f")
+            && has!("avx512bw")
+            && has!("avx512vl")
+            && has!("avx512dq")
+            && has!("avx512bf16")
+            && has!("fma")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Asks for memory that will be read soon.
 #[inline(always)]
 pub fn prefetch<T>(data: &[T]) {
-    #[cfg(target_arch = "x86_64")]
     for line in (0..size_of_val(data)).step_by(64) {
+        prefetch_line(data.as_ptr().cast::<u8>().wrapping_add(line));
+    }
+}
+
+/// Asks for the cache line at an address, which may be any.
+#[inline(always)]
+pub fn prefetch_line(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: every x86-64 has the instruction; it only hints.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().cast::<i8>().add(line)) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = data;
+    let _ = at;
 }
 
-/// For any machine.
-#[derive(Clone, Copy)]
-pub struct Portable([f32; 16]);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Simd for Portable {
-    const FUSED: bool = cfg!(target_arch = "aarch64");
-
-    #[inline(always)]
-    fn load(from: &[f32; 16]) -> Self {
-        Self(*from)
-    }
-
-    #[inline(always)]
-    fn load_f16(from: &[u16; 16]) -> Self {
-        Self(from.map(|bits| half::f16::from_bits(bits).to_f32()))
-    }
-
-    #[inline(always)]
-    fn load_bf16(from: &[u16; 16]) -> Self {
-        Self(from.map(|bits| f32::from_bits(u32::from(bits) << 16)))
-    }
-
-    #[inline(always)]
-    fn store(self, to: &mut [f32; 16]) {
-        *to = self.0;
-    }
-
-    #[inline(always)]
-    fn add_product(mut self, x: f32, y: Self) -> Self {
-        for (sum, y) in self.0.iter_mut().zip(y.0) {
-            *sum = x.mul_add(y, *sum);
-        }
-        self
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Avx512};
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use super::Simd;
-
-    #[derive(Clone, Copy)]
-    pub struct Avx512(__m512);
-
-    impl Simd for Avx512 {
-        const FUSED: bool = true;
-
-        #[inline(always)]
-        fn load(from: &[f32; 16]) -> Self {
-            // SAFETY: sixteen f32 are there; the caller has the instructions.
-            Self(unsafe { _mm512_loadu_ps(from.as_ptr()) })
-        }
-
-        #[inline(always)]
-        fn load_f16(from: &[u16; 16]) -> Self {
-            // SAFETY: as for `load`.
-            Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())) })
-        }
-
-        #[inline(always)]
-        fn load_bf16(from: &[u16; 16]) -> Self {
-            // SAFETY: as for `load`.
-            Self(unsafe {
-                let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.as_ptr().cast()));
-                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
-            })
-        }
-
-        #[inline(always)]
-        fn store(self, to: &mut [f32; 16]) {
-            // SAFETY: as for `load`.
-            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
-        }
-
-        #[inline(always)]
-        fn add_product(self, x: f32, y: Self) -> Self {
-            // SAFETY: the caller has the instructions.
-            Self(unsafe { _mm512_fmadd_ps(_mm512_set1_ps(x), y.0, self.0) })
-        }
-    }
-
-    #[derive(Clone, Copy)]
-    pub struct Avx2(__m256, __m256);
-
-    impl Simd for Avx2 {
-        const FUSED: bool = true;
-
-        #[inline(always)]
-        fn load(from: &[f32; 16]) -> Self {
-            // SAFETY: sixteen f32 are there; the caller has the instructions.
-            unsafe { Self(_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))) }
-        }
-
-        #[inline(always)]
-        fn load_f16(from: &[u16; 16]) -> Self {
-            // SAFETY: as for `load`.
-            unsafe {
-                let at = from.as_ptr().cast::<__m128i>();
-                Self(
-                    _mm256_cvtph_ps(_mm_loadu_si128(at)),
-                    _mm256_cvtph_ps(_mm_loadu_si128(at.add(1))),
-                )
+    fn check<S: Simd>() {
+        let mut worst = [0f64; 2];
+        for i in 0..50_000 {
+            let x: [f32; 16] = std::array::from_fn(|l| -1.1e-4 * (16 * i + l) as f32);
+            let mut got = [[0.0; 16]; 2];
+            S::load(&x).exp::<false>().store(&mut got[0]);
+            S::load(&x).exp::<true>().store(&mut got[1]);
+            for l in 0..16 {
+                let want = f64::from(x[l]).exp();
+                for (got, worst) in got.iter().zip(&mut worst) {
+                    match x[l] < -87.0 {
+                        true => assert_eq!(got[l], 0.0),
+                        false => *worst = worst.max((f64::from(got[l]) / want - 1.0).abs()),
+                    }
+                }
             }
         }
+        assert!(worst[0] < 3e-7 && worst[1] < 6e-5, "{worst:?}");
+        let odd = [f32::NEG_INFINITY, f32::NAN, 0.0, -0.0, f32::MIN, -87.5, 0.0, 0.0];
+        let odd: [f32; 16] = std::array::from_fn(|l| odd[l % 8]);
+        let mut got = [0.0; 16];
+        S::load(&odd).exp::<false>().store(&mut got);
+        assert!(got[1].is_nan());
+        assert_eq!([got[0], got[2], got[3], got[4], got[5]], [0.0, 1.0, 1.0, 0.0, 0.0]);
+        // Lanes, and what does not count.
+        let lanes: [f32; 16] = std::array::from_fn(|l| if l == 3 { f32::NAN } else { l as f32 });
+        assert_eq!(S::load(&lanes).highest(), 15.0);
+        assert_eq!(S::load(&lanes).only(4, 9).highest(), 8.0);
+        assert_eq!(S::load(&lanes).only(16, 99).highest(), f32::NEG_INFINITY);
+        assert_eq!(S::load(&lanes.map(|x| if x.is_nan() { 3.0 } else { x })).total(), 120.0);
+    }
 
-        #[inline(always)]
-        fn load_bf16(from: &[u16; 16]) -> Self {
-            // SAFETY: as for `load`.
-            unsafe {
-                let at = from.as_ptr().cast::<__m128i>();
-                let wide = |at| {
-                    let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(at));
-                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
-                };
-                Self(wide(at), wide(at.add(1)))
-            }
-        }
+    crate::backend::kernels::multiversion!(simd fn check_here(unit: ()) = check_body);
 
-        #[inline(always)]
-        fn store(self, to: &mut [f32; 16]) {
-            // SAFETY: as for `load`.
-            unsafe {
-                _mm256_storeu_ps(to.as_mut_ptr(), self.0);
-                _mm256_storeu_ps(to.as_mut_ptr().add(8), self.1);
-            }
-        }
+    #[inline(always)]
+    fn check_body<S: Simd>((): ()) {
+        check::<S>();
+    }
 
-        #[inline(always)]
-        fn add_product(self, x: f32, y: Self) -> Self {
-            // SAFETY: the caller has the instructions.
-            unsafe {
-                let x = _mm256_set1_ps(x);
-                Self(_mm256_fmadd_ps(x, y.0, self.0), _mm256_fmadd_ps(x, y.1, self.1))
-            }
-        }
+    #[test]
+    fn vectors_compute_what_they_say() {
+        check_here(());
+        check::<Portable>();
     }
 }

@@ -1,18 +1,18 @@
-//! Where keys and values lie, and how they get to f32.
+//! Where keys and values lie, and how they get ready for products.
 
 use std::ops::Range;
 
 use half::slice::HalfFloatSliceExt as _;
 use half::{bf16, f16};
 
-use crate::backend::kernels::simd::{Simd, prefetch};
+use super::lines::Lines;
+use super::multiply::PIECES;
+use crate::backend::kernels::simd::{Simd, has_bf16_products, prefetch};
 
-/// Keys of a packed batch that are handled together.
-const PACKED_TILE: usize = 64;
-/// Keys of a tile of the cache, about: whole blocks.
-const TILE: usize = 64;
-/// Tiles of a split.
-const SPLIT_TILES: usize = 4;
+/// Keys that are handled together.
+pub const TILE: usize = 16 * PIECES;
+/// Keys of a split, whole tiles.
+pub const SPLIT: usize = 4 * TILE;
 
 /// A cache's elements.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,78 @@ pub enum KvSlice<'a> {
     BF16(&'a [bf16]),
 }
 
-impl KvSlice<'_> {
+/// Where the keys and values of one sequence lie.
+#[derive(Clone, Copy)]
+pub enum Keys<'a> {
+    /// Blocks of a cache: keys of shape (blocks, kv_heads, head_dim,
+    /// block_size), values of shape (blocks, kv_heads, block_size, head_dim).
+    Paged { k: KvSlice<'a>, v: KvSlice<'a>, blocks: &'a [u32], block_size: usize },
+    /// Rows of arrays of shape (tokens, kv_heads, head_dim), from `first` on.
+    Packed { k: &'a [f32], v: &'a [f32], first: usize },
+}
+
+/// Some keys of a tile, of one key head.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    pub kv_head: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    /// The first, which begins a tile.
+    pub start: usize,
+    /// At most a tile.
+    pub len: usize,
+}
+
+/// How elements of a [`Side`] are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Wide,
+    Half,
+    Brain,
+    /// Pairs of bf16.
+    Pairs,
+}
+
+/// The right side of a product: for keys, sixteen columns from each piece on;
+/// for values, sixteen rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Side {
+    pub form: Form,
+    pub pieces: [*const u8; PIECES],
+    /// Elements from row to row.
+    pub stride: usize,
+    /// Where the next tile's pieces begin, if it is as this one.
+    pub next: [*const u8; PIECES],
+}
+
+impl Side {
+    /// Of elements of four bytes, `piece` from piece to piece.
+    fn new(form: Form, room: *const f32, piece: usize, stride: usize) -> Self {
+        let at = |n: usize| room.wrapping_add(n * piece).cast();
+        let pieces = std::array::from_fn(at);
+        Self { form, pieces, stride, next: pieces }
+    }
+}
+
+impl<'a> KvSlice<'a> {
+    /// Asks for some elements, which are wanted soon.
+    fn prefetch(self, range: Range<usize>) {
+        match self {
+            Self::F32(data) => prefetch(&data[range]),
+            Self::F16(data) => prefetch(&data[range]),
+            Self::BF16(data) => prefetch(&data[range]),
+        }
+    }
+
+    fn side(self, ranges: [Range<usize>; PIECES], stride: usize) -> Side {
+        let (form, pieces) = match self {
+            Self::F32(data) => (Form::Wide, ranges.map(|r| data[r].as_ptr().cast())),
+            Self::F16(data) => (Form::Half, ranges.map(|r| data[r].as_ptr().cast())),
+            Self::BF16(data) => (Form::Brain, ranges.map(|r| data[r].as_ptr().cast())),
+        };
+        Side { form, pieces, stride, next: pieces }
+    }
+
     /// Writes elements from `start` on to `to` as f32.
     #[inline(always)]
     fn widen<S: Simd>(self, start: usize, to: &mut [f32]) {
@@ -33,15 +104,12 @@ impl KvSlice<'_> {
             Self::BF16(data) => widen(data[range].reinterpret_cast(), to, S::load_bf16),
         }
     }
-}
 
-impl KvSlice<'_> {
-    /// Asks for some elements, which are wanted soon.
-    fn prefetch(self, range: Range<usize>) {
+    /// Bits of a cache of bf16.
+    fn bits(self) -> &'a [u16] {
         match self {
-            Self::F32(data) => prefetch(&data[range]),
-            Self::F16(data) => prefetch(&data[range]),
-            Self::BF16(data) => prefetch(&data[range]),
+            Self::BF16(data) => data.reinterpret_cast(),
+            _ => &[],
         }
     }
 }
@@ -61,144 +129,191 @@ fn widen<S: Simd>(bits: &[u16], to: &mut [f32], load: impl Fn(&[u16; 16]) -> S) 
     }
 }
 
-/// Where the keys and values of one sequence lie.
-#[derive(Clone, Copy)]
-pub enum Keys<'a> {
-    /// Blocks of a cache: keys of shape (blocks, kv_heads, head_dim,
-    /// block_size), values of shape (blocks, kv_heads, block_size, head_dim).
-    Paged { k: KvSlice<'a>, v: KvSlice<'a>, blocks: &'a [u32], block_size: usize },
-    /// Rows of arrays of shape (tokens, kv_heads, head_dim), from `first` on.
-    Packed { k: &'a [f32], v: &'a [f32], first: usize },
+/// Puts two rows together, element by element.
+#[inline(always)]
+fn pair(first: &[u16], second: &[u16], to: &mut [u32]) {
+    for ((to, a), b) in to.iter_mut().zip(first).zip(second) {
+        *to = u32::from(*a) | u32::from(*b) << 16;
+    }
 }
 
-/// A matrix in rows that may lie apart.
-#[derive(Clone, Copy)]
-pub struct Matrix<'a> {
-    pub data: &'a [f32],
-    /// Elements from one row to the next.
-    pub stride: usize,
+/// Keys of a block that are handled together: a power of two.
+#[inline(always)]
+fn run(block_size: usize) -> usize {
+    if block_size.is_multiple_of(16) { 16 } else { 1 }
 }
 
 impl Keys<'_> {
-    /// Keys that lie together.
-    fn piece(&self) -> usize {
+    /// Whether products are those of pairs of bf16. They are where keys and
+    /// values are bf16: queries and weights are rounded to it too.
+    pub fn in_pairs(&self, head_dim: usize) -> bool {
+        let brain = |x: &KvSlice<'_>| matches!(x, KvSlice::BF16(_));
+        let Self::Paged { k, v, .. } = self else { return false };
+        brain(k) && brain(v) && head_dim.is_multiple_of(16) && has_bf16_products()
+    }
+
+    /// Whether whole tiles can be multiplied with as they are stored.
+    pub fn is_ready(&self, head_dim: usize) -> bool {
         match self {
-            Self::Paged { block_size, .. } => *block_size,
-            Self::Packed { .. } => PACKED_TILE,
+            Self::Paged { block_size, .. } => {
+                block_size.is_multiple_of(16) && head_dim.is_multiple_of(16)
+            }
+            Self::Packed { .. } => false,
         }
     }
 
-    /// Keys of a tile, whole pieces.
-    pub fn tile(&self) -> usize {
-        self.piece() * (TILE / self.piece()).max(1)
-    }
-
-    /// Keys of a split, whole tiles.
-    pub fn split(&self) -> usize {
-        self.tile() * SPLIT_TILES
+    /// Where the block of key `start + i` has the head's elements, and the
+    /// key's place in the block.
+    #[inline(always)]
+    fn place(&self, span: &Span, i: usize) -> (usize, usize) {
+        let Self::Paged { blocks, block_size, .. } = self else { return (0, 0) };
+        let block = blocks[(span.start + i) / block_size] as usize;
+        let at = (block * span.kv_heads + span.kv_head) * span.head_dim * block_size;
+        (at, (span.start + i) % block_size)
     }
 
     /// Asks for a tile's keys. Blocks lie anywhere, so the processor cannot
     /// know which is next.
-    pub fn prefetch_keys(&self, heads: (usize, usize), d: usize, tile: (usize, usize)) {
+    pub fn prefetch_keys(&self, span: &Span) {
         if let Self::Paged { k, .. } = self {
-            self.each_piece(heads, d, tile, |range| k.prefetch(range));
+            self.each_block(span, |range| k.prefetch(range));
         }
     }
 
     /// Asks for a tile's values.
-    pub fn prefetch_values(&self, heads: (usize, usize), d: usize, tile: (usize, usize)) {
+    pub fn prefetch_values(&self, span: &Span) {
         if let Self::Paged { v, .. } = self {
-            self.each_piece(heads, d, tile, |range| v.prefetch(range));
+            self.each_block(span, |range| v.prefetch(range));
         }
     }
 
     /// Where a head has its part of the blocks of a tile.
-    fn each_piece(
-        &self,
-        (kv_head, kv_heads): (usize, usize),
-        d: usize,
-        (start, len): (usize, usize),
-        see: impl Fn(Range<usize>),
-    ) {
-        let Self::Paged { blocks, block_size, .. } = self else { return };
-        for piece in (0..len).step_by(*block_size) {
-            let block = blocks[(start + piece) / block_size] as usize;
-            let at = (block * kv_heads + kv_head) * d * block_size;
-            see(at..at + d * block_size);
+    fn each_block(&self, span: &Span, see: impl Fn(Range<usize>)) {
+        let Self::Paged { block_size, .. } = self else { return };
+        for i in (0..span.len).step_by((*block_size).min(TILE)) {
+            let (at, _) = self.place(span, i);
+            see(at..at + span.head_dim * block_size.min(&TILE));
         }
     }
 
-    /// Keys from `start`, the beginning of a tile, as a matrix of shape
-    /// (head_dim, tile). Only the first `len` columns count.
+    /// A whole tile of keys and values as they are stored, if both are alike.
     #[inline(always)]
-    pub fn keys<'b, S: Simd>(
-        &'b self,
-        heads: (usize, usize),
-        d: usize,
-        (start, len): (usize, usize),
-        scratch: &'b mut Vec<f32>,
-    ) -> Matrix<'b> {
-        let (kv_head, kv_heads) = heads;
-        let stride = self.tile();
-        let room = room(scratch, d * stride);
+    pub fn stored(&self, span: &Span) -> Option<(Side, Side)> {
+        let Self::Paged { k, v, block_size, .. } = self else { return None };
+        let d = span.head_dim;
+        let places: [_; PIECES] = std::array::from_fn(|n| self.place(span, 16 * n));
+        let keys = places.map(|(at, offset)| at + offset..at + offset + (d - 1) * block_size + 16);
+        let values = places.map(|(at, offset)| at + offset * d..at + (offset + 16) * d);
+        let (keys, values) = (k.side(keys, *block_size), v.side(values, d));
+        (keys.form == values.form).then_some((keys, values))
+    }
+
+    /// Keys as f32, (head_dim, tile). Only the first `len` columns count.
+    #[inline(always)]
+    pub fn wide_keys<S: Simd>(&self, span: &Span, lines: &mut Lines) -> Side {
+        let d = span.head_dim;
+        let room = lines.f32s(d * TILE);
         match self {
-            Self::Paged { k, blocks, block_size, .. } => {
-                for piece in (0..len).step_by(*block_size) {
-                    let block = blocks[(start + piece) / block_size] as usize;
-                    let at = (block * kv_heads + kv_head) * d * block_size;
+            Self::Paged { k, block_size, .. } => {
+                let step = run(*block_size);
+                for j in (0..span.len).step_by(step) {
+                    let (at, offset) = self.place(span, j);
                     for i in 0..d {
-                        let to = &mut room[i * stride + piece..][..*block_size];
-                        k.widen::<S>(at + i * block_size, to);
+                        let to = &mut room[i * TILE + j..][..step];
+                        k.widen::<S>(at + i * block_size + offset, to);
                     }
                 }
             }
             Self::Packed { k, first, .. } => {
-                for j in 0..len {
-                    let at = ((first + start + j) * kv_heads + kv_head) * d;
+                for j in 0..span.len {
+                    let at = ((first + span.start + j) * span.kv_heads + span.kv_head) * d;
                     for (i, x) in k[at..at + d].iter().enumerate() {
-                        room[i * stride + j] = *x;
+                        room[i * TILE + j] = *x;
                     }
                 }
             }
         }
-        Matrix { data: room, stride }
+        Side::new(Form::Wide, room.as_ptr(), 16, TILE)
     }
 
-    /// Values from `start`, the beginning of a tile, as a matrix of shape
-    /// (len, head_dim).
+    /// Values as f32, (len, head_dim rounded up to whole vectors).
     #[inline(always)]
-    pub fn values<'b, S: Simd>(
-        &'b self,
-        heads: (usize, usize),
-        d: usize,
-        (start, len): (usize, usize),
-        scratch: &'b mut Vec<f32>,
-    ) -> Matrix<'b> {
-        let (kv_head, kv_heads) = heads;
-        match self {
-            Self::Paged { v, blocks, block_size, .. } => {
-                let room = room(scratch, len * d);
-                for piece in (0..len).step_by(*block_size) {
-                    let block = blocks[(start + piece) / block_size] as usize;
-                    let at = (block * kv_heads + kv_head) * d * block_size;
-                    let keys = (*block_size).min(len - piece);
-                    v.widen::<S>(at, &mut room[piece * d..(piece + keys) * d]);
+    pub fn wide_values<S: Simd>(&self, span: &Span, lines: &mut Lines) -> Side {
+        let d = span.head_dim;
+        let width = d.next_multiple_of(16);
+        if let Self::Packed { v, first, .. } = self
+            && width == d
+        {
+            let stride = span.kv_heads * d;
+            let at = (first + span.start) * stride + span.kv_head * d;
+            let rows = &v[at..at + (span.len - 1) * stride + d];
+            return Side::new(Form::Wide, rows.as_ptr(), 16 * stride, stride);
+        }
+        let room = lines.f32s(TILE * width);
+        let mut place = (0, 0);
+        for (j, to) in room.chunks_exact_mut(width).take(span.len).enumerate() {
+            let (to, rest) = to.split_at_mut(d);
+            rest.fill(0.0);
+            match self {
+                Self::Paged { v, block_size, .. } => {
+                    let within = j & (run(*block_size) - 1);
+                    if within == 0 {
+                        place = self.place(span, j);
+                    }
+                    v.widen::<S>(place.0 + (place.1 + within) * d, to);
                 }
-                Matrix { data: room, stride: d }
-            }
-            Self::Packed { v, first, .. } => {
-                let stride = kv_heads * d;
-                let at = (first + start) * stride + kv_head * d;
-                Matrix { data: &v[at..at + (len - 1) * stride + d], stride }
+                Self::Packed { v, first, .. } => {
+                    let at = ((first + span.start + j) * span.kv_heads + span.kv_head) * d;
+                    to.copy_from_slice(&v[at..at + d]);
+                }
             }
         }
+        Side::new(Form::Wide, room.as_ptr(), 16 * width, width)
     }
-}
 
-fn room(scratch: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if scratch.len() < len {
-        scratch.resize(len, 0.0);
+    /// Keys of a cache of bf16 as pairs, (head_dim / 2, tile).
+    #[inline(always)]
+    pub fn paired_keys(&self, span: &Span, lines: &mut Lines) -> Side {
+        let room = lines.u32s(span.head_dim / 2 * TILE);
+        if let Self::Paged { k, block_size, .. } = self {
+            let bits = k.bits();
+            let step = run(*block_size);
+            for j in (0..span.len).step_by(step) {
+                let (at, offset) = self.place(span, j);
+                for i in 0..span.head_dim / 2 {
+                    let at = at + 2 * i * block_size + offset;
+                    let to = &mut room[i * TILE + j..][..step];
+                    pair(&bits[at..at + step], &bits[at + block_size..][..step], to);
+                }
+            }
+        }
+        Side::new(Form::Pairs, room.as_ptr().cast(), 16, TILE)
     }
-    &mut scratch[..len]
+
+    /// Values of a cache of bf16 as pairs, (half of len, head_dim).
+    #[inline(always)]
+    pub fn paired_values(&self, span: &Span, lines: &mut Lines) -> Side {
+        let d = span.head_dim;
+        let room = lines.u32s(TILE / 2 * d);
+        if let Self::Paged { v, block_size, .. } = self {
+            let (bits, step) = (v.bits(), run(*block_size));
+            let mut place = (0, 0);
+            for (j, to) in room.chunks_exact_mut(d).take(span.len.div_ceil(2)).enumerate() {
+                let mut row = |j: usize| {
+                    let within = j & (step - 1);
+                    if within == 0 {
+                        place = self.place(span, j);
+                    }
+                    &bits[place.0 + (place.1 + within) * d..][..d]
+                };
+                let first = row(2 * j);
+                // What lies behind the context may be anything.
+                match 2 * j + 1 < span.len {
+                    true => pair(first, row(2 * j + 1), to),
+                    false => to.iter_mut().zip(first).for_each(|(to, x)| *to = (*x).into()),
+                }
+            }
+        }
+        Side::new(Form::Pairs, room.as_ptr().cast(), 8 * d, d)
+    }
 }

@@ -2,11 +2,17 @@
 
 use std::ops::Range;
 
-use super::multiply::multiply_add;
+use super::keys::{Form, SPLIT, Side, Span, TILE};
+use super::lines::Lines;
+use super::multiply::{Brain, Factors, Half, PairedRows, Pairs, Wide, add_values, scores};
+use super::partial::Partial;
+use super::weights::{Line, weigh};
 use super::{Segment, Shape};
-use crate::backend::kernels::math::{LANES, exp, reduce, tanh};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::simd::Simd;
+
+/// Rows that are at most multiplied at once.
+const AT_ONCE: usize = 8;
 
 /// Where a task's rows and keys are.
 #[derive(Debug)]
@@ -21,96 +27,41 @@ pub struct Task {
     /// Keys that any of the rows sees.
     pub keys: Range<usize>,
     pub splits: Range<usize>,
-    /// Whether these are all splits of the rows.
-    pub is_whole: bool,
+    /// Where the result of its first split goes, if these are not all splits
+    /// of the rows.
+    pub slot: Option<usize>,
 }
 
-/// What some keys contribute: a softmax that is not yet divided by its sum.
-/// Rows are r = row * group + head.
-#[repr(align(128))]
-#[derive(Debug, Clone, Default)]
-pub struct Partial {
-    /// Highest score of each row.
-    pub max: Vec<f32>,
-    /// Sum of each row's weights exp(score - max).
-    pub sum: Vec<f32>,
-    /// Weighted sum of the values, (rows, head_dim).
-    pub out: Vec<f32>,
-}
-
-impl Partial {
-    fn clear(&mut self, rows: usize, d: usize) {
-        self.max.clear();
-        self.max.resize(rows, f32::NEG_INFINITY);
-        self.sum.clear();
-        self.sum.resize(rows, 0.0);
-        self.out.clear();
-        self.out.resize(rows * d, 0.0);
-    }
-
-    /// Adds what later keys contribute.
-    pub fn merge(&mut self, later: &Self, d: usize) {
-        for r in 0..self.max.len() {
-            if later.max[r] == f32::NEG_INFINITY {
-                continue;
-            }
-            let max = self.max[r].max(later.max[r]);
-            let old = if self.max[r] == f32::NEG_INFINITY { 0.0 } else { exp(self.max[r] - max) };
-            let new = exp(later.max[r] - max);
-            self.max[r] = max;
-            self.sum[r] = self.sum[r] * old + later.sum[r] * new;
-            let later = &later.out[r * d..(r + 1) * d];
-            for (o, l) in self.out[r * d..(r + 1) * d].iter_mut().zip(later) {
-                *o = *o * old + l * new;
-            }
-        }
-    }
-}
-
+/// What a thread needs for a task; kept from task to task.
 // Apart from each other's: different threads write them.
 #[repr(align(128))]
 #[derive(Default)]
 pub struct Scratch {
-    /// The query rows times the scale, (rows of the group, head_dim).
-    q: Vec<f32>,
-    /// Scores, then weights: (rows of the group, tile).
-    scores: Vec<f32>,
-    keys: Vec<f32>,
-    values: Vec<f32>,
+    /// The query rows times the scale, (rows of the group, head_dim); of bf16
+    /// where products are of pairs.
+    q: Lines,
+    keys: Lines,
+    values: Lines,
     part: Partial,
     total: Partial,
 }
 
 impl Task {
-    /// Whether this task has the splits that follow those of `other`.
-    pub fn continues(&self, other: &Self) -> bool {
-        let same = self.rows == other.rows && self.kv_head == other.kv_head;
-        same && self.splits.start == other.splits.end
-    }
-
-    /// `q` is (rows, heads, head_dim).
+    /// `q` is (rows, heads, head_dim). Where `parts` are given, each takes the
+    /// result of a split; otherwise the result of all is returned.
     pub fn run<'a>(
         &self,
         shape: &Shape,
         q: &[f32],
         segment: &Segment<'_>,
+        parts: &mut [Partial],
         scratch: &'a mut Scratch,
     ) -> &'a mut Partial {
-        let d = shape.head_dim;
         let group = shape.heads / shape.kv_heads;
-        let rows = self.rows.len() * group;
-        scratch.q.clear();
-        for r in 0..rows {
-            let row = self.rows.start + r / group;
-            let at = (row * shape.heads + self.kv_head * group + r % group) * d;
-            scratch.q.extend(q[at..at + d].iter().map(|q| q * shape.scale));
-        }
-        scratch.total.clear(rows, d);
-        let work = Work { task: self, shape, segment };
-        for split in self.splits.clone() {
-            scratch.part.clear(rows, d);
-            over_split(work, split, scratch);
-            scratch.total.merge(&scratch.part, d);
+        let work = Work { task: self, shape, segment, q, group };
+        match segment.keys.in_pairs(shape.head_dim) {
+            true => in_pairs(work, parts, scratch),
+            false => in_f32(work, parts, scratch),
         }
         &mut scratch.total
     }
@@ -121,103 +72,228 @@ struct Work<'a> {
     task: &'a Task,
     shape: &'a Shape,
     segment: &'a Segment<'a>,
+    q: &'a [f32],
+    /// Heads that share a key head.
+    group: usize,
 }
 
-multiversion!(simd fn over_split(work: Work<'_>, split: usize, scratch: &mut Scratch) = over_split_body);
+multiversion!(simd fn in_f32(work: Work<'_>, parts: &mut [Partial], scratch: &mut Scratch) = in_f32_body);
 
 #[inline(always)]
-fn over_split_body<S: Simd>(work: Work<'_>, split: usize, scratch: &mut Scratch) {
-    let keys = &work.segment.keys;
-    let (tile, split_keys) = (keys.tile(), keys.split());
-    let end = ((split + 1) * split_keys).min(work.task.keys.end);
-    let mut start = (split * split_keys).max(work.task.keys.start / tile * tile);
-    while start < end {
-        over_tile::<S>(work, start, (start + tile).min(end), scratch);
-        start += tile;
+fn in_f32_body<S: Simd>(work: Work<'_>, parts: &mut [Partial], scratch: &mut Scratch) {
+    over_splits::<S, false>(work, parts, scratch);
+}
+
+/// Only to be called where the machine has products of bf16.
+fn in_pairs(work: Work<'_>, parts: &mut [Partial], scratch: &mut Scratch) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c")]
+        fn here(work: Work<'_>, parts: &mut [Partial], scratch: &mut Scratch) {
+            over_splits::<crate::backend::kernels::simd::Avx512, true>(work, parts, scratch);
+        }
+        // SAFETY: by `Keys::in_pairs`, the machine has these.
+        unsafe { here(work, parts, scratch) }
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    in_f32(work, parts, scratch);
 }
 
 #[inline(always)]
-fn over_tile<S: Simd>(work: Work<'_>, start: usize, end: usize, scratch: &mut Scratch) {
-    let Work { task: Task { kv_head, first, .. }, shape, segment } = work;
-    let Scratch { q, scores, keys, values, part, .. } = scratch;
-    let (d, tile, len) = (shape.head_dim, segment.keys.tile(), end - start);
-    let group = shape.heads / shape.kv_heads;
-    let rows = part.max.len();
-    let heads = (*kv_head, shape.kv_heads);
-    scores.clear();
-    scores.resize(rows * tile, 0.0);
-    segment.keys.prefetch_values(heads, d, (start, len));
-    let k = segment.keys.keys::<S>(heads, d, (start, len), keys);
-    multiply_add::<S>((q, d), &k, (&mut scores[..], tile), (rows, d, tile));
+fn over_splits<S: Simd, const PAIRS: bool>(
+    work: Work<'_>,
+    parts: &mut [Partial],
+    scratch: &mut Scratch,
+) {
+    let Work { task, shape, q, group, .. } = work;
+    let d = shape.head_dim;
+    let rows = task.rows.len() * group;
     for r in 0..rows {
-        let scores = &mut scores[r * tile..(r + 1) * tile];
-        if let Some(cap) = shape.softcap {
-            scores.iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
-        }
-        // Keys this row sees: low..high, counted from the tile's first.
-        let (low, high) = match first {
-            None => (0, end - start),
-            Some(first) => {
-                let position = first + r / group;
-                let low = shape.window.map_or(0, |w| (position + 1).saturating_sub(w));
-                let high = (position + 1).min(end);
-                (low.saturating_sub(start).min(tile), high.saturating_sub(start))
+        let row = task.rows.start + r / group;
+        let at = (row * shape.heads + task.kv_head * group + r % group) * d;
+        let from = &q[at..at + d];
+        match PAIRS {
+            true => {
+                let (to, from) = (scratch.q.u32s((r + 1) * d / 2), from.as_chunks::<16>().0);
+                let (to, _) = to[r * d / 2..].as_chunks_mut::<8>();
+                for (to, from) in to.iter_mut().zip(from) {
+                    let mut narrow = [0; 16];
+                    S::load(from).multiply(S::splat(shape.scale)).store_factors(&mut narrow);
+                    for (i, to) in to.iter_mut().enumerate() {
+                        *to = u32::from(narrow[2 * i]) | u32::from(narrow[2 * i + 1]) << 16;
+                    }
+                }
             }
+            false => {
+                let to = &mut scratch.q.f32s((r + 1) * d)[r * d..];
+                to.iter_mut().zip(from).for_each(|(to, x)| *to = x * shape.scale);
+            }
+        }
+    }
+    scratch.total.clear(rows, d);
+    for (n, split) in task.splits.clone().enumerate() {
+        scratch.part.clear(rows, d);
+        let end = ((split + 1) * SPLIT).min(task.keys.end);
+        let mut start = (split * SPLIT).max(task.keys.start / TILE * TILE);
+        while start < end {
+            let next = (start + TILE).min(end);
+            over_tile::<S, PAIRS>(work, start, next, scratch);
+            start = next;
+        }
+        match parts.get_mut(n) {
+            Some(part) => std::mem::swap(part, &mut scratch.part),
+            None => scratch.total.merge(&mut scratch.part),
+        }
+    }
+}
+
+#[inline(always)]
+fn over_tile<S: Simd, const PAIRS: bool>(
+    work: Work<'_>,
+    start: usize,
+    end: usize,
+    scratch: &mut Scratch,
+) {
+    let Work { task, shape, segment, .. } = work;
+    let Scratch { q, keys, values, part, .. } = scratch;
+    let (d, rows) = (shape.head_dim, part.max.len());
+    let at = |start: usize, end: usize| Span {
+        kv_head: task.kv_head,
+        kv_heads: shape.kv_heads,
+        head_dim: d,
+        start,
+        len: end - start,
+    };
+    let (span, source) = (at(start, end), &segment.keys);
+    // As far as this task goes.
+    let last = (task.splits.end * SPLIT).min(task.keys.end);
+    let next = at(end, (end + TILE).min(last).max(end));
+    // For few rows to get keys and values ready would take longer than to
+    // do it as they are read.
+    let few = rows <= AT_ONCE && source.is_ready(d);
+    let stored = |span: &Span| match few && span.len == TILE {
+        true => source.stored(span),
+        false => None,
+    };
+    let (keys, values) = match (stored(&span), PAIRS) {
+        (Some((mut keys, mut values)), _) => {
+            if let Some((next_keys, next_values)) = stored(&next) {
+                (keys.next, values.next) = (next_keys.pieces, next_values.pieces);
+            }
+            (keys, values)
+        }
+        (None, true) => {
+            source.prefetch_values(&span);
+            let keys = source.paired_keys(&span, keys);
+            source.prefetch_keys(&next);
+            (keys, source.paired_values(&span, values))
+        }
+        (None, false) => {
+            source.prefetch_values(&span);
+            let keys = source.wide_keys::<S>(&span, keys);
+            source.prefetch_keys(&next);
+            (keys, source.wide_values::<S>(&span, values))
+        }
+    };
+    let tile = Tile { work, q, keys, values, start, end };
+    let mut row = 0;
+    while row < rows {
+        row += match (S::MANY, rows - row) {
+            (_, 1) => tile.rows::<S, PAIRS, 1, 4>(row, part),
+            (true, 2) => tile.rows::<S, PAIRS, 2, 4>(row, part),
+            (false, 2) => tile.rows::<S, PAIRS, 2, 2>(row, part),
+            (true, 3) => tile.rows::<S, PAIRS, 3, 4>(row, part),
+            (true, 4) => tile.rows::<S, PAIRS, 4, 4>(row, part),
+            (true, 5) => tile.rows::<S, PAIRS, 5, 4>(row, part),
+            (true, 7) => tile.rows::<S, PAIRS, 7, 2>(row, part),
+            (true, 8) => tile.rows::<S, PAIRS, 8, 2>(row, part),
+            (true, _) => tile.rows::<S, PAIRS, 6, 4>(row, part),
+            (false, 3) => tile.rows::<S, PAIRS, 3, 1>(row, part),
+            (false, _) => tile.rows::<S, PAIRS, 4, 1>(row, part),
         };
-        if high <= low {
-            scores.fill(0.0);
-            continue;
-        }
-        scores[..low].fill(f32::NEG_INFINITY);
-        scores[high..].fill(f32::NEG_INFINITY);
-        // NaN is passed over here and comes back below: it must stay visible.
-        let highest = highest(scores);
-        let max = part.max[r].max(highest);
-        let shrink = if part.max[r] == f32::NEG_INFINITY { 0.0 } else { exp(part.max[r] - max) };
-        for s in scores.iter_mut() {
-            // exp() clamps, so a masked key needs its zero by hand.
-            *s = if *s == f32::NEG_INFINITY { 0.0 } else { exp(*s - max) };
-        }
-        part.max[r] = max;
-        part.sum[r] = part.sum[r] * shrink + total(scores);
-        if shrink != 1.0 {
-            part.out[r * d..(r + 1) * d].iter_mut().for_each(|o| *o *= shrink);
-        }
     }
-    let next = (end, tile.min(work.task.keys.end.saturating_sub(end)));
-    segment.keys.prefetch_keys(heads, d, next);
-    // No further than `len`: what lies behind the context may be anything.
-    let v = segment.keys.values::<S>(heads, d, (start, len), values);
-    multiply_add::<S>((&scores[..], tile), &v, (&mut part.out, d), (rows, len, d));
 }
 
-#[inline(always)]
-fn highest(scores: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let whole = scores.chunks_exact(LANES);
-    for (lane, s) in lanes.iter_mut().zip(whole.remainder()) {
-        *lane = *s;
-    }
-    for chunk in whole {
-        for l in 0..LANES {
-            lanes[l] = if chunk[l] > lanes[l] { chunk[l] } else { lanes[l] };
-        }
-    }
-    reduce(lanes, |a, b| if b > a { b } else { a })
+/// A tile of keys and values that is ready for products.
+#[derive(Clone, Copy)]
+struct Tile<'a> {
+    work: Work<'a>,
+    q: &'a Lines,
+    keys: Side,
+    values: Side,
+    start: usize,
+    end: usize,
 }
 
-#[inline(always)]
-fn total(scores: &[f32]) -> f32 {
-    let mut lanes = [0f32; LANES];
-    let whole = scores.chunks_exact(LANES);
-    for (lane, s) in lanes.iter_mut().zip(whole.remainder()) {
-        *lane = *s;
+impl Tile<'_> {
+    /// Keys of the tile that a row sees.
+    #[inline(always)]
+    fn seen(&self, r: usize) -> (usize, usize) {
+        let Work { task, shape, group, .. } = self.work;
+        let Some(first) = task.first else { return (0, self.end - self.start) };
+        // In 32 bits, because division takes time.
+        let position = first + (r as u32 / group as u32) as usize;
+        let low = shape.window.map_or(0, |w| (position + 1).saturating_sub(w));
+        let high = (position + 1).min(self.end);
+        (low.saturating_sub(self.start), high.saturating_sub(self.start))
     }
-    for chunk in whole {
-        for l in 0..LANES {
-            lanes[l] += chunk[l];
+
+    /// What the tile contributes to `M` rows from `row` on; returns `M`.
+    #[inline(always)]
+    fn rows<S: Simd, const PAIRS: bool, const M: usize, const N: usize>(
+        &self,
+        row: usize,
+        part: &mut Partial,
+    ) -> usize {
+        let seen: [_; M] = std::array::from_fn(|m| self.seen(row + m));
+        if seen.iter().all(|(low, high)| high <= low) {
+            return M;
+        }
+        match (PAIRS, self.keys.form) {
+            (true, Form::Pairs) => self.with::<S, PAIRS, Pairs, M, N>(row, &seen, part),
+            (true, _) => self.with::<S, PAIRS, PairedRows, M, N>(row, &seen, part),
+            (false, Form::Half) => self.with::<S, PAIRS, Half, M, N>(row, &seen, part),
+            (false, Form::Brain) => self.with::<S, PAIRS, Brain, M, N>(row, &seen, part),
+            (false, _) => self.with::<S, PAIRS, Wide, M, N>(row, &seen, part),
+        }
+        M
+    }
+
+    #[inline(always)]
+    fn with<S: Simd, const PAIRS: bool, F: Factors<S>, const M: usize, const N: usize>(
+        &self,
+        row: usize,
+        seen: &[(usize, usize); M],
+        part: &mut Partial,
+    ) {
+        let Work { shape, .. } = self.work;
+        let steps = shape.head_dim / F::PAIR;
+        let mut lines = Aligned([[[0.0; 16]; 4]; M]);
+        let lines = &mut lines.0;
+        // SAFETY: there are so many rows of queries, and keys as wide.
+        unsafe {
+            let q = (self.q.at::<F::Left>(row * steps), steps);
+            scores::<S, F, M, N>(q, &self.keys, lines, steps);
+        }
+        let mut shrink = [1.0; M];
+        for m in 0..M {
+            let r = row + m;
+            let before = (part.max[r], part.sum[r]);
+            let now = weigh::<S, PAIRS>(&mut lines[m], shape.softcap, seen[m], before);
+            (part.max[r], part.sum[r], shrink[m]) = (now.max, now.sum, now.shrink);
+        }
+        let weights = lines.as_ptr().cast::<F::Left>();
+        // SAFETY: a line has weights for a whole tile, and there are so many
+        // values; no further than `end`, where they may be anything.
+        unsafe {
+            let count = self.end - self.start;
+            let stride = size_of::<Line>() / 4;
+            let out = part.out(row, M);
+            add_values::<S, F, M, N>((weights, stride), &self.values, shrink, out, count);
         }
     }
-    reduce(lanes, |a, b| a + b)
 }
+
+/// Begins at a cache line.
+#[repr(align(64))]
+struct Aligned<T>(T);

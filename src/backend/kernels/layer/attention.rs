@@ -8,6 +8,7 @@ use crate::backend::batch::Batch;
 use crate::backend::cache::KvShape;
 use crate::backend::kernels::attention::{Keys, KvSlice, Segment, Shape};
 use crate::backend::kernels::multiversion;
+use crate::backend::kernels::narrow::Element;
 use crate::backend::kernels::norm::{NormView, normalize_in_place};
 use crate::backend::kernels::packed::{Wants, best_level, products};
 use crate::backend::kernels::rows::Rows;
@@ -50,26 +51,17 @@ pub enum KvMut<'a> {
 }
 
 impl<'a> KvMut<'a> {
-    /// Writes a head's elements, `step` apart. What f16 cannot hold becomes
-    /// its largest number.
+    /// Writes a head's elements, `step` apart.
     ///
     /// # Safety
     /// Until the next meeting nobody else reads or writes these elements.
     unsafe fn write(&self, (first, step): (usize, usize), from: &[f32]) {
-        let at = |i: usize| first + i * step;
         // SAFETY: by the caller's promise.
         unsafe {
             match self {
-                Self::F32(to) => from.iter().enumerate().for_each(|(i, x)| to.put(at(i), *x)),
-                Self::F16(to) => {
-                    let (low, high) = (f16::MIN.to_f32(), f16::MAX.to_f32());
-                    for (i, x) in from.iter().enumerate() {
-                        to.put(at(i), f16::from_f32(x.clamp(low, high)));
-                    }
-                }
-                Self::BF16(to) => {
-                    from.iter().enumerate().for_each(|(i, x)| to.put(at(i), bf16::from_f32(*x)));
-                }
+                Self::F32(to) => put(to, first, step, from),
+                Self::F16(to) => put(to, first, step, from),
+                Self::BF16(to) => put(to, first, step, from),
             }
         }
     }
@@ -84,6 +76,21 @@ impl<'a> KvMut<'a> {
                 Self::F16(data) => KvSlice::F16(data.read(0..data.len())),
                 Self::BF16(data) => KvSlice::BF16(data.read(0..data.len())),
             }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`KvMut::write`].
+unsafe fn put<T: Element>(to: &Parts<'_, T>, first: usize, step: usize, from: &[f32]) {
+    const SOME: usize = 64;
+    let mut narrow = [T::default(); SOME];
+    for (n, from) in from.chunks(SOME).enumerate() {
+        let narrow = &mut narrow[..from.len()];
+        T::narrow(from, narrow);
+        for (i, x) in narrow.iter().enumerate() {
+            // SAFETY: by the caller's promise.
+            unsafe { to.put(first + (n * SOME + i) * step, *x) };
         }
     }
 }
