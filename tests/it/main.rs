@@ -11,6 +11,7 @@ mod embeddings;
 mod engine;
 mod llamacpp;
 mod parity;
+mod perplexity;
 mod provision;
 mod random_weights;
 mod rust_source;
