@@ -6,6 +6,8 @@ use half::f16;
 
 use super::kernels::narrow::Element;
 
+use super::kernels::zeroed::zeroed;
+
 /// How keys and values are stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum KvDtype {
@@ -62,6 +64,17 @@ impl KvShape {
     }
 }
 
+/// On the CPU, memory is taken when it is first written.
+fn zeros(shape: (usize, usize, usize, usize), dtype: DType, device: &Device) -> Result<Tensor> {
+    let len = shape.0 * shape.1 * shape.2 * shape.3;
+    match (device.is_cpu(), dtype) {
+        (true, DType::F32) => Tensor::from_vec(zeroed::<f32>(len), shape, device),
+        (true, DType::F16) => Tensor::from_vec(zeroed::<f16>(len), shape, device),
+        (true, DType::BF16) => Tensor::from_vec(zeroed::<bf16>(len), shape, device),
+        _ => Tensor::zeros(shape, dtype, device),
+    }
+}
+
 /// Keys and values of every layer, in blocks.
 ///
 /// Keys have shape (blocks, kv_heads, head_dim, block_size), so that a query is
@@ -81,8 +94,8 @@ impl KvCache {
         let dtype = shape.dtype.dtype();
         let layers = (0..shape.layers)
             .map(|_| {
-                let k = Tensor::zeros((blocks, kv_heads, head_dim, block_size), dtype, device)?;
-                let v = Tensor::zeros((blocks, kv_heads, block_size, head_dim), dtype, device)?;
+                let k = zeros((blocks, kv_heads, head_dim, block_size), dtype, device)?;
+                let v = zeros((blocks, kv_heads, block_size, head_dim), dtype, device)?;
                 Ok((k, v))
             })
             .collect::<Result<_>>()?;

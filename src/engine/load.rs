@@ -104,17 +104,17 @@ impl Engine {
         options: EngineOptions,
         on_progress: impl Fn(usize, usize) + Send + Sync + 'static,
     ) -> Result<Self, EngineError> {
-        let (tokenizer, template) = source.text()?;
         let id = source.id.clone();
+        let texts = source.clone();
         let prepare = move |options: &EngineOptions| prepare(source, options, &on_progress);
-        Self::launch(&id, tokenizer, template, options, prepare)
+        Self::launch(&id, || texts.text(), options, prepare)
     }
 
-    /// Starts the thread of a model that `prepare` makes on it.
+    /// Starts the thread of a model that `prepare` makes on it, and calls
+    /// `text` meanwhile.
     pub(super) fn launch(
         id: &str,
-        tokenizer: Tokenizer,
-        template: Option<ChatTemplate>,
+        text: impl FnOnce() -> Result<(Tokenizer, Option<ChatTemplate>), EngineError>,
         options: EngineOptions,
         prepare: impl FnOnce(&EngineOptions) -> Result<(Worker, ModelInfo), EngineError>
         + Send
@@ -129,19 +129,21 @@ impl Engine {
             blocks_total: AtomicUsize::new(0),
             metrics: ModelMetrics::new(id),
         });
-        let tokenizer = Arc::new(tokenizer);
         let (ready, started) = mpsc::channel::<Started>();
-        let thread = (shared.clone(), tokenizer.clone());
+        let (hand_over, handed) = mpsc::channel::<Arc<Tokenizer>>();
+        let thread = shared.clone();
         // The thread that loads the model is the one that runs it: a device
         // context stays where it was made.
         std::thread::Builder::new()
             .name(format!("engine {id}"))
             .spawn(move || {
-                let (shared, tokenizer) = thread;
+                let shared = thread;
                 let (worker, info) = match prepare(&options) {
                     Ok(prepared) => prepared,
                     Err(e) => return drop(ready.send(Err(e))),
                 };
+                // There is none where the text's part failed, which is reported.
+                let Ok(tokenizer) = handed.recv() else { return };
                 shared.set_health(Health::Ready);
                 let _tell = TellStopped(shared.clone());
                 if ready.send(Ok(info)).is_ok() {
@@ -152,6 +154,10 @@ impl Engine {
                 }
             })
             .map_err(|e| EngineError::Thread(e.to_string()))?;
+        let (tokenizer, template) = text()?;
+        let tokenizer = Arc::new(tokenizer);
+        // A thread that has failed already says why below.
+        let _ = hand_over.send(tokenizer.clone());
         let info = started
             .recv()
             .unwrap_or_else(|_| Err(EngineError::Thread("it ended while loading".into())))?;

@@ -125,6 +125,14 @@ impl GgufFile {
         }
     }
 
+    /// Gives back the memory that reading these bytes took, which
+    /// [`Self::tensor`] gave.
+    pub fn forget(&self, bytes: &[u8]) {
+        if let Some(start) = (bytes.as_ptr() as usize).checked_sub(self.map.as_ptr() as usize) {
+            mmap::forget(&self.map, start..start + bytes.len());
+        }
+    }
+
     pub fn string(&self, key: &str) -> Option<&str> {
         match self.metadata.get(key)? {
             Value::String(s) => Some(s),

@@ -41,13 +41,16 @@ impl TensorSource for GgufSource {
                 _ => None,
             }
         });
-        match heads {
+        let weight = match heads {
             Some(heads) if info.shape[0] % (2 * heads) == 0 => {
                 let ordered = deinterleave(bytes, info.shape[0], heads);
                 from_bytes(&ordered, dtype, &info.shape, (device, purpose))
             }
             _ => from_bytes(bytes, dtype, &info.shape, (device, purpose)),
-        }
+        };
+        // Packed weights are a copy, so a model is not in memory twice.
+        self.file.forget(bytes);
+        weight
     }
 
     fn len(&self) -> usize {

@@ -2,6 +2,7 @@
 //! other as in GPT-NeoX.
 
 use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
 
 use crate::backend::RopeRows;
 use crate::models::config::{RopeConfig, RopeScaling};
@@ -23,17 +24,15 @@ impl Rope {
     ) -> Result<Self> {
         let frequencies = frequencies(config, head_dim);
         let half = frequencies.len();
-        let (mut cos, mut sin) = (Vec::new(), Vec::new());
-        cos.reserve_exact(positions * half);
-        sin.reserve_exact(positions * half);
-        for p in 0..positions {
-            for f in &frequencies {
+        let (mut cos, mut sin) = (vec![0f32; positions * half], vec![0f32; positions * half]);
+        let rows = cos.par_chunks_mut(half.max(1)).zip(sin.par_chunks_mut(half.max(1)));
+        rows.enumerate().for_each(|(p, (cos, sin))| {
+            for ((cos, sin), f) in cos.iter_mut().zip(sin).zip(&frequencies) {
                 // f64, because p·f loses digits at long contexts in f32.
                 let (s, c) = (p as f64 * f).sin_cos();
-                cos.push(c as f32);
-                sin.push(s as f32);
+                (*cos, *sin) = (c as f32, s as f32);
             }
-        }
+        });
         Ok(Self {
             cos: Tensor::from_vec(cos, (positions, half), device)?,
             sin: Tensor::from_vec(sin, (positions, half), device)?,

@@ -13,6 +13,7 @@ mod engine;
 mod llamacpp;
 mod modules;
 mod parity;
+mod perplexity;
 mod provision;
 mod random_weights;
 mod rust_source;

@@ -21,6 +21,7 @@ pub mod rows;
 pub mod simd;
 pub mod softmax;
 pub mod team;
+pub mod zeroed;
 
 /// Defines `$name` as a function that runs `$body`, an `#[inline(always)]`
 /// function of the same signature, compiled for AVX-512, AVX2 or the baseline.

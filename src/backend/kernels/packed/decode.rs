@@ -9,6 +9,7 @@ use half::f16;
 use super::{BLOCK, Block, Stored};
 
 /// Block `b` of 32 columns of a row.
+#[inline(always)]
 pub fn block(stored: Stored, row: &[u8], b: usize) -> Block {
     let (size, blocks) = (stored.type_size(), stored.block_size() / BLOCK);
     let (whole, part) = (b / blocks, b % blocks);
@@ -30,10 +31,20 @@ pub fn block(stored: Stored, row: &[u8], b: usize) -> Block {
     }
 }
 
+#[inline(always)]
 fn float(bytes: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
 }
 
+/// Eight bits, the lowest first, each as the fifth of a byte.
+#[inline(always)]
+fn fifths(bits: u8) -> [u8; 8] {
+    // Byte i keeps bit i alone; adding carries it into the byte's top bit.
+    let alone = (u64::from(bits) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
+    ((((alone + 0x0040_6070_787c_7e7f) >> 7) & 0x0101_0101_0101_0101) << 4).to_le_bytes()
+}
+
+#[inline(always)]
 fn legacy(dtype: GgmlDType, bytes: &[u8]) -> Block {
     let scale = float(bytes, 0);
     let mut q = [0u8; BLOCK];
@@ -52,8 +63,8 @@ fn legacy(dtype: GgmlDType, bytes: &[u8]) -> Block {
     let mut at = if has_min { 4 } else { 2 };
     if five {
         let high = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        for (i, q) in q.iter_mut().enumerate() {
-            *q = ((high >> i) as u8 & 1) << 4;
+        for (eight, bits) in q.as_chunks_mut::<8>().0.iter_mut().zip(high.to_le_bytes()) {
+            *eight = fifths(bits);
         }
         at += 4;
     }
@@ -66,6 +77,7 @@ fn legacy(dtype: GgmlDType, bytes: &[u8]) -> Block {
 }
 
 /// Q4_K and Q5_K: d, dmin, 12 bytes of 6-bit scales and mins, (high bits), nibbles.
+#[inline(always)]
 fn q45k(bytes: &[u8], part: usize, five: bool) -> Block {
     let (d, dmin) = (float(bytes, 0), float(bytes, 2));
     let packed = &bytes[4..16];
@@ -90,6 +102,7 @@ fn q45k(bytes: &[u8], part: usize, five: bool) -> Block {
 }
 
 /// Q6_K: low nibbles, high pairs of bits, 16 scales of 16 columns, d.
+#[inline(always)]
 fn q6k(bytes: &[u8], part: usize) -> Block {
     let (low, high, scales) = (&bytes[..128], &bytes[128..192], &bytes[192..208]);
     let d = float(bytes, 208);
@@ -106,6 +119,7 @@ fn q6k(bytes: &[u8], part: usize) -> Block {
 }
 
 /// Q3_K: a mask of third bits, pairs of low bits, 16 6-bit scales, d.
+#[inline(always)]
 fn q3k(bytes: &[u8], part: usize) -> Block {
     let (mask, low, packed) = (&bytes[..32], &bytes[32..96], &bytes[96..108]);
     let d = float(bytes, 108);
@@ -125,6 +139,7 @@ fn q3k(bytes: &[u8], part: usize) -> Block {
 }
 
 /// Q2_K: 16 bytes of 4-bit scales and minima, pairs of bits, d, dmin.
+#[inline(always)]
 fn q2k(bytes: &[u8], part: usize) -> Block {
     let (scales, low) = (&bytes[..16], &bytes[16..80]);
     let mut q = [0u8; BLOCK];
@@ -140,6 +155,7 @@ fn q2k(bytes: &[u8], part: usize) -> Block {
 }
 
 /// IQ4_XS: d, upper bits of eight scales, their lower bits, nibbles.
+#[inline(always)]
 fn iq4xs(bytes: &[u8], part: usize) -> Block {
     let low = (bytes[4 + part / 2] >> (4 * (part % 2))) & 15;
     let high = (u16::from_le_bytes([bytes[2], bytes[3]]) >> (2 * part)) as u8 & 3;
@@ -148,6 +164,7 @@ fn iq4xs(bytes: &[u8], part: usize) -> Block {
 }
 
 /// 32 nibbles that choose from [`super::TABLE`].
+#[inline(always)]
 fn iq4(nibbles: &[u8], scale: f32) -> Block {
     let mut q = [0u8; BLOCK];
     for (i, &byte) in nibbles[..16].iter().enumerate() {

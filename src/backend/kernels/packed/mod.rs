@@ -50,6 +50,8 @@ mod activations;
 mod avx2;
 mod decode;
 mod dense;
+mod fill;
+mod lines;
 mod matmul;
 mod piece;
 mod portable;
@@ -61,10 +63,10 @@ mod two;
 mod vnni;
 
 use candle_core::quantized::GgmlDType;
-use half::f16;
 use rayon::prelude::*;
 
 use super::team::{Parts, team};
+use lines::Lines;
 
 pub use activations::{Activations, Inputs, Wants};
 pub use matmul::{Level, best_level, matmul, products, products_of_pairs};
@@ -228,12 +230,6 @@ const fn format<const F: u8>() -> Format {
     FORMATS[F as usize]
 }
 
-/// Memory in whole cache lines.
-#[repr(align(64))]
-#[derive(Clone, Copy)]
-// Read and written as plain bytes only.
-struct Line(#[allow(dead_code)] [u8; 64]);
-
 /// A packed matrix of (rows, columns): it maps `columns` inputs to `rows` outputs.
 #[derive(Clone)]
 pub struct Packed {
@@ -245,7 +241,7 @@ pub struct Packed {
     rows: usize,
     columns: usize,
     tile_bytes: usize,
-    data: Vec<Line>,
+    data: Lines,
 }
 
 impl std::fmt::Debug for Packed {
@@ -274,15 +270,7 @@ impl Packed {
         }
         Some(Self::build(format, dtype, (rows, columns), |tile, first, lanes| {
             let bytes = &bytes[first * row_bytes..(first + lanes) * row_bytes];
-            if format.is_quantized() {
-                return pack_blocks(format, tile, dtype, (bytes, lanes, columns));
-            }
-            let size = dtype.type_size();
-            for (r, row) in bytes.chunks_exact(row_bytes).enumerate() {
-                for (c, number) in row.chunks_exact(size).enumerate() {
-                    tile[(c * TILE + r) * size..][..size].copy_from_slice(number);
-                }
-            }
+            fill::tile(fill::From { stored: dtype, format, bytes, rows: lanes, columns }, tile);
         }))
     }
 
@@ -295,11 +283,10 @@ impl Packed {
         pack: impl Fn(&mut [u8], usize, usize) + Sync,
     ) -> Self {
         let tile_bytes = format.tile_bytes(columns);
-        let tile_lines = tile_bytes / 64;
-        let mut data = vec![Line([0; 64]); rows.div_ceil(TILE) * tile_lines];
-        data.par_chunks_mut(tile_lines).enumerate().for_each(|(t, tile)| {
+        let mut data = Lines::new(rows.div_ceil(TILE) * tile_bytes);
+        data.bytes_mut().par_chunks_mut(tile_bytes).enumerate().for_each(|(t, tile)| {
             let first = t * TILE;
-            pack(tile.as_flattened_bytes(), first, TILE.min(rows - first));
+            pack(tile, first, TILE.min(rows - first));
         });
         Self { format, source: source.into(), quantized_to: None, rows, columns, tile_bytes, data }
     }
@@ -334,7 +321,7 @@ impl Packed {
 
     /// Bytes of the packed copy.
     pub fn bytes(&self) -> usize {
-        self.data.len() * 64
+        self.data.bytes().len()
     }
 
     fn tiles(&self) -> usize {
@@ -342,8 +329,7 @@ impl Packed {
     }
 
     fn tile(&self, t: usize) -> &[u8] {
-        let lines = self.tile_bytes / 64;
-        self.data[t * lines..(t + 1) * lines].as_flat()
+        &self.data.bytes()[t * self.tile_bytes..(t + 1) * self.tile_bytes]
     }
 
     /// Some rows in f32, on all threads.
@@ -377,23 +363,6 @@ impl Packed {
     }
 }
 
-trait Flat {
-    fn as_flat(&self) -> &[u8];
-    fn as_flattened_bytes(&mut self) -> &mut [u8];
-}
-
-impl Flat for [Line] {
-    fn as_flat(&self) -> &[u8] {
-        // SAFETY: a `Line` is 64 plain bytes with no padding.
-        unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), self.len() * 64) }
-    }
-
-    fn as_flattened_bytes(&mut self) -> &mut [u8] {
-        // SAFETY: a `Line` is 64 plain bytes with no padding.
-        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), self.len() * 64) }
-    }
-}
-
 /// One row's 32 weights of a block, as the format has them.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
@@ -409,70 +378,6 @@ pub(super) struct Block {
 
 impl Block {
     const EMPTY: Self = Self { q: [0; BLOCK], scales: [0.0; 2], offset: 0.0, nibbles: [0; 2] };
-}
-
-/// Fills a tile with some rows of a GGML type's blocks.
-fn pack_blocks(
-    format: Format,
-    tile: &mut [u8],
-    dtype: Stored,
-    (bytes, rows, columns): (&[u8], usize, usize),
-) {
-    let row_bytes = columns / dtype.block_size() * dtype.type_size();
-    for b in 0..columns / BLOCK {
-        let mut part = [Block::EMPTY; TILE];
-        for (part, row) in part.iter_mut().zip(bytes.chunks_exact(row_bytes)).take(rows) {
-            *part = decode::block(dtype, row, b);
-        }
-        put(format, tile, b, &part);
-    }
-}
-
-/// Writes block `b` of all sixteen rows.
-fn put(format: Format, tile: &mut [u8], b: usize, rows: &[Block; TILE]) {
-    if format == Format::Two {
-        return two::put(tile, b, rows);
-    }
-    let (weights_at, scales_at) = format.block_at(b);
-    let weights = &mut tile[weights_at..][..format.weight_bytes()];
-    let mut group = [0u8; 64];
-    for g in 0..8 {
-        for (four, row) in group.chunks_exact_mut(4).zip(rows) {
-            four.copy_from_slice(&row.q[g * 4..g * 4 + 4]);
-        }
-        if format == Format::Eight {
-            weights[g * 64..(g + 1) * 64].copy_from_slice(&group);
-            continue;
-        }
-        let shift = 4 * (g / 4);
-        for (to, &q) in weights[g % 4 * 64..][..64].iter_mut().zip(&group) {
-            *to |= (q & 15) << shift;
-        }
-        match format {
-            Format::Five | Format::FiveZero => {
-                let fifth = group.iter().rev().fold(0u64, |m, &q| (m << 1) | u64::from(q >> 4));
-                weights[256 + g * 8..][..8].copy_from_slice(&fifth.to_le_bytes());
-            }
-            Format::Six => {
-                for (to, &q) in weights[256 + g / 4 * 64..][..64].iter_mut().zip(&group) {
-                    *to |= (q >> 4) << (2 * (g % 4));
-                }
-            }
-            _ => {}
-        }
-    }
-    for (r, row) in rows.iter().enumerate() {
-        let mut half = |slot: usize, value: f32| {
-            let at = scales_at + slot * 32 + r * 2;
-            tile[at..at + 2].copy_from_slice(&f16::from_f32(value).to_le_bytes());
-        };
-        half(0, row.scales[0]);
-        if format.has_halves() {
-            half(1, row.scales[1]);
-        } else if format.zero_shift().is_none() {
-            half(1, row.offset);
-        }
-    }
 }
 
 #[cfg(test)]

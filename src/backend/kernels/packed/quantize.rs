@@ -4,7 +4,7 @@
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 
-use super::{Format, Packed, TILE, dense, sixteen};
+use super::{Format, Packed, Stored, TILE, dense, fill, sixteen};
 
 /// A type of plain numbers.
 pub fn is_plain(dtype: GgmlDType) -> bool {
@@ -53,7 +53,9 @@ impl Packed {
             let blocks = blocks.as_ref().map(QTensor::data);
             // Shape and type were checked: there is nothing left to fail.
             let Ok(Ok(blocks)) = blocks else { unreachable!("rows are whole blocks of {to:?}") };
-            super::pack_blocks(format, tile, to.into(), (&blocks, lanes, columns));
+            let bytes = &blocks[..blocks.len() / TILE * lanes];
+            let stored = Stored::Candle(to);
+            fill::tile(fill::From { stored, format, bytes, rows: lanes, columns }, tile);
         };
         let packed = Self::build(format, dtype, (rows, columns), pack);
         Some(Self { quantized_to: Some(to), ..packed })

@@ -1,5 +1,6 @@
 use candle_core::quantized::QTensor;
 use candle_core::{Device, Result, Tensor};
+use half::f16;
 
 use super::*;
 use half::f16;

@@ -18,6 +18,7 @@ const fn places(b: usize) -> [usize; 3] {
 }
 
 /// Writes block `b` of all sixteen rows.
+#[inline(always)]
 pub fn put(tile: &mut [u8], b: usize, rows: &[Block; TILE]) {
     let [weights, nibbles, factors] = places(b);
     for (r, row) in rows.iter().enumerate() {

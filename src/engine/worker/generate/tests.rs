@@ -52,7 +52,7 @@ fn engine(model: &HashModel, blocks: usize, options: EngineOptions) -> Engine {
         };
         Ok((Worker::Generate(GenerateWorker { state, context_length: CONTEXT }), info))
     };
-    Engine::launch("hash", byte_tokenizer(), None, options, prepare).unwrap()
+    Engine::launch("hash", || Ok((byte_tokenizer(), None)), options, prepare).unwrap()
 }
 
 fn prompt(len: usize, seed: u32) -> Vec<u32> {
