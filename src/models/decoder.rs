@@ -11,8 +11,8 @@ use super::rope::Rope;
 use super::weights::Weights;
 use crate::backend::attention::AttentionSpec;
 use crate::backend::{
-    AttentionBlock, Batch, BlockNorms, Embedding, KvCache, KvDtype, KvShape, Linear, MlpBlock,
-    Norm, Workspace,
+    AttentionBlock, Batch, BlockNorms, Embedding, Head, KvCache, KvDtype, KvShape, Logits,
+    MlpBlock, Norm, Workspace,
 };
 
 /// A causal language model over a paged cache.
@@ -22,8 +22,7 @@ pub struct Decoder {
     embedding: Embedding,
     layers: Vec<Layer>,
     ropes: Vec<Rope>,
-    norm: Norm,
-    head: Linear,
+    head: Head,
     lookup_bytes: u64,
     /// One step runs at a time.
     workspace: Mutex<Workspace>,
@@ -54,7 +53,7 @@ impl Decoder {
         };
         let (shape, tied) = ((c.vocab_size, c.hidden_size), !weights.has("output.weight"));
         let embedding = weights.embedding("token_embd", shape, tied)?;
-        let (head, lookup_bytes) = match tied {
+        let (linear, lookup_bytes) = match tied {
             true => (embedding.as_linear()?, 0),
             false => (weights.linear("output", shape, false)?, embedding.bytes() as u64),
         };
@@ -67,12 +66,12 @@ impl Decoder {
             .map(|r| Rope::new(r, c.head_dim, context_length, weights.device()))
             .collect::<Result<_>>()?;
         let norm = norm("output_norm", c.hidden_size)?;
+        let head = Head { norm, linear, softcap: c.final_softcap };
         Ok(Self {
             device: weights.device().clone(),
             embedding,
             layers,
             ropes,
-            norm,
             head,
             lookup_bytes,
             config,
@@ -111,9 +110,8 @@ impl Decoder {
         self.lookup_bytes
     }
 
-    /// Runs every row of `batch`; returns the logits of its `logit_rows`,
-    /// (rows, vocabulary) in f32, or `None` if it asks for none.
-    pub fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Result<Option<Tensor>> {
+    /// Runs every row of `batch`; `logits` gets those of its `logit_rows`.
+    pub fn forward(&self, batch: &Batch, cache: &mut KvCache, logits: &mut Logits) -> Result<()> {
         let ids = Tensor::new(batch.ids.as_slice(), &self.device)?;
         let positions = Tensor::new(batch.positions.as_slice(), &self.device)?;
         let mut x = self.embedding.forward(&ids)?;
@@ -127,17 +125,7 @@ impl Decoder {
             x = layer.attention.causal(x, &ropes[layer.rope], batch, cache, &mut workspace)?;
             x = layer.mlp.forward(x, &mut workspace)?;
         }
-        if batch.logit_rows.is_empty() {
-            return Ok(None);
-        }
-        if batch.logit_rows.len() < batch.tokens() {
-            x = x.index_select(&Tensor::new(batch.logit_rows.as_slice(), &self.device)?, 0)?;
-        }
-        let mut logits = self.head.forward(&self.norm.forward(&x)?)?;
-        if let Some(cap) = self.config.final_softcap {
-            logits = ((logits / f64::from(cap))?.tanh()? * f64::from(cap))?;
-        }
-        Ok(Some(logits))
+        self.head.forward(&x, &batch.logit_rows, logits, &mut workspace)
     }
 }
 

@@ -5,7 +5,7 @@
 //! position is judged on llama.cpp's own text, so that one such place does not
 //! hide the rest.
 
-use dragoman::backend::{Batch, KvCache, KvDtype};
+use dragoman::backend::{Batch, KvCache, KvDtype, Logits};
 use dragoman::models::{ModelPaths, Network, load};
 use serde::Deserialize;
 
@@ -41,6 +41,7 @@ fn check(model: &str, fixture: &str) {
     let recorded: Recorded = json(&format!("llamacpp/{fixture}.json"));
     let mut cache = KvCache::new(model.kv_shape(16, KvDtype::F32), 64, model.device()).unwrap();
     let blocks: Vec<u32> = (0..64).collect();
+    let mut logits = Logits::default();
     let (mut equal, mut all) = (0, 0);
     for prompt in &recorded.prompts {
         // One pass over prompt and continuation gives every position.
@@ -50,9 +51,8 @@ fn check(model: &str, fixture: &str) {
         batch.push(&known, 0, &blocks, 16, true);
         batch.logit_rows =
             (prompt.prompt_tokens.len() - 1..known.len()).map(|r| r as u32).collect();
-        let rows: Vec<Vec<f32>> =
-            model.forward(&batch, &mut cache).unwrap().unwrap().to_vec2().unwrap();
-        for (i, row) in rows.iter().enumerate() {
+        model.forward(&batch, &mut cache, &mut logits).unwrap();
+        for (i, row) in logits.rows().enumerate() {
             let ours = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as u32;
             let theirs = prompt.tokens[i];
             let lead = prompt.top[i].unwrap_or(f32::INFINITY);

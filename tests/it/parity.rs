@@ -1,7 +1,7 @@
 //! Our logits and embeddings against Hugging Face transformers', on tiny
 //! random models: alone, in one ragged batch, in chunks, token by token.
 
-use dragoman::backend::{Batch, KvCache, KvDtype};
+use dragoman::backend::{Batch, KvCache, KvDtype, Logits};
 use dragoman::models::encoder::Pooling;
 use dragoman::models::{Decoder, Encoder, Network};
 use serde::Deserialize;
@@ -52,8 +52,9 @@ impl Bench {
     }
 
     fn forward(&mut self, batch: &Batch) -> Vec<Vec<f32>> {
-        let logits = self.model.forward(batch, &mut self.cache).unwrap();
-        logits.unwrap().to_vec2().unwrap()
+        let mut logits = Logits::default();
+        self.model.forward(batch, &mut self.cache, &mut logits).unwrap();
+        logits.rows().map(<[f32]>::to_vec).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Models made up from their configuration alone: they load, they run, and a
 //! seed fixes them.
 
-use dragoman::backend::{Batch, KvCache, KvDtype};
+use dragoman::backend::{Batch, KvCache, KvDtype, Logits};
 use dragoman::models::Network;
 use dragoman::models::random::{self, RandomModel, WeightsType};
 
@@ -21,9 +21,10 @@ fn outputs(wanted: &RandomModel) -> Vec<f32> {
             let mut cache = KvCache::new(shape, 2, model.device()).unwrap();
             let mut batch = Batch::new();
             batch.push(&[5, 9, 2, 60, 31], 0, &[1], 16, true);
-            let logits = model.forward(&batch, &mut cache).unwrap().unwrap();
-            assert_eq!(logits.dims2().unwrap(), (1, model.config.vocab_size));
-            logits.flatten_all().unwrap().to_vec1().unwrap()
+            let mut logits = Logits::default();
+            model.forward(&batch, &mut cache, &mut logits).unwrap();
+            assert_eq!(logits.len(), 1);
+            logits.rows().flatten().copied().collect()
         }
         Network::Encoder(model) => {
             let vectors = model.forward(&[5, 9, 2, 60, 31], &[0, 3, 5]).unwrap();

@@ -5,15 +5,17 @@
 //! The same layers in plain tensor operations are in [`crate::backend::block`].
 
 mod attention;
+mod head;
 mod mlp;
 mod workspace;
 
 pub use attention::{AttentionView, Context, KvMut, Rotation, attention};
+pub use head::{HeadView, head};
 pub use mlp::{MlpView, mlp};
 pub use workspace::Workspace;
 
 use super::norm::{NormView, normalize, normalize_in_place};
-use super::packed::{Inputs, Level, Packed, TILE, products};
+use super::packed::{Inputs, Level, Packed, add_lanes, add_sum, copy_lanes, products, set_sum};
 use super::team::{Member, Parts};
 use workspace::Own;
 
@@ -25,31 +27,36 @@ pub struct LinearView<'a> {
 }
 
 impl LinearView<'_> {
+    /// The bias of `n` columns from one on.
+    #[inline]
+    fn bias_of(&self, column: usize, n: usize) -> Option<&[f32]> {
+        self.bias.map(|bias| &bias[column..column + n])
+    }
+
+    /// Writes results of some columns, and the bias.
+    #[inline]
+    fn set(&self, column: usize, lanes: &[f32], to: &mut [f32]) {
+        match self.bias_of(column, lanes.len()) {
+            Some(bias) => set_sum(to, lanes, bias),
+            None => copy_lanes(to, lanes),
+        }
+    }
+
+    /// Adds them.
+    #[inline]
+    fn add(&self, column: usize, lanes: &[f32], to: &mut [f32]) {
+        match self.bias_of(column, lanes.len()) {
+            Some(bias) => add_sum(to, lanes, bias),
+            None => add_lanes(to, lanes),
+        }
+    }
+
     /// Adds the bias of some columns.
     #[inline]
     fn add_bias(&self, column: usize, to: &mut [f32]) {
-        if let Some(bias) = self.bias {
-            add(to, &bias[column..column + to.len()]);
+        if let Some(bias) = self.bias_of(column, to.len()) {
+            add_lanes(to, bias);
         }
-    }
-}
-
-/// Results come a tile at a time; a known length spares a call for each.
-type Lanes = [f32; TILE];
-
-#[inline]
-fn add(to: &mut [f32], what: &[f32]) {
-    match (<&mut Lanes>::try_from(&mut *to), <&Lanes>::try_from(what)) {
-        (Ok(to), Ok(what)) => to.iter_mut().zip(what).for_each(|(to, x)| *to += x),
-        _ => to.iter_mut().zip(what).for_each(|(to, x)| *to += x),
-    }
-}
-
-#[inline]
-fn copy(to: &mut [f32], what: &[f32]) {
-    match (<&mut Lanes>::try_from(&mut *to), <&Lanes>::try_from(what)) {
-        (Ok(to), Ok(what)) => *to = *what,
-        _ => to.copy_from_slice(what),
     }
 }
 
@@ -104,16 +111,17 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Makes rows ready for products. A row or two every member prepares for
-/// itself, which is quicker than meeting; more are shared out. So there may be
-/// no meeting here: before `from` is written the caller has to hold one.
+/// Makes rows ready for products; `row` gives each of them. A row or two every
+/// member prepares for itself, which is quicker than meeting; more are shared
+/// out. So there may be no meeting here: before the rows are written the caller
+/// has to hold one.
 ///
 /// # Safety
-/// Until the next meeting nobody writes `from`; nobody else uses `own`.
-unsafe fn prepare<'a>(
+/// Until the next meeting nobody writes the rows; nobody else uses `own`.
+unsafe fn prepare<'a, 'r>(
     member: &Member<'_>,
     norm: Option<NormView<'_>>,
-    from: Rows<'_>,
+    row: impl Fn(usize) -> &'r [f32],
     shared: Inputs<'a>,
     own: &'a mut Own,
 ) -> Inputs<'a> {
@@ -125,7 +133,7 @@ unsafe fn prepare<'a>(
     for r in mine {
         // SAFETY: by the caller's promise; shares are distinct.
         unsafe {
-            let x = from.read(r);
+            let x = row(r);
             match norm {
                 Some(norm) => {
                     normalize(norm, x, line);
@@ -160,10 +168,9 @@ unsafe fn add_product(
         // SAFETY: each column of the output belongs to one member.
         let to = unsafe { to.write(row, column, lanes.len()) };
         match norms.after {
-            Some(_) => copy(to, lanes),
-            None => add(to, lanes),
+            Some(_) => linear.set(column, lanes, to),
+            None => linear.add(column, lanes, to),
         }
-        linear.add_bias(column, to);
     };
     // SAFETY: by the caller's promise.
     unsafe { products(member, &[linear.weight], inputs, level, put) };
@@ -177,7 +184,7 @@ unsafe fn add_product(
             let (x, y) = (x.write(r, 0, x.width), other.write(r, 0, other.width));
             if let Some(norm) = norms.after {
                 normalize_in_place(norm, y);
-                add(x, y);
+                add_lanes(x, y);
             }
             if let Some(norm) = norms.last {
                 normalize_in_place(norm, x);

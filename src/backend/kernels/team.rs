@@ -123,6 +123,19 @@ pub fn team() -> &'static Team {
     TEAM.get_or_init(|| Team::new(rayon::current_num_threads()))
 }
 
+/// Runs `f` on every item, on all threads of the process's team.
+pub fn for_each<T: Send>(items: &mut [T], f: impl Fn(&mut T) + Sync) {
+    if let [one] = items {
+        // Done sooner than a second thread is awake.
+        return f(one);
+    }
+    let items = Parts::new(items);
+    team().run(|member| {
+        // SAFETY: shares are distinct.
+        unsafe { items.write(member.share(items.len())) }.iter_mut().for_each(&f);
+    });
+}
+
 impl Team {
     /// Starts `threads - 1` workers; none where the system has not enough.
     pub fn new(threads: usize) -> Self {
@@ -260,9 +273,9 @@ impl<T> Copy for Parts<'_, T> {}
 
 // SAFETY: it is a mutable slice; who touches which part is each caller's
 // promise to the unsafe functions below.
-unsafe impl<T: Send + Sync> Send for Parts<'_, T> {}
+unsafe impl<T: Send> Send for Parts<'_, T> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync> Sync for Parts<'_, T> {}
+unsafe impl<T: Send> Sync for Parts<'_, T> {}
 
 impl<'a, T> Parts<'a, T> {
     pub fn new(slice: &'a mut [T]) -> Self {

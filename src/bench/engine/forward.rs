@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
-use crate::backend::{Batch, KvCache};
+use crate::backend::{Batch, KvCache, Logits};
 use crate::engine::EngineOptions;
 use crate::engine::sampler::greedy;
 use crate::models::{Decoder, LoadError};
@@ -25,6 +25,7 @@ pub struct Forward<'a> {
     filled: usize,
     /// The tokens that come next.
     next: Vec<u32>,
+    logits: Logits,
     stop: &'a AtomicBool,
 }
 
@@ -54,6 +55,7 @@ impl<'a> Forward<'a> {
             step_tokens: options.max_batch_tokens.max(1),
             filled: 0,
             next: Vec::new(),
+            logits: Logits::default(),
             stop,
         })
     }
@@ -77,9 +79,8 @@ impl<'a> Forward<'a> {
             if self.stop.load(Relaxed) {
                 return Ok(None);
             }
-            if let Some(logits) = self.model.forward(&batch, &mut self.cache)? {
-                self.next.extend(greedy(&logits)?);
-            }
+            self.model.forward(&batch, &mut self.cache, &mut self.logits)?;
+            self.next.extend(greedy(&self.logits)?);
         }
         Ok(Some(begun.elapsed().as_secs_f64()))
     }
@@ -130,8 +131,8 @@ impl<'a> Forward<'a> {
             if self.stop.load(Relaxed) {
                 return Ok(None);
             }
-            let logits = self.model.forward(&batch, &mut self.cache)?;
-            self.next = logits.map(|l| greedy(&l)).transpose()?.unwrap_or_default();
+            self.model.forward(&batch, &mut self.cache, &mut self.logits)?;
+            self.next = greedy(&self.logits)?;
         }
         Ok(Some(begun.elapsed().as_secs_f64()))
     }

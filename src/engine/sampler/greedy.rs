@@ -1,36 +1,32 @@
 //! The most likely token of each row, for callers without a request.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, bail};
 
 use super::top::argmax;
+use crate::backend::Logits;
 
-/// `logits` is (rows, vocabulary). A row without a finite logit is an error.
+/// A token for each row.
 ///
 /// # Errors
-/// As said, or the device fails.
-pub fn greedy(logits: &Tensor) -> Result<Vec<u32>> {
-    if !logits.device().is_cpu() {
-        return logits.argmax(1)?.to_vec1();
-    }
-    let rows = logits.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-    rows.iter()
-        .map(|row| match argmax(row) {
-            Some(token) => Ok(token),
-            None => candle_core::bail!("the model's logits are not finite"),
-        })
-        .collect()
+/// A row has no finite logit.
+pub fn greedy(logits: &Logits) -> Result<Vec<u32>> {
+    let best = |row| match argmax(row) {
+        Some(token) => Ok(token),
+        None => bail!("the model's logits are not finite"),
+    };
+    logits.rows().map(best).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
 
     #[test]
     fn each_row_gives_its_highest() {
-        let logits = Tensor::new(&[[0f32, 3.0, 1.0], [5.0, -1.0, 5.0]], &Device::Cpu).unwrap();
+        let mut logits = Logits::default();
+        logits.room(2, 3).copy_from_slice(&[0.0, 3.0, 1.0, 5.0, -1.0, 5.0]);
         assert_eq!(greedy(&logits).unwrap(), [1, 0]);
-        let broken = Tensor::new(&[[f32::NAN; 3]], &Device::Cpu).unwrap();
-        assert!(greedy(&broken).unwrap_err().to_string().contains("not finite"));
+        logits.room(1, 3).fill(f32::NAN);
+        assert!(greedy(&logits).unwrap_err().to_string().contains("not finite"));
     }
 }

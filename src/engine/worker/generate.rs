@@ -2,16 +2,15 @@
 //! deliver.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use candle_core::{CpuStorage, Storage, Tensor};
-use rayon::prelude::*;
-
 use super::state::ModelState;
 use super::{CommandLoop, guarded};
+use crate::backend::{Logits, for_each};
 use crate::engine::blocks::BlockPool;
 use crate::engine::error::SubmitError;
 use crate::engine::handle::{Command, Health, Shared};
@@ -43,6 +42,8 @@ struct Loop {
     epoch: Instant,
     next_id: u64,
     draining: bool,
+    /// Of the step under way.
+    logits: Logits,
 }
 
 impl GenerateWorker {
@@ -74,6 +75,7 @@ impl GenerateWorker {
             epoch: Instant::now(),
             next_id: 0,
             draining: false,
+            logits: Logits::default(),
         }
         .run();
     }
@@ -145,9 +147,9 @@ impl Loop {
             }
             let begun = Instant::now();
             match self.forward(&step) {
-                Ok(logits) => {
+                Ok(()) => {
                     self.scheduler.computed(&step);
-                    self.sample_and_deliver(&step, logits);
+                    self.sample_and_deliver(&step);
                     let (reads, writes) = step.load();
                     self.pace.observe(reads, writes, begun.elapsed());
                 }
@@ -165,7 +167,7 @@ impl Loop {
     }
 
     /// Computes a step, and beside it the masks that its texts will need.
-    fn forward(&mut self, step: &Step) -> Result<Option<Tensor>, String> {
+    fn forward(&mut self, step: &Step) -> Result<(), String> {
         let samples: Vec<u64> = step.parts.iter().filter(|p| p.samples).map(|p| p.id).collect();
         let waiting: Vec<_> = self
             .scheduler
@@ -173,14 +175,14 @@ impl Loop {
             .iter_mut()
             .filter(|s| s.needs_mask() && samples.contains(&s.id))
             .collect();
-        let state = &mut self.state;
+        let (state, logits) = (&mut self.state, &mut self.logits);
         guarded(|| {
             if waiting.is_empty() {
-                return state.forward(&step.batch, &step.copies);
+                return state.forward(&step.batch, &step.copies, logits);
             }
             std::thread::scope(|scope| {
                 scope.spawn(|| waiting.into_iter().for_each(Sequence::prepare_mask));
-                state.forward(&step.batch, &step.copies)
+                state.forward(&step.batch, &step.copies, logits)
             })
         })
     }
@@ -229,8 +231,10 @@ impl Loop {
         }
     }
 
-    fn sample_and_deliver(&mut self, step: &Step, logits: Option<Tensor>) {
-        let Some(logits) = logits else { return };
+    fn sample_and_deliver(&mut self, step: &Step) {
+        if self.logits.is_empty() {
+            return;
+        }
         let mut rows_of = HashMap::new();
         let mut next = 0;
         for part in step.parts.iter().filter(|p| p.samples) {
@@ -242,28 +246,20 @@ impl Loop {
             }
             rows_of.insert(part.id, (rows, part.guess.as_slice()));
         }
-        let (sequences, tokenizer) = (self.scheduler.running_mut(), &self.tokenizer);
-        let advanced = with_rows(&logits, |all| {
-            let advance = |sequence: &mut Sequence| {
-                let (rows, guess) = rows_of.get(&sequence.id)?;
-                let before = sequence.tokens.len();
-                let ended = guarded(|| {
-                    let ended = sequence.advance(&all[rows.clone()], guess, tokenizer);
-                    ended.map_err(|e| candle_core::Error::msg(e.to_string()))
-                });
-                let new = sequence.tokens.len() - before;
-                Some(Advanced { id: sequence.id, new, guessed: guess.len(), ended })
-            };
-            // One is drawn sooner than a second thread is awake.
-            match rows_of.len() {
-                1 => sequences.iter_mut().filter_map(advance).collect::<Vec<_>>(),
-                _ => sequences.par_iter_mut().filter_map(advance).collect(),
-            }
-        });
-        match advanced {
-            Ok(advanced) => advanced.into_iter().for_each(|a| self.settle(a)),
-            Err(e) => self.fail_step(step, &e.to_string()),
-        }
+        let all: Vec<&[f32]> = self.logits.rows().collect();
+        let mut drawing: Vec<_> = self
+            .scheduler
+            .running_mut()
+            .iter_mut()
+            .filter_map(|sequence| {
+                let (rows, guess) = rows_of.remove(&sequence.id)?;
+                Some(Drawing { sequence, rows, guess, advanced: None })
+            })
+            .collect();
+        let tokenizer = &self.tokenizer;
+        for_each(&mut drawing, |drawing| drawing.advance(&all, tokenizer));
+        let advanced: Vec<_> = drawing.into_iter().filter_map(|d| d.advanced).collect();
+        advanced.into_iter().for_each(|a| self.settle(a));
     }
 
     /// Counts what a sequence got, and takes it out when it has ended.
@@ -359,6 +355,27 @@ impl Loop {
     }
 }
 
+/// A sequence that draws from its rows of the logits.
+struct Drawing<'a> {
+    sequence: &'a mut Sequence,
+    rows: Range<usize>,
+    guess: &'a [u32],
+    advanced: Option<Advanced>,
+}
+
+impl Drawing<'_> {
+    fn advance(&mut self, all: &[&[f32]], tokenizer: &Tokenizer) {
+        let Self { sequence, rows, guess, .. } = self;
+        let before = sequence.tokens.len();
+        let ended = guarded(|| {
+            let ended = sequence.advance(&all[rows.clone()], guess, tokenizer);
+            ended.map_err(|e| candle_core::Error::msg(e.to_string()))
+        });
+        let new = sequence.tokens.len() - before;
+        self.advanced = Some(Advanced { id: sequence.id, new, guessed: guess.len(), ended });
+    }
+}
+
 /// What a step gave one sequence.
 struct Advanced {
     id: u64,
@@ -366,21 +383,6 @@ struct Advanced {
     new: usize,
     guessed: usize,
     ended: Result<Option<FinishReason>, String>,
-}
-
-/// Shows logits as rows on the host, without a copy where they already are.
-fn with_rows<T>(logits: &Tensor, see: impl FnOnce(&[&[f32]]) -> T) -> candle_core::Result<T> {
-    let (_, width) = logits.dims2()?;
-    if logits.device().is_cpu() {
-        let (storage, layout) = logits.storage_and_layout();
-        if let (Storage::Cpu(CpuStorage::F32(data)), Some((start, end))) =
-            (&*storage, layout.contiguous_offsets())
-        {
-            return Ok(see(&data[start..end].chunks(width).collect::<Vec<_>>()));
-        }
-    }
-    let rows = logits.flatten_all()?.to_dtype(candle_core::DType::F32)?.to_vec1::<f32>()?;
-    Ok(see(&rows.chunks(width).collect::<Vec<_>>()))
 }
 
 #[cfg(test)]

@@ -1,23 +1,22 @@
 //! A model with its cache: what a step runs on, and how it is made anew when
 //! a device fails.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result};
 
-use crate::backend::{Batch, KvCache, KvShape};
+use crate::backend::{Batch, KvCache, KvShape, Logits};
 use crate::engine::blocks::BlockCopy;
 use crate::models::Decoder;
 
 /// What the loop needs of a causal model.
 pub trait CausalModel: Send {
-    /// Runs every row of `batch`; the logits of its `logit_rows`, (rows,
-    /// vocabulary), or `None` if it asks for none.
-    fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Result<Option<Tensor>>;
+    /// Runs every row of `batch`; `logits` gets those of its `logit_rows`.
+    fn forward(&self, batch: &Batch, cache: &mut KvCache, logits: &mut Logits) -> Result<()>;
     fn device(&self) -> &Device;
 }
 
 impl CausalModel for Decoder {
-    fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Result<Option<Tensor>> {
-        Decoder::forward(self, batch, cache)
+    fn forward(&self, batch: &Batch, cache: &mut KvCache, logits: &mut Logits) -> Result<()> {
+        Decoder::forward(self, batch, cache, logits)
     }
 
     fn device(&self) -> &Device {
@@ -53,12 +52,17 @@ impl ModelState {
     }
 
     /// Copies blocks, then computes the batch.
-    pub fn forward(&mut self, batch: &Batch, copies: &[BlockCopy]) -> Result<Option<Tensor>> {
+    pub fn forward(
+        &mut self,
+        batch: &Batch,
+        copies: &[BlockCopy],
+        logits: &mut Logits,
+    ) -> Result<()> {
         let Some((model, cache)) = &mut self.parts else {
             candle_core::bail!("the model is not loaded");
         };
         cache.copy_blocks(copies)?;
-        model.forward(batch, cache)
+        model.forward(batch, cache, logits)
     }
 
     /// Makes the cache anew and, if the model does not work with it, the model
@@ -86,6 +90,6 @@ impl ModelState {
         self.parts = Some((model, cache));
         let mut batch = Batch::new();
         batch.push(&[0], 0, &[0], self.shape.block_size, true);
-        super::guarded(|| self.forward(&batch, &[])).map(drop)
+        super::guarded(|| self.forward(&batch, &[], &mut Logits::default()))
     }
 }

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use super::workspace::{Workspace, room};
-use super::{LinearView, Norms, Rows, add_product, copy, prepare};
+use super::{LinearView, Norms, Rows, add_product, prepare};
 use crate::backend::batch::Batch;
 use crate::backend::cache::KvShape;
 use crate::backend::kernels::attention::{Keys, KvSlice, Segment, Shape};
@@ -124,11 +124,10 @@ pub fn attention(
         // the team meets between writing and reading.
         unsafe {
             let own = &mut own.write(me..me + 1)[0];
-            let a = prepare(member, norms.before, x, a, own);
+            let a = prepare(member, norms.before, |r| x.read(r), a, own);
             products(member, &matrices, &a, level, |which, row, column, lanes| {
                 let to = [q, k, v][which].write(row, column, lanes.len());
-                copy(to, lanes);
-                qkv[which].add_bias(column, to);
+                qkv[which].set(column, lanes, to);
             });
             member.meet();
             if let Context::Cache { .. } = context {
@@ -143,7 +142,7 @@ pub fn attention(
             let segment = |s| context.segment(s, source);
             plan.run(member, &shape, q.read_all(), segment, attended.data);
             member.meet();
-            let b = prepare(member, None, attended, b, own);
+            let b = prepare(member, None, |r| attended.read(r), b, own);
             add_product(member, output, &b, norms, (x, other), level);
         }
     });

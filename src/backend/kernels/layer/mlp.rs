@@ -1,9 +1,9 @@
 //! The feed-forward layer.
 
 use super::workspace::{Workspace, room};
-use super::{LinearView, Norms, Rows, add_product, copy, prepare};
-use crate::backend::kernels::activation::{activate, gate};
-use crate::backend::kernels::packed::{Wants, best_level, products, products_of_pairs};
+use super::{LinearView, Norms, Rows, add_product, prepare};
+use crate::backend::kernels::activation::{activate_sum, gate};
+use crate::backend::kernels::packed::{Wants, best_level, copy_lanes, products, products_of_pairs};
 use crate::backend::kernels::team::{Parts, team};
 use crate::backend::ops::Activation;
 
@@ -41,7 +41,7 @@ pub fn mlp(layer: &MlpView<'_>, x: &mut [f32], workspace: &mut Workspace) {
         // the team meets between writing and reading.
         unsafe {
             let own = &mut own.write(me..me + 1)[0];
-            let a = prepare(member, norms.before, x, a, own);
+            let a = prepare(member, norms.before, |r| x.read(r), a, own);
             match layer.gate {
                 Some(gated) => {
                     let matrices = (gated.weight, up.weight);
@@ -49,18 +49,16 @@ pub fn mlp(layer: &MlpView<'_>, x: &mut [f32], workspace: &mut Workspace) {
                         gated.add_bias(column, g);
                         up.add_bias(column, u);
                         gate(activation, g, u);
-                        copy(hidden.write(row, column, g.len()), g);
+                        copy_lanes(hidden.write(row, column, g.len()), g);
                     });
                 }
                 None => products(member, &[up.weight], &a, level, |_, row, column, lanes| {
                     let to = hidden.write(row, column, lanes.len());
-                    copy(to, lanes);
-                    up.add_bias(column, to);
-                    activate(activation, to);
+                    activate_sum(activation, lanes, up.bias_of(column, lanes.len()), to);
                 }),
             }
             member.meet();
-            let b = prepare(member, None, hidden, b, own);
+            let b = prepare(member, None, |r| hidden.read(r), b, own);
             add_product(member, down, &b, norms, (x, other), level);
         }
     });

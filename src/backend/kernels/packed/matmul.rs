@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::activations::{Activations, Group, Inputs, Wants, groups};
-use super::{Format, Packed, TILE, dense, portable, sixteen};
+use super::{Format, Packed, TILE, copy_lanes, dense, portable, sixteen};
 #[cfg(target_arch = "x86_64")]
 use crate::backend::kernels::instructions::{Instructions, allows};
 use crate::backend::kernels::team::{Member, Parts, team};
@@ -119,7 +119,7 @@ pub fn matmul(w: &Packed, x: &[f32], y: &mut [f32], level: Level) {
         let put = |_, row: usize, column: usize, lanes: &[f32]| {
             let at = row * w.rows() + column;
             // SAFETY: each column belongs to one member.
-            unsafe { y.write(at..at + lanes.len()) }.copy_from_slice(lanes);
+            copy_lanes(unsafe { y.write(at..at + lanes.len()) }, lanes);
         };
         // SAFETY: all rows were set before the meeting.
         unsafe { products(member, &[w], &inputs, level, put) };
@@ -165,6 +165,8 @@ unsafe fn product(
     let half = mine.len().div_ceil(2);
     let steps =
         group_ranges(inputs.rows).flat_map(|some| (0..half).map(move |i| (some.clone(), i)));
+    // A kernel writes over the rows it is given; no others are read.
+    let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
     for (some, i) in steps {
         let first = mine.start + i;
         let second = (first + half < mine.end).then_some(first + half);
@@ -175,7 +177,6 @@ unsafe fn product(
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
             let work = Work { format: w.format, columns: w.columns, tiles: &tiles[..count], group };
-            let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
             run(level, &work, &mut results);
             for (m, row) in results.iter().enumerate().take(group.rows) {
                 for (lanes, &tile) in row.iter().zip(&numbers).take(count) {
@@ -205,6 +206,9 @@ pub unsafe fn products_of_pairs(
     let mine = member.share(a.tiles());
     let steps =
         group_ranges(inputs.rows).flat_map(|some| mine.clone().map(move |t| (some.clone(), t)));
+    // A kernel writes over the rows it is given; no others are read.
+    let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
+    let mut others = results;
     for (some, tile) in steps {
         let tiles = [a.tile(tile), b.tile(tile)];
         let column = tile * TILE;
@@ -212,13 +216,11 @@ pub unsafe fn products_of_pairs(
         for group in some {
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
-            let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
             let work = |format, tiles| Work { format, columns: a.columns, tiles, group };
             if a.format == b.format {
                 run(level, &work(a.format, &tiles), &mut results);
             } else {
                 run(level, &work(a.format, &tiles[..1]), &mut results);
-                let mut others: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
                 run(level, &work(b.format, &tiles[1..]), &mut others);
                 for (row, other) in results.iter_mut().zip(&others) {
                     row[1] = other[0];

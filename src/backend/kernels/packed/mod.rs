@@ -28,6 +28,7 @@ mod activations;
 mod avx2;
 mod decode;
 mod dense;
+mod lanes;
 mod matmul;
 mod portable;
 mod quantize;
@@ -42,6 +43,7 @@ use rayon::prelude::*;
 use super::team::{Parts, team};
 
 pub use activations::{Activations, Inputs, Wants};
+pub use lanes::{add_lanes, add_sum, copy_lanes, set_sum};
 pub use matmul::{Level, best_level, matmul, products, products_of_pairs};
 pub use quantize::is_plain;
 
@@ -179,6 +181,7 @@ impl Format {
 struct Line(#[allow(dead_code)] [u8; 64]);
 
 /// A packed matrix of (rows, columns): it maps `columns` inputs to `rows` outputs.
+#[derive(Clone)]
 pub struct Packed {
     format: Format,
     /// The type of the numbers it was packed from.

@@ -48,6 +48,7 @@ pub fn kernel(work: &Work<'_>, results: &mut Results) {
     let rows = work.group.rows;
     for (m, row) in results.iter_mut().enumerate().take(rows) {
         for (tile, lanes) in work.tiles.iter().zip(row) {
+            lanes.fill(0.0);
             for b in 0..work.columns / BLOCK {
                 let i = b * rows + m;
                 let q = &work.group.q[i * BLOCK..(i + 1) * BLOCK];
