@@ -87,6 +87,10 @@ pub(super) struct Work<'a> {
 /// Results of a kernel: `[row][tile][lane]`.
 pub(super) type Results = [[[f32; TILE]; PAIR]; MAX_ROWS];
 
+/// Each tile's at a cache line, so that a vector is stored and loaded as one.
+#[repr(align(64))]
+struct AtLines(Results);
+
 impl Wants {
     /// What products with these matrices need.
     pub fn of<'a>(matrices: impl IntoIterator<Item = &'a Packed>) -> Self {
@@ -166,7 +170,7 @@ unsafe fn product(
     let steps =
         group_ranges(inputs.rows).flat_map(|some| (0..half).map(move |i| (some.clone(), i)));
     // A kernel writes over the rows it is given; no others are read.
-    let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
+    let AtLines(results) = &mut AtLines([[[0.0; TILE]; PAIR]; MAX_ROWS]);
     for (some, i) in steps {
         let first = mine.start + i;
         let second = (first + half < mine.end).then_some(first + half);
@@ -177,7 +181,7 @@ unsafe fn product(
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
             let work = Work { format: w.format, columns: w.columns, tiles: &tiles[..count], group };
-            run(level, &work, &mut results);
+            run(level, &work, results);
             for (m, row) in results.iter().enumerate().take(group.rows) {
                 for (lanes, &tile) in row.iter().zip(&numbers).take(count) {
                     let column = tile * TILE;
