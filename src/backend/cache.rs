@@ -2,10 +2,9 @@
 //! and lives in the engine.
 
 use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Tensor, bail};
-use half::f16;
+use half::{bf16, f16};
 
 use super::kernels::narrow::Element;
-
 use super::kernels::zeroed::zeroed;
 
 /// How keys and values are stored.

@@ -2,10 +2,10 @@
 //! alone, in one ragged batch, in chunks, token by token.
 
 use dragoman::backend::{Batch, KvCache, KvDtype, Logits};
-use dragoman::models::{Decoder, Network};
+use dragoman::models::{Decoder, Network, Quantize};
 use serde::Deserialize;
 
-use crate::support::{json, relative_error, tiny};
+use crate::support::{json, relative_error, tiny, tiny_as};
 
 const TOLERANCE: f32 = 1e-4;
 const BLOCK: usize = 8;
@@ -34,7 +34,11 @@ struct Bench {
 
 impl Bench {
     fn new(name: &str, config: &str) -> Self {
-        let Network::Decoder(model) = tiny(name, config).network else {
+        Self::with(name, config, Quantize::None)
+    }
+
+    fn with(name: &str, config: &str, quantize: Quantize) -> Self {
+        let Network::Decoder(model) = tiny_as(name, config, quantize).network else {
             panic!("{name} is no decoder")
         };
         let cache =
@@ -149,4 +153,20 @@ decoders! {
     qwen2: "qwen2";
     qwen3: "qwen3";
     gemma3: "gemma3";
+}
+
+/// Weights of f32 as 16-bit integers, and as bytes: how far logits may be off.
+#[test]
+fn fewer_bits_stay_as_close_as_they_should() {
+    for (quantize, least, most) in [("int16", 0.0, 2e-3), ("q8_0", 1e-3, 0.1)] {
+        for name in ["llama", "qwen3", "gemma3"] {
+            let fixture: DecoderFixture = json(&format!("tiny/{name}/fixture.json"));
+            let mut bench = Bench::with(name, "config.json", quantize.parse().unwrap());
+            let mut batch = Batch::new();
+            Bench::push(&mut batch, 0, &fixture.prompts[0], 0);
+            let error = relative_error(&bench.forward(&batch)[0], &fixture.logits[0]);
+            // Where nothing changed, nothing was quantized.
+            assert!((least..most).contains(&error), "{name} {quantize}: off by {error}");
+        }
+    }
 }

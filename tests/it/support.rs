@@ -30,17 +30,23 @@ pub fn json<T: DeserializeOwned>(path: &str) -> T {
 
 /// A tiny random-weight model of `tests/fixtures/tiny` with one of its configs.
 pub fn tiny(name: &str, config: &str) -> LoadedModel {
+    tiny_as(name, config, Quantize::None)
+}
+
+/// The same with its weights kept in some way.
+pub fn tiny_as(name: &str, config: &str, quantize: Quantize) -> LoadedModel {
     let dir = fixture("tiny").join(name);
     let paths =
         ModelPaths { weights: vec![dir.join("model.safetensors")], config: Some(dir.join(config)) };
-    load(&paths, options()).unwrap_or_else(|e| panic!("{name}: {e}"))
+    load(&paths, LoadOptions { quantize, ..options() }).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
+/// Weights stay in f32, in which the references were computed.
 pub fn options() -> LoadOptions<'static> {
     LoadOptions {
         device: Device::Cpu,
         context_length: None,
-        quantize: Quantize::default(),
+        quantize: Quantize::None,
         on_progress: &|_, _| {},
     }
 }

@@ -93,12 +93,9 @@ unsafe fn add_product(
     // SAFETY: by the caller's promise; each column of the output belongs to one
     // member.
     unsafe {
-        products(member, &[linear.weight], inputs, level, |_, piece| {
-            piece.add_bias(linear.bias);
-            match norms.after {
-                Some(_) => piece.store(other),
-                None => piece.add(x),
-            }
+        products(member, &[linear.weight], inputs, level, |_, piece| match norms.after {
+            Some(_) => piece.store(linear.bias, other),
+            None => piece.add(linear.bias, x),
         });
     }
     if norms.after.is_none() && norms.last.is_none() {

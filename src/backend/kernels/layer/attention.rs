@@ -134,8 +134,7 @@ pub fn attention(
             let own = &mut own.write(me..me + 1)[0];
             let a = prepare(member, norms.before, |r| x.read(r), a, own);
             products(member, &matrices, &a, level, |which, piece| {
-                piece.add_bias(qkv[which].bias);
-                piece.store([q, k, v][which]);
+                piece.store(qkv[which].bias, [q, k, v][which]);
             });
             member.meet();
             if let Context::Cache { .. } = context {

@@ -45,11 +45,10 @@ pub fn head(
             let row = |r: usize| &x[wanted[r] as usize * width..][..width];
             let inputs = prepare(member, Some(norm), row, inputs, own);
             products(member, &[linear.weight], &inputs, level, |_, piece| {
-                piece.add_bias(linear.bias);
+                piece.store(linear.bias, out);
                 if let Some(cap) = softcap {
-                    piece.change(|lanes| soften(cap, lanes));
+                    piece.each_in(out, |lanes| soften(cap, lanes));
                 }
-                piece.store(out);
             });
         }
     });

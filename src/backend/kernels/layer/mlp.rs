@@ -2,7 +2,6 @@
 
 use super::workspace::{Workspace, room};
 use super::{LinearView, Norms, add_product, prepare};
-use crate::backend::kernels::activation::activate;
 use crate::backend::kernels::packed::{Wants, best_level, products, products_of_pairs};
 use crate::backend::kernels::rows::Rows;
 use crate::backend::kernels::team::{Parts, team};
@@ -48,13 +47,11 @@ pub fn mlp(layer: &MlpView<'_>, x: &mut [f32], workspace: &mut Workspace) {
                     let matrices = (gated.weight, up.weight);
                     products_of_pairs(member, matrices, &a, level, |piece| {
                         piece.gate(activation, [gated.bias, up.bias]);
-                        piece.store(hidden);
+                        piece.store(None, hidden);
                     });
                 }
                 None => products(member, &[up.weight], &a, level, |_, piece| {
-                    piece.add_bias(up.bias);
-                    piece.change(|lanes| activate(activation, lanes));
-                    piece.store(hidden);
+                    piece.activate(activation, up.bias, hidden);
                 }),
             }
             member.meet();

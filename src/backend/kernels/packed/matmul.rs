@@ -100,6 +100,10 @@ pub(super) struct Work<'a> {
 /// Results of a kernel: `[row][tile][lane]`.
 pub(super) type Results = [[[f32; TILE]; PAIR]; MAX_ROWS];
 
+/// Each tile's at a cache line, so that a vector is stored and loaded as one.
+#[repr(align(64))]
+struct AtLines(Results);
+
 impl Wants {
     /// What products with these matrices need.
     pub fn of<'a>(matrices: impl IntoIterator<Item = &'a Packed>) -> Self {
@@ -131,7 +135,7 @@ pub fn matmul(w: &Packed, x: &[f32], y: &mut [f32], level: Level) {
         member.meet();
         // SAFETY: all rows were set before the meeting; each column belongs to
         // one member.
-        unsafe { products(member, &[w], &inputs, level, |_, piece| piece.store(y)) };
+        unsafe { products(member, &[w], &inputs, level, |_, piece| piece.store(None, y)) };
     });
 }
 
@@ -175,7 +179,7 @@ unsafe fn product(
     let steps =
         group_ranges(inputs.rows).flat_map(|some| (0..half).map(move |i| (some.clone(), i)));
     // A kernel writes over the rows it is given; no others are read.
-    let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
+    let AtLines(results) = &mut AtLines([[[0.0; TILE]; PAIR]; MAX_ROWS]);
     for (some, i) in steps {
         let first = mine.start + i;
         let second = (first + half < mine.end).then_some(first + half);
@@ -186,11 +190,11 @@ unsafe fn product(
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
             let work = Work { format: w.format, columns: w.columns, tiles: &tiles[..count], group };
-            run(level, &work, &mut results);
+            run(level, &work, results);
             for (tile, number) in numbers.iter().enumerate().take(count) {
                 let column = number * TILE;
                 put(&mut Piece {
-                    results: &mut results,
+                    results: &mut *results,
                     tile,
                     first: group.first,
                     rows: group.rows,
@@ -221,8 +225,8 @@ pub unsafe fn products_of_pairs(
     let steps =
         group_ranges(inputs.rows).flat_map(|some| mine.clone().map(move |t| (some.clone(), t)));
     // A kernel writes over the rows it is given; no others are read.
-    let mut results: Results = [[[0.0; TILE]; PAIR]; MAX_ROWS];
-    let mut others = results;
+    let AtLines(results) = &mut AtLines([[[0.0; TILE]; PAIR]; MAX_ROWS]);
+    let AtLines(others) = &mut AtLines(*results);
     for (some, tile) in steps {
         let tiles = [a.tile(tile), b.tile(tile)];
         let column = tile * TILE;
@@ -231,16 +235,16 @@ pub unsafe fn products_of_pairs(
             let group = unsafe { inputs.group(group) };
             let work = |format, tiles| Work { format, columns: a.columns, tiles, group };
             if a.format == b.format {
-                run(level, &work(a.format, &tiles), &mut results);
+                run(level, &work(a.format, &tiles), results);
             } else {
-                run(level, &work(a.format, &tiles[..1]), &mut results);
-                run(level, &work(b.format, &tiles[1..]), &mut others);
-                for (row, other) in results.iter_mut().zip(&others) {
+                run(level, &work(a.format, &tiles[..1]), results);
+                run(level, &work(b.format, &tiles[1..]), others);
+                for (row, other) in results.iter_mut().zip(&*others) {
                     row[1] = other[0];
                 }
             }
             put(&mut Piece {
-                results: &mut results,
+                results: &mut *results,
                 tile: 0,
                 first: group.first,
                 rows: group.rows,

@@ -2,7 +2,7 @@
 
 use super::TILE;
 use super::matmul::Results;
-use crate::backend::kernels::activation::gate_lanes;
+use crate::backend::kernels::activation::{activate_sum, gate_lanes};
 use crate::backend::kernels::rows::Rows;
 use crate::backend::ops::Activation;
 
@@ -19,67 +19,108 @@ pub struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Adds what each column has, if it has something.
-    #[inline]
-    pub fn add_bias(&mut self, bias: Option<&[f32]>) {
-        self.add_bias_to(self.tile, bias);
-    }
-
-    #[inline]
-    fn add_bias_to(&mut self, tile: usize, bias: Option<&[f32]>) {
-        let Some(bias) = bias else { return };
-        let bias = &bias[self.column..self.column + self.columns];
-        for row in self.results.iter_mut().take(self.rows) {
-            row[tile].iter_mut().zip(bias).for_each(|(x, b)| *x += b);
-        }
-    }
-
-    /// Changes the results row by row.
-    pub fn change(&mut self, mut f: impl FnMut(&mut [f32])) {
-        for row in self.results.iter_mut().take(self.rows) {
-            f(&mut row[self.tile][..self.columns]);
-        }
-    }
-
     /// Of a pair: `act(first + its bias) * (second + its bias)` in place of the first.
     #[inline]
     pub fn gate(&mut self, act: Activation, biases: [Option<&[f32]>; 2]) {
         for (tile, bias) in biases.into_iter().enumerate() {
-            self.add_bias_to(tile, bias);
+            let Some(bias) = self.of(bias) else { continue };
+            for row in self.results.iter_mut().take(self.rows) {
+                row[tile].iter_mut().zip(bias).for_each(|(x, b)| *x += b);
+            }
         }
         gate_lanes(act, &mut self.results[..self.rows]);
     }
 
-    /// Writes the results to where they belong.
+    /// Writes the results, and the bias of each column, to where they belong.
     ///
     /// # Safety
     /// Until the next meeting nobody else reads or writes them there.
     #[inline]
-    pub unsafe fn store(&self, to: Rows<'_>) {
+    pub unsafe fn store(&self, bias: Option<&[f32]>, to: Rows<'_>) {
         // SAFETY: by the caller's promise.
-        unsafe { self.put(to, |to, lane| *to = *lane) };
+        unsafe {
+            match self.of(bias) {
+                None => self.put(to, |to, x| *to = x),
+                Some(bias) => self.put_sums(bias, to, |to, x| *to = x),
+            }
+        }
     }
 
-    /// Adds the results to what is there.
+    /// Adds them to what is there.
     ///
     /// # Safety
     /// As for [`Self::store`].
     #[inline]
-    pub unsafe fn add(&self, to: Rows<'_>) {
+    pub unsafe fn add(&self, bias: Option<&[f32]>, to: Rows<'_>) {
         // SAFETY: by the caller's promise.
-        unsafe { self.put(to, |to, lane| *to += *lane) };
+        unsafe {
+            match self.of(bias) {
+                None => self.put(to, |to, x| *to += x),
+                Some(bias) => self.put_sums(bias, to, |to, x| *to += x),
+            }
+        }
+    }
+
+    /// Writes `act(result + bias)`.
+    ///
+    /// # Safety
+    /// As for [`Self::store`].
+    #[inline]
+    pub unsafe fn activate(&self, act: Activation, bias: Option<&[f32]>, to: Rows<'_>) {
+        let bias = self.of(bias);
+        for (m, row) in self.results.iter().enumerate().take(self.rows) {
+            // SAFETY: by the caller's promise.
+            let to = unsafe { to.write(self.first + m, self.column, self.columns) };
+            activate_sum(act, &row[self.tile][..self.columns], bias, to);
+        }
+    }
+
+    /// Lets `f` change what was stored, row by row.
+    ///
+    /// # Safety
+    /// As for [`Self::store`].
+    pub unsafe fn each_in(&self, to: Rows<'_>, f: impl Fn(&mut [f32])) {
+        for m in 0..self.rows {
+            // SAFETY: by the caller's promise.
+            f(unsafe { to.write(self.first + m, self.column, self.columns) });
+        }
+    }
+
+    /// What a bias has for these columns.
+    #[inline]
+    fn of<'b>(&self, bias: Option<&'b [f32]>) -> Option<&'b [f32]> {
+        bias.map(|bias| &bias[self.column..self.column + self.columns])
     }
 
     #[inline(always)]
-    unsafe fn put(&self, to: Rows<'_>, f: impl Fn(&mut f32, &f32)) {
+    unsafe fn put(&self, to: Rows<'_>, f: impl Fn(&mut f32, f32)) {
         for (m, row) in self.results.iter().enumerate().take(self.rows) {
             // SAFETY: by the caller's promise.
             let to = unsafe { to.write(self.first + m, self.column, self.columns) };
             let lanes = &row[self.tile];
             // A known length spares a call for each.
             match <&mut [f32; TILE]>::try_from(&mut *to) {
-                Ok(to) => to.iter_mut().zip(lanes).for_each(|(to, lane)| f(to, lane)),
-                Err(_) => to.iter_mut().zip(lanes).for_each(|(to, lane)| f(to, lane)),
+                Ok(to) => to.iter_mut().zip(lanes).for_each(|(to, x)| f(to, *x)),
+                Err(_) => to.iter_mut().zip(lanes).for_each(|(to, x)| f(to, *x)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn put_sums(&self, bias: &[f32], to: Rows<'_>, f: impl Fn(&mut f32, f32)) {
+        for (m, row) in self.results.iter().enumerate().take(self.rows) {
+            // SAFETY: by the caller's promise.
+            let to = unsafe { to.write(self.first + m, self.column, self.columns) };
+            let lanes = &row[self.tile];
+            match (<&mut [f32; TILE]>::try_from(&mut *to), <&[f32; TILE]>::try_from(bias)) {
+                (Ok(to), Ok(bias)) => {
+                    let sums = lanes.iter().zip(bias).map(|(x, b)| x + b);
+                    to.iter_mut().zip(sums).for_each(|(to, x)| f(to, x));
+                }
+                _ => {
+                    let sums = lanes.iter().zip(bias).map(|(x, b)| x + b);
+                    to.iter_mut().zip(sums).for_each(|(to, x)| f(to, x));
+                }
             }
         }
     }

@@ -153,6 +153,7 @@ fn body(work: &Work<'_>, results: &mut Results) {
     let rows = work.group.rows;
     for (m, row) in results.iter_mut().enumerate().take(rows) {
         for (tile, lanes) in work.tiles.iter().zip(row) {
+            lanes.fill(0.0);
             for (s, span) in tile.chunks(SPAN_BYTES).enumerate() {
                 let columns = SPAN.min(work.columns - s * SPAN);
                 let mut dots = [0i32; TILE];

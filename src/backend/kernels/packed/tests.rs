@@ -3,7 +3,6 @@ use candle_core::{Device, Result, Tensor};
 use half::f16;
 
 use super::*;
-use half::f16;
 
 /// A way to pack numbers that are plain or of a type's blocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
