@@ -6,15 +6,14 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::error::{ApiError, echo};
+use super::error::ApiError;
 use super::extract::Json;
-use super::inputs::tokens;
+use super::inputs::{check_input, tokens, with_prompt};
 use super::state::{Shared, offload};
 use super::wire::embeddings::{
     Embedding, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsUsage, EncodingFormat, Vector,
 };
-use super::wire::inputs::Inputs;
-use crate::engine::{EmbeddingRequest, Embeddings, Limits, ModelInfo, ModelKind};
+use crate::engine::{EmbeddingRequest, Embeddings, ModelInfo, ModelKind};
 
 /// Turns texts into vectors.
 pub async fn embed(
@@ -28,10 +27,10 @@ pub async fn embed(
     let names: Vec<String> = (0..input.len()).map(|index| input.name("input", index)).collect();
     let inputs = tokens(engine, input, "input").await?;
     for (ids, name) in inputs.iter().zip(names) {
-        check_input(ids, name, &info.limits)?;
+        check_input(ids, name, &info.limits, "split it")?;
     }
     let count = inputs.len();
-    let request = EmbeddingRequest { inputs, dimensions: body.dimensions };
+    let request = EmbeddingRequest { inputs, dimensions: body.dimensions, normalize: None };
     let embeddings = engine
         .embed(request)
         .await
@@ -72,7 +71,11 @@ fn answer(embeddings: Embeddings, model: String, format: EncodingFormat) -> Embe
     }
 }
 
-fn check_dimensions(dimensions: Option<usize>, info: &ModelInfo) -> Result<(), ApiError> {
+/// Refuses a length that the model's vectors cannot have.
+///
+/// # Errors
+/// 400 that names the field.
+pub fn check_dimensions(dimensions: Option<usize>, info: &ModelInfo) -> Result<(), ApiError> {
     let (Some(wanted), Some(all)) = (dimensions, info.embedding_dims) else {
         return Ok(());
     };
@@ -83,59 +86,6 @@ fn check_dimensions(dimensions: Option<usize>, info: &ModelInfo) -> Result<(), A
         "dimensions",
         format!("dimensions is {wanted}; `{}` gives 1 to {all}", info.id),
     ))
-}
-
-/// Puts the model's prompt of this name before each text.
-fn with_prompt(input: Inputs, name: Option<&str>, info: &ModelInfo) -> Result<Inputs, ApiError> {
-    let Some(name) = name else {
-        return Ok(input);
-    };
-    let Some(prefix) = info.prompts.get(name) else {
-        let names: Vec<String> = info.prompts.keys().map(|name| format!("`{name}`")).collect();
-        let choices = match names.is_empty() {
-            true => "it has none; leave prompt_name out".to_owned(),
-            false => format!("it has {}", names.join(", ")),
-        };
-        return Err(ApiError::invalid(
-            "prompt_name",
-            format!("`{}` has no prompt `{}`; {choices}", info.id, echo(name)),
-        ));
-    };
-    match input {
-        // An empty text stays empty, so that it is refused as such.
-        Inputs::Texts { texts, single } => Ok(Inputs::Texts {
-            texts: (texts.into_iter())
-                .map(|text| if text.is_empty() { text } else { format!("{prefix}{text}") })
-                .collect(),
-            single,
-        }),
-        Inputs::Tokens { .. } => Err(ApiError::invalid(
-            "prompt_name",
-            "prompt_name goes with texts; put the prompt's tokens into the input",
-        )),
-    }
-}
-
-/// Nothing is cut off: an input that is too long is the client's to split.
-fn check_input(ids: &[u32], name: String, limits: &Limits) -> Result<(), ApiError> {
-    if ids.len() > limits.context_length {
-        let message = format!(
-            "`{name}` has {} tokens and the model takes {}; split it",
-            ids.len(),
-            limits.context_length
-        );
-        let mut error = ApiError::invalid(name, message);
-        error.code = Some("context_length_exceeded");
-        return Err(error);
-    }
-    if let Some(id) = ids.iter().find(|id| **id as usize >= limits.vocab_size) {
-        let message = format!(
-            "`{name}` has the token id {id}, outside the vocabulary of {}",
-            limits.vocab_size
-        );
-        return Err(ApiError::invalid(name, message));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -23,12 +23,15 @@ mod logprobs;
 mod messages;
 mod models;
 mod options;
+mod rerank;
 mod router;
+mod scores;
 mod serve;
 mod state;
 mod stream;
 mod strict;
 mod suggest;
+mod tei;
 mod trace;
 pub mod wire;
 

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use super::error::ApiError;
 use super::state::{Shared, task};
 use super::wire::models::{Model, ModelList};
-use crate::engine::Engine;
+use crate::engine::{Engine, ModelKind};
 
 /// Lists the loaded models.
 pub async fn list(State(shared): State<Shared>) -> Json<ModelList> {
@@ -44,5 +44,9 @@ fn describe(engine: &Engine) -> Model {
         context_length: info.limits.context_length,
         dimensions: info.embedding_dims,
         prompt_names: info.prompts.keys().cloned().collect(),
+        labels: match info.kind {
+            ModelKind::Classification => info.labels.clone(),
+            _ => Vec::new(),
+        },
     }
 }

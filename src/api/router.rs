@@ -10,19 +10,29 @@ use axum::routing::{MethodRouter, get, post};
 use super::error::{ApiError, echo};
 use super::state::{AppState, Lifecycle, Shared};
 use super::suggest::closest;
-use super::{auth, chat, completions, embeddings, health, models, trace};
+use super::{auth, chat, completions, embeddings, health, models, rerank, tei, trace};
 
 /// Every route, for the suggestions of the fallback.
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 19] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
+    "/v1/rerank",
+    "/v2/rerank",
     "/v1/models",
     "/v1/models/{id}",
     "/metrics",
     "/health",
     "/health/live",
     "/health/ready",
+    "/embed",
+    "/embed_all",
+    "/similarity",
+    "/predict",
+    "/rerank",
+    "/tokenize",
+    "/decode",
+    "/info",
 ];
 
 /// The whole service, for callers that bring their own listener. It serves
@@ -37,15 +47,27 @@ pub fn build(shared: Shared) -> Router {
         .route("/v1/chat/completions", only(post(chat::chat)))
         .route("/v1/completions", only(post(completions::complete)))
         .route("/v1/embeddings", only(post(embeddings::embed)))
+        .route("/v1/rerank", only(post(rerank::rerank)))
+        // Where Cohere's newer clients ask for the same.
+        .route("/v2/rerank", only(post(rerank::rerank)))
+        .route("/embed", only(post(tei::embed)))
+        .route("/embed_all", only(post(tei::embed_all)))
+        .route("/similarity", only(post(tei::similarity)))
+        .route("/predict", only(post(tei::predict)))
+        .route("/rerank", only(post(tei::rerank)))
+        .route("/tokenize", only(post(tei::tokenize)))
+        .route("/decode", only(post(tei::decode)))
         .route_layer(from_fn_with_state(shared.clone(), admit));
     // The key is asked for outside of everything, the fallback included.
     let guarded = Router::new()
         .merge(work)
         .route("/v1/models", only(get(models::list)))
         .route("/v1/models/{*id}", only(get(models::retrieve)))
+        .route("/info", only(get(tei::info)))
         .route("/metrics", only(get(health::metrics)))
         .fallback(unknown_route)
-        .layer(from_fn_with_state(shared.clone(), auth::check));
+        .layer(from_fn_with_state(shared.clone(), auth::check))
+        .layer(from_fn(tei::reshape));
     Router::new()
         .route("/health", only(get(health::ready)))
         .route("/health/live", only(get(health::live)))

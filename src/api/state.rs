@@ -84,26 +84,46 @@ impl Shared {
             )
             .with_param("model"));
         };
+        self.named(model, &[kind])
+    }
+
+    /// The engine for `model`, or without one the first that is of one of
+    /// these kinds, as in interfaces that know one model a server.
+    ///
+    /// # Errors
+    /// As [`Shared::engine`].
+    pub fn any_engine(
+        &self,
+        model: Option<&str>,
+        kinds: &[ModelKind],
+    ) -> Result<&Engine, ApiError> {
+        if let Some(model) = model.filter(|model| !model.is_empty()) {
+            return self.named(model, kinds);
+        }
+        let found = kinds.iter().find_map(|&kind| self.app.engines.default_for(kind));
+        found.ok_or_else(|| {
+            let what: Vec<String> = kinds.iter().map(|&kind| self.loaded(kind)).collect();
+            ApiError::new(StatusCode::NOT_FOUND, "model_not_found", what.join("; "))
+        })
+    }
+
+    fn named(&self, model: &str, kinds: &[ModelKind]) -> Result<&Engine, ApiError> {
         let Some(engine) = self.app.engines.get(model) else {
             return Err(self.unknown_model(model));
         };
-        if engine.info().kind != kind {
-            return Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "wrong_model_kind",
-                format!(
-                    "the model `{}` {}; {}",
-                    engine.info().id,
-                    match kind {
-                        ModelKind::Generation => "makes embeddings and cannot generate text",
-                        ModelKind::Embedding => "generates text and cannot make embeddings",
-                    },
-                    self.loaded(kind)
-                ),
-            )
-            .with_param("model"));
+        let has = engine.info().kind;
+        if kinds.contains(&has) {
+            return Ok(engine);
         }
-        Ok(engine)
+        let wanted = kinds.first().copied().unwrap_or(ModelKind::Generation);
+        let message = format!(
+            "the model `{}` {} and cannot {}; {}",
+            engine.info().id,
+            has.does(),
+            wanted.ability(),
+            self.loaded(wanted)
+        );
+        Err(ApiError::new(StatusCode::BAD_REQUEST, "wrong_model_kind", message).with_param("model"))
     }
 
     /// 404 that names what is loaded.
@@ -141,6 +161,8 @@ pub fn task(kind: ModelKind) -> &'static str {
     match kind {
         ModelKind::Generation => "generation",
         ModelKind::Embedding => "embedding",
+        ModelKind::Reranking => "reranking",
+        ModelKind::Classification => "classification",
     }
 }
 

@@ -3,6 +3,8 @@
 //! The CPU runs [`super::kernels::attention`]; the plain versions here are its
 //! oracle and the path of other devices.
 
+pub mod within;
+
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape as Dims, Tensor, bail};
 
 use super::batch::Batch;

@@ -6,6 +6,7 @@
 
 use candle_core::{CpuStorage, Result, Tensor, bail};
 
+use super::attention::within::{Sequences, within};
 use super::attention::{AttentionSpec, packed, paged};
 use super::kernels::layer::{
     AttentionView, Context, KvMut, MlpView, Norms, Rotation, Workspace, attention, mlp,
@@ -122,30 +123,40 @@ impl AttentionBlock {
         })
     }
 
-    /// Attention of packed sequences over themselves, in both directions.
-    /// `x` is (tokens, hidden); sequence `s` owns rows
-    /// `cu_seqlens[s]..cu_seqlens[s + 1]`.
-    pub fn bidirectional(
+    /// Attention of packed sequences over themselves. `x` is (tokens, hidden).
+    pub fn packed(
         &self,
         x: Tensor,
-        cu_seqlens: &[u32],
+        sequences: &Sequences<'_>,
         workspace: &mut Workspace,
     ) -> Result<Tensor> {
-        match self.view() {
+        // The kernel knows no rotation here, and rows that see everything.
+        match self.view().filter(|view| view.qk_norm.is_none() && sequences.is_plain()) {
             Some(view) => {
-                let context = Context::Packed { cu_seqlens };
+                let context = Context::Packed { cu_seqlens: sequences.cu_seqlens };
                 with_rows(&x, |x| attention(&view, &context, x, workspace))?;
                 Ok(x)
             }
-            None => self.bidirectional_plain(&x, cu_seqlens),
+            None => self.packed_plain(&x, sequences),
         }
     }
 
-    /// [`Self::bidirectional`] in tensor operations.
-    pub fn bidirectional_plain(&self, x: &Tensor, cu_seqlens: &[u32]) -> Result<Tensor> {
+    /// [`Self::packed`] in tensor operations.
+    pub fn packed_plain(&self, x: &Tensor, sequences: &Sequences<'_>) -> Result<Tensor> {
         self.norms.plain(x, |x| {
-            let (q, k, v) = self.project(x)?;
-            self.output.forward(&packed(&self.spec, &q, &k, &v, cu_seqlens)?)
+            let (mut q, mut k, v) = self.project(x)?;
+            if let Some((q_norm, k_norm)) = &self.qk_norm {
+                q = q_norm.forward(&q)?;
+                k = k_norm.forward(&k)?;
+            }
+            if let Some(rope) = sequences.rope {
+                (q, k) = (rope.apply(&q)?, rope.apply(&k)?);
+            }
+            let attended = match sequences.sees_all() {
+                true => packed(&self.spec, &q, &k, &v, sequences.cu_seqlens)?,
+                false => within(&self.spec, &q, &k, &v, sequences)?,
+            };
+            self.output.forward(&attended)
         })
     }
 

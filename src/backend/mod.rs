@@ -15,6 +15,7 @@ pub mod norm;
 pub mod ops;
 pub mod rope;
 
+pub use attention::within::{DistanceBias, Sequences};
 pub use batch::Batch;
 pub use block::{AttentionBlock, BlockNorms, MlpBlock};
 pub use cache::{KvCache, KvDtype, KvShape};

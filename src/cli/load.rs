@@ -129,6 +129,8 @@ pub fn load(files: ModelFiles, options: EngineOptions) -> anyhow::Result<Engine>
             ModelKind::Generation => format!("context of {} tokens", info.limits.context_length),
             ModelKind::Embedding =>
                 format!("{} dimensions", info.embedding_dims.unwrap_or_default()),
+            ModelKind::Reranking => "a reranker".to_owned(),
+            ModelKind::Classification => format!("a classifier of {} labels", info.labels.len()),
         },
         info.device,
     );
@@ -138,6 +140,8 @@ pub fn load(files: ModelFiles, options: EngineOptions) -> anyhow::Result<Engine>
 /// What the engine needs of a model's files.
 pub fn source(files: ModelFiles) -> ModelSource {
     let manifest = files.manifest;
+    // Beside safetensors; a GGUF file may lie in anybody's folder.
+    let modules = files.config.as_ref().map(|_| files.dir.join("modules.json"));
     ModelSource {
         id: files.name,
         paths: ModelPaths { weights: files.weights, config: files.config },
@@ -146,6 +150,7 @@ pub fn source(files: ModelFiles) -> ModelSource {
         chat_template: files.chat_template,
         generation_config: files.generation_config,
         pooling_config: files.pooling_config,
+        modules_config: modules.filter(|path| path.is_file()),
         prompts_config: files.st_config,
         pooling: manifest.as_ref().and_then(|m| m.pooling).map(|p| match p {
             provision::Pooling::Cls => Pooling::Cls,

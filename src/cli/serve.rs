@@ -105,7 +105,9 @@ fn announce(address: SocketAddr, engines: &Engines) {
     for engine in engines.iter() {
         let route = match engine.info().kind {
             ModelKind::Generation => "/v1/chat/completions, /v1/completions",
-            ModelKind::Embedding => "/v1/embeddings",
+            ModelKind::Embedding => "/v1/embeddings, /embed",
+            ModelKind::Reranking => "/v1/rerank, /rerank",
+            ModelKind::Classification => "/predict",
         };
         println!("  {:<30} {route}", engine.info().id);
     }

@@ -10,12 +10,16 @@ use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
+use super::encode::{
+    EmbeddingRequest, Embeddings, EncodeRequest, Encoded, Output, PredictionRequest, Predictions,
+    TokenEmbeddings,
+};
 use super::error::SubmitError;
 use super::grammar::{Grammar, GrammarCompiler, GrammarSpec};
 use super::queue::QueueBound;
-use super::request::{EmbeddingRequest, Embeddings, Event, GenerationRequest, Limits};
+use super::request::{Event, GenerationRequest, Limits};
 use crate::telemetry::metrics::ModelMetrics;
-use crate::text::{ChatInput, ChatTemplate, Tokenizer};
+use crate::text::{ChatInput, ChatTemplate, Cut, EncodedText, Tokenizer};
 
 /// A loaded model. Clones share it; it stops when the last one is dropped or
 /// [`Engine::shutdown`] is called.
@@ -41,16 +45,16 @@ pub(super) enum Command {
         /// One for each answer.
         events: Vec<UnboundedSender<Event>>,
     },
-    Embed {
-        request: EmbeddingRequest,
+    Encode {
+        request: EncodeRequest,
         submitted: Instant,
-        reply: EmbedReply,
+        reply: EncodeReply,
     },
     /// Finish what runs and what waits, then stop.
     Drain,
 }
 
-pub(super) type EmbedReply = oneshot::Sender<Result<Embeddings, SubmitError>>;
+pub(super) type EncodeReply = oneshot::Sender<Result<Encoded, SubmitError>>;
 
 /// What a model's thread tells its handles.
 pub(super) struct Shared {
@@ -67,6 +71,32 @@ pub(super) struct Shared {
 pub enum ModelKind {
     Generation,
     Embedding,
+    /// Says how well a text answers another: a classifier with one label.
+    Reranking,
+    /// Scores several labels.
+    Classification,
+}
+
+impl ModelKind {
+    /// What such a model does: "it …".
+    pub fn does(self) -> &'static str {
+        match self {
+            Self::Generation => "generates text",
+            Self::Embedding => "makes embeddings",
+            Self::Reranking => "reranks texts",
+            Self::Classification => "classifies texts",
+        }
+    }
+
+    /// The same after "it cannot".
+    pub fn ability(self) -> &'static str {
+        match self {
+            Self::Generation => "generate text",
+            Self::Embedding => "make embeddings",
+            Self::Reranking => "rerank texts",
+            Self::Classification => "classify texts",
+        }
+    }
 }
 
 /// What is known of a loaded model.
@@ -81,6 +111,14 @@ pub struct ModelInfo {
     pub embedding_dims: Option<usize>,
     /// Texts to put before an input, by purpose: "query", "passage".
     pub prompts: BTreeMap<String, String>,
+    /// The one of them that is put before an input when none is asked for.
+    pub default_prompt: Option<String>,
+    /// How an embedding model makes one vector of a text's: "cls", "mean", "last".
+    pub pooling: Option<&'static str>,
+    /// What a classifier scores.
+    pub labels: Vec<String>,
+    /// A text may have several of the labels.
+    pub multi_label: bool,
     /// When it was loaded, in seconds since 1970.
     pub created: u64,
     /// How most weights are stored: "Q4_K", "BF16".
@@ -208,16 +246,80 @@ impl Engine {
         blocking(move || compiler.compile(&spec)).await
     }
 
+    /// Tokenises a text or a pair as the model takes them, on the blocking
+    /// pool. With `cut` a text that is too long loses its end, or its
+    /// beginning; of a pair the longer one does.
+    ///
+    /// # Errors
+    /// [`SubmitError::Failed`] if the tokenizer refuses the text.
+    pub async fn encode_text(
+        &self,
+        first: String,
+        second: Option<String>,
+        cut: Option<Cut>,
+    ) -> Result<EncodedText, SubmitError> {
+        let tokenizer = self.inner.tokenizer.clone();
+        blocking(move || {
+            tokenizer
+                .encode_text(&first, second.as_deref(), cut)
+                .map_err(|e| SubmitError::Failed(e.to_string()))
+        })
+        .await
+    }
+
     /// Embeds all inputs; requests of other callers share the batches.
     ///
     /// # Errors
     /// As [`Engine::submit`]; an input longer than the context is refused, not cut.
     pub async fn embed(&self, request: EmbeddingRequest) -> Result<Embeddings, SubmitError> {
-        self.require(ModelKind::Embedding)?;
+        let EmbeddingRequest { inputs, dimensions, normalize } = request;
+        let inputs = inputs.into_iter().map(EncodedText::from).collect();
+        let output = Output::Vector { dimensions, normalize };
+        let done = self.run(ModelKind::Embedding, EncodeRequest { inputs, output }).await?;
+        Ok(Embeddings { vectors: done.rows, prompt_tokens: done.prompt_tokens })
+    }
+
+    /// The vectors of every token of all inputs.
+    ///
+    /// # Errors
+    /// As [`Engine::embed`].
+    pub async fn embed_tokens(
+        &self,
+        inputs: Vec<Vec<u32>>,
+    ) -> Result<TokenEmbeddings, SubmitError> {
+        let counts: Vec<usize> = inputs.iter().map(Vec::len).collect();
+        let inputs = inputs.into_iter().map(EncodedText::from).collect();
+        let request = EncodeRequest { inputs, output: Output::Tokens };
+        let done = self.run(ModelKind::Embedding, request).await?;
+        let rows = done.rows.into_iter().zip(counts);
+        let split = |(row, count): (Vec<f32>, usize)| {
+            let width = (row.len() / count.max(1)).max(1);
+            row.chunks_exact(width).map(<[f32]>::to_vec).collect()
+        };
+        Ok(TokenEmbeddings { inputs: rows.map(split).collect(), prompt_tokens: done.prompt_tokens })
+    }
+
+    /// Asks a classifier, of one label or of several, about all inputs;
+    /// requests of other callers share the batches.
+    ///
+    /// # Errors
+    /// As [`Engine::embed`].
+    pub async fn predict(&self, request: PredictionRequest) -> Result<Predictions, SubmitError> {
+        let kind = match self.inner.info.kind {
+            ModelKind::Classification => ModelKind::Classification,
+            _ => ModelKind::Reranking,
+        };
+        let request = EncodeRequest { inputs: request.inputs, output: Output::Scores };
+        let done = self.run(kind, request).await?;
+        Ok(Predictions { scores: done.rows, prompt_tokens: done.prompt_tokens })
+    }
+
+    async fn run(&self, kind: ModelKind, request: EncodeRequest) -> Result<Encoded, SubmitError> {
+        self.require(kind)?;
         request.validate(self.inner.info.limits, self.inner.info.embedding_dims)?;
         self.enter(1, request.tokens())?;
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Embed { request, submitted: Instant::now(), reply })?;
+        self.send(Command::Encode { request, submitted: Instant::now(), reply })?;
         answer.await.unwrap_or_else(|_| Err(self.gone()))
     }
 
@@ -244,14 +346,9 @@ impl Engine {
 
     fn require(&self, kind: ModelKind) -> Result<(), SubmitError> {
         let has = self.inner.info.kind;
-        match (has, kind) {
-            _ if has == kind => Ok(()),
-            (ModelKind::Embedding, _) => {
-                Err(SubmitError::WrongKind { has: "makes embeddings", wanted: "generate text" })
-            }
-            (ModelKind::Generation, _) => {
-                Err(SubmitError::WrongKind { has: "generates text", wanted: "make embeddings" })
-            }
+        match has == kind {
+            true => Ok(()),
+            false => Err(SubmitError::WrongKind { has: has.does(), wanted: kind.ability() }),
         }
     }
 

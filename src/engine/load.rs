@@ -144,7 +144,7 @@ impl Engine {
                 if ready.send(Ok(info)).is_ok() {
                     match worker {
                         Worker::Generate(w) => w.run(receiver, shared, tokenizer, &options),
-                        Worker::Embed(w) => w.run(receiver, shared, &options),
+                        Worker::Encode(w) => w.run(receiver, shared, &options),
                     }
                 }
             })

@@ -5,6 +5,7 @@ pub mod blocks;
 pub mod cycle;
 pub mod delivery;
 pub mod detokenize;
+pub mod encode;
 pub mod engines;
 pub mod error;
 pub mod grammar;
@@ -26,6 +27,7 @@ pub mod stop;
 pub(crate) mod testing;
 mod worker;
 
+pub use encode::{EmbeddingRequest, Embeddings, PredictionRequest, Predictions, TokenEmbeddings};
 pub use engines::Engines;
 pub use error::SubmitError;
 pub use grammar::{Grammar, GrammarSpec};
@@ -33,7 +35,7 @@ pub use handle::{Engine, Generation, Health, ModelInfo, ModelKind, Stats};
 pub use load::{EngineError, EngineOptions};
 pub use memory::MemoryBudget;
 pub use request::{
-    Dry, EmbeddingRequest, Embeddings, Event, FinishReason, GenerationRequest, Limits,
-    SamplingParams, StopConditions, TokenLogprob, Usage,
+    Dry, Event, FinishReason, GenerationRequest, Limits, SamplingParams, StopConditions,
+    TokenLogprob, Usage,
 };
 pub use source::ModelSource;

@@ -6,17 +6,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::handle::{ModelInfo, ModelKind};
 use super::load::{EngineError, EngineOptions};
 use super::request::Limits;
-use super::source::ModelSource;
-use super::worker::embed::EmbedWorker;
+use super::source::{ModelSource, Modules};
+use super::worker::encode::EncodeWorker;
 use super::worker::generate::GenerateWorker;
 use super::worker::state::{ModelState, Reload};
 use crate::backend::device;
-use crate::models::{self, Decoder, LoadError, LoadOptions, LoadedModel, Network};
+use crate::models::encoder::{Dense, Pooling};
+use crate::models::{self, Decoder, Encoder, LoadError, LoadOptions, LoadedModel, Network};
 
 /// What runs on a model's thread.
 pub enum Worker {
     Generate(GenerateWorker),
-    Embed(Box<EmbedWorker>),
+    Encode(Box<EncodeWorker>),
 }
 
 /// Loads the model of `source` and reserves what it needs.
@@ -33,13 +34,17 @@ pub fn prepare(
     let (model, device) = open(&source, options, files, on_progress)?;
     let LoadedModel { network, architecture, parameters, storage, bytes } = model;
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let info = |kind, limits, embedding_dims, prompts| ModelInfo {
+    let info = |kind, limits| ModelInfo {
         id: source.id.clone(),
         kind,
         architecture,
         limits,
-        embedding_dims,
-        prompts,
+        embedding_dims: None,
+        prompts: Default::default(),
+        default_prompt: None,
+        pooling: None,
+        labels: Vec::new(),
+        multi_label: false,
         created,
         quantization: storage,
         parameters,
@@ -63,14 +68,14 @@ pub fn prepare(
             }
             let limits =
                 Limits { context_length: wanted.min(held), vocab_size: decoder.config.vocab_size };
-            let info = info(ModelKind::Generation, limits, None, Default::default());
+            let info = info(ModelKind::Generation, limits);
             let reload = reload(source, options.clone());
             let state = ModelState::new(decoder, shape, blocks, reload).map_err(LoadError::from)?;
             let worker = GenerateWorker { state, context_length: limits.context_length };
             Ok((Worker::Generate(worker), info))
         }
         Network::Encoder(encoder) => {
-            let own = encoder.config.context_length();
+            let own = encoder.config.context_length;
             let limits = Limits {
                 context_length: options.context_length.map_or(own, |l| l.min(own)),
                 vocab_size: encoder.config.vocab_size,
@@ -80,13 +85,66 @@ pub fn prepare(
             if encoder.device().is_cpu() {
                 options.memory.reserve(&source.id, &[("weights", bytes), ("one step", step)])?;
             }
-            let dims = encoder.config.hidden_size;
-            let info = info(ModelKind::Embedding, limits, Some(dims), source.resolve_prompts()?);
-            let normalize = source.normalize.unwrap_or(true);
-            let worker = EmbedWorker::new(*encoder, source.resolve_pooling()?, normalize);
-            Ok((Worker::Embed(Box::new(worker)), info))
+            let (worker, info) = match encoder.head().is_some() {
+                true => classifier(&source, *encoder, info(ModelKind::Reranking, limits))?,
+                false => embedder(&source, *encoder, info(ModelKind::Embedding, limits))?,
+            };
+            Ok((Worker::Encode(Box::new(worker)), info))
         }
     }
+}
+
+fn embedder(
+    source: &ModelSource,
+    model: Encoder,
+    mut info: ModelInfo,
+) -> Result<(EncodeWorker, ModelInfo), EngineError> {
+    let modules = source.modules()?;
+    let mut width = model.config.hidden_size;
+    let mut dense = Vec::new();
+    for folder in &modules.dense {
+        let layer = Dense::load(folder, model.device())?;
+        if layer.input != width {
+            let (wanted, place) = (layer.input, folder.display());
+            let message = format!("{place}: in_features is {wanted} where vectors have {width}");
+            return Err(EngineError::Source(message));
+        }
+        width = layer.output;
+        dense.push(layer);
+    }
+    info.embedding_dims = Some(width);
+    info.prompts = source.resolve_prompts()?;
+    info.default_prompt = source.default_prompt()?;
+    info.pooling = Some(match modules.pooling {
+        Pooling::Cls => "cls",
+        Pooling::Mean => "mean",
+        Pooling::Last => "last",
+    });
+    if let Some(name) =
+        info.default_prompt.as_ref().filter(|name| !info.prompts.contains_key(*name))
+    {
+        let message = format!("its default prompt {name:?} is none of its prompts");
+        return Err(EngineError::Source(message));
+    }
+    let Modules { pooling, normalize, .. } = modules;
+    Ok((EncodeWorker { model, pooling, dense, normalize, types: false }, info))
+}
+
+fn classifier(
+    source: &ModelSource,
+    model: Encoder,
+    mut info: ModelInfo,
+) -> Result<(EncodeWorker, ModelInfo), EngineError> {
+    if let Some(head) = model.head() {
+        info.labels.clone_from(&head.config.labels);
+        info.multi_label = head.config.multi_label;
+    }
+    if info.labels.len() > 1 {
+        info.kind = ModelKind::Classification;
+    }
+    let types = model.config.token_types > 1 && source.wants_token_types()?;
+    let pooling = Pooling::Cls;
+    Ok((EncodeWorker { model, pooling, dense: Vec::new(), normalize: false, types }, info))
 }
 
 fn open(

@@ -1,11 +1,14 @@
 //! The files a model is made of, and what they say about its use: tokenizer,
 //! chat template, pooling.
 
+mod modules;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+pub use self::modules::Modules;
 use super::load::EngineError;
 use crate::models::ModelPaths;
 use crate::models::encoder::Pooling;
@@ -26,10 +29,12 @@ pub struct ModelSource {
     pub generation_config: Option<PathBuf>,
     /// sentence-transformers' `1_Pooling/config.json`.
     pub pooling_config: Option<PathBuf>,
+    /// sentence-transformers' `modules.json`; the folders it names lie beside it.
+    pub modules_config: Option<PathBuf>,
     /// sentence-transformers' `config_sentence_transformers.json`.
     pub prompts_config: Option<PathBuf>,
     pub pooling: Option<Pooling>,
-    /// Scale embeddings to length 1; on unless said otherwise.
+    /// Scale embeddings to length 1; on unless the files say otherwise.
     pub normalize: Option<bool>,
     /// Texts to put before an input, by purpose.
     pub prompts: BTreeMap<String, String>,
@@ -84,49 +89,45 @@ impl ModelSource {
         Ok(gguf.and_then(|f| f.string("tokenizer.chat_template")).map(str::to_owned))
     }
 
-    /// How token vectors become one: as asked for, as sentence-transformers'
-    /// file says, or the mean.
-    ///
-    /// # Errors
-    /// The file asks for a pooling that is not supported.
-    pub fn resolve_pooling(&self) -> Result<Pooling, EngineError> {
-        if let Some(pooling) = self.pooling {
-            return Ok(pooling);
-        }
-        let Some(path) = &self.pooling_config else { return Ok(Pooling::Mean) };
-        let json = read_json(path)?;
-        let on: Vec<&str> = json
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(key, value)| key.starts_with("pooling_mode_") && **value == true)
-            .map(|(key, _)| key.as_str())
-            .collect();
-        match on.as_slice() {
-            ["pooling_mode_cls_token"] => Ok(Pooling::Cls),
-            ["pooling_mode_mean_tokens"] => Ok(Pooling::Mean),
-            ["pooling_mode_lasttoken"] => Ok(Pooling::Last),
-            other => Err(EngineError::Source(format!(
-                "{}: pooling {other:?} is not supported; cls, mean and last token are",
-                path.display()
-            ))),
-        }
-    }
-
     /// Texts to put before an input, by purpose.
     ///
     /// # Errors
     /// sentence-transformers' file is malformed.
     pub fn resolve_prompts(&self) -> Result<BTreeMap<String, String>, EngineError> {
         let mut prompts = BTreeMap::new();
-        if let Some(path) = &self.prompts_config
-            && let Some(own) = read_json(path)?["prompts"].as_object()
-        {
+        if let Some(own) = self.sentence_transformers()?["prompts"].as_object() {
+            // An empty prompt puts nothing before a text.
             let texts = own.iter().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())));
             prompts.extend(texts);
         }
         prompts.extend(self.prompts.clone());
         Ok(prompts)
+    }
+
+    /// The prompt that goes before an input when none is asked for.
+    ///
+    /// # Errors
+    /// sentence-transformers' file is malformed.
+    pub fn default_prompt(&self) -> Result<Option<String>, EngineError> {
+        let name = self.sentence_transformers()?["default_prompt_name"].as_str().map(str::to_owned);
+        Ok(name)
+    }
+
+    fn sentence_transformers(&self) -> Result<Value, EngineError> {
+        self.prompts_config.as_deref().map_or(Ok(Value::Null), read_json)
+    }
+
+    /// Whether the model is to be told which text of a pair a token is of:
+    /// its tokenizer may say that it wants no token types.
+    ///
+    /// # Errors
+    /// `tokenizer_config.json` is malformed.
+    pub fn wants_token_types(&self) -> Result<bool, EngineError> {
+        let Some(path) = &self.tokenizer_config else { return Ok(true) };
+        Ok(match &read_json(path)?["model_input_names"] {
+            Value::Array(names) => names.iter().any(|name| name == "token_type_ids"),
+            _ => true,
+        })
     }
 }
 

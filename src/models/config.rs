@@ -1,10 +1,14 @@
-//! What a decoder is made of, read from `config.json` or from GGUF metadata.
+//! What a model is made of, read from `config.json` or from GGUF metadata.
 
+mod encoder;
 mod gguf;
 mod hf;
 
+pub use encoder::{
+    Bias, Biases, ENCODERS, EncoderConfig, HeadActivation, HeadConfig, Positions, encoder_from_json,
+};
 pub use gguf::{ARCHITECTURES, from_gguf};
-pub use hf::{DECODERS, ENCODERS, encoder_from_json, from_json};
+pub use hf::{DECODERS, from_json};
 
 use crate::backend::ops::Activation;
 
@@ -77,28 +81,4 @@ pub enum RopeScaling {
     },
     /// One divisor a frequency, as GGUF stores it in `rope_freqs.weight`.
     Divisors(Vec<f32>),
-}
-
-/// A BERT-shaped encoder.
-#[derive(Debug, Clone)]
-pub struct EncoderConfig {
-    pub vocab_size: usize,
-    pub hidden_size: usize,
-    pub intermediate_size: usize,
-    pub layers: usize,
-    pub heads: usize,
-    /// Rows of the position table.
-    pub max_positions: usize,
-    /// Row of the first token: 0 for BERT, `pad_token_id + 1` for RoBERTa.
-    pub position_offset: usize,
-    pub type_vocab_size: usize,
-    pub layer_norm_eps: f32,
-    pub activation: Activation,
-}
-
-impl EncoderConfig {
-    /// Longest input in tokens.
-    pub fn context_length(&self) -> usize {
-        self.max_positions - self.position_offset
-    }
 }

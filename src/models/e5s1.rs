@@ -12,7 +12,7 @@ use candle_core::quantized::GgmlDType;
 use memmap2::Mmap;
 
 use super::bytes::Reader;
-use super::config::EncoderConfig;
+use super::config::{Biases, EncoderConfig, Positions};
 use super::error::LoadError;
 use super::weights::{Purpose, TensorSource, from_bytes};
 use crate::backend::kernels::mmap;
@@ -63,10 +63,8 @@ impl E5s1 {
         };
         let (own, shape) = match stem {
             "embeddings.word_embeddings" => ("emb.word".to_owned(), vec![c.vocab_size, h]),
-            "embeddings.position_embeddings" => ("emb.pos".to_owned(), vec![c.max_positions, h]),
-            "embeddings.token_type_embeddings" => {
-                ("emb.type".to_owned(), vec![c.type_vocab_size, h])
-            }
+            "embeddings.position_embeddings" => ("emb.pos".to_owned(), vec![c.position_rows(), h]),
+            "embeddings.token_type_embeddings" => ("emb.type".to_owned(), vec![c.token_types, h]),
             "embeddings.LayerNorm" => (format!("emb.ln.{suffix}"), vec![h]),
             _ => {
                 let (layer, part) = stem.strip_prefix("encoder.layer.")?.split_once('.')?;
@@ -178,15 +176,21 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     let config = EncoderConfig {
         vocab_size,
         hidden_size,
+        embedding_size: hidden_size,
         intermediate_size,
         layers,
         heads,
-        max_positions,
+        context_length: max_positions,
         // BERT's positions under XLM-R's vocabulary.
-        position_offset: 0,
-        type_vocab_size,
-        layer_norm_eps,
+        positions: Positions::Table { offset: 0, bias: None },
+        layer_configs: Vec::new(),
+        token_types: type_vocab_size,
+        norm_eps: layer_norm_eps,
+        biases: Biases::ALL,
+        pre_norm: false,
+        gated: false,
         activation: Activation::GeluErf,
+        head: None,
     };
     Ok((config, entries))
 }

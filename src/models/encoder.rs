@@ -1,26 +1,43 @@
-//! The BERT family over packed sequences: BERT, RoBERTa, XLM-RoBERTa.
+//! One encoder for every family, over packed sequences: [`EncoderConfig`] says
+//! what it is made of.
+
+mod bias;
+mod dense;
+mod head;
+mod load;
 
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Tensor};
 
+pub use self::dense::Dense;
+pub use self::head::Head;
 use super::config::EncoderConfig;
-use super::error::LoadError;
-use super::weights::Weights;
-use crate::backend::attention::AttentionSpec;
-use crate::backend::{AttentionBlock, BlockNorms, Embedding, MlpBlock, Norm, Workspace};
+use super::rope::Rope;
+use crate::backend::attention::within::PIECE;
+use crate::backend::{
+    AttentionBlock, DistanceBias, Embedding, Linear, MlpBlock, Norm, Sequences, Workspace,
+};
 
-/// An encoder that gives one vector a token.
+/// An encoder that gives one vector a token, with the classifier of its file.
 pub struct Encoder {
     pub config: EncoderConfig,
     device: Device,
     words: Embedding,
-    /// (positions, hidden)
-    positions: Tensor,
-    /// The row of token type 0, the only one used: (hidden).
-    token_type: Tensor,
+    /// (positions, width), where they are a table.
+    positions: Option<Tensor>,
+    /// (types, width)
+    token_types: Option<Tensor>,
+    /// The row of token type 0, or zeros: (width).
+    first_type: Tensor,
     norm: Norm,
+    /// From the embeddings' width to the layers'.
+    projection: Option<Linear>,
     layers: Vec<Layer>,
+    ropes: Vec<Rope>,
+    bias: Option<DistanceBias>,
+    final_norm: Option<Norm>,
+    head: Option<Head>,
     /// One step runs at a time.
     workspace: Mutex<Workspace>,
 }
@@ -28,6 +45,9 @@ pub struct Encoder {
 struct Layer {
     attention: AttentionBlock,
     mlp: MlpBlock,
+    rope: usize,
+    /// How far a row sees on either side.
+    reach: Option<usize>,
 }
 
 /// How token vectors become one vector for a text.
@@ -41,109 +61,117 @@ pub enum Pooling {
     Last,
 }
 
+/// Texts packed end to end.
+#[derive(Debug, Clone, Default)]
+pub struct PackedTexts {
+    pub ids: Vec<u32>,
+    /// Which of a pair's texts each token is of. Empty where all are of the
+    /// first, and not looked at by models without token types.
+    pub types: Vec<u32>,
+    /// Text `s` owns `ids[cu_seqlens[s]..cu_seqlens[s + 1]]`; begins with 0.
+    pub cu_seqlens: Vec<u32>,
+}
+
 impl Encoder {
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// The classifier, where the file has one.
+    pub fn head(&self) -> Option<&Head> {
+        self.head.as_ref()
     }
 
     /// Bytes of weights of which a step reads only some rows: the tables of
     /// words, positions and token types.
     pub fn lookup_bytes(&self) -> u64 {
         let dense = |t: &Tensor| (t.elem_count() * t.dtype().size_in_bytes()) as u64;
-        let types = self.config.type_vocab_size * self.config.hidden_size * 4;
-        self.words.bytes() as u64 + dense(&self.positions) + types as u64
+        let tables = [&self.positions, &self.token_types];
+        self.words.bytes() as u64 + tables.into_iter().flatten().map(dense).sum::<u64>()
     }
 
     /// Upper bound on the memory one step takes besides weights, in bytes.
     pub fn activation_bytes(&self, tokens: usize) -> u64 {
         let c = &self.config;
-        4 * (tokens * (8 * c.hidden_size + 2 * c.intermediate_size)) as u64
-    }
-
-    /// Builds the layers from weights named as in Hugging Face's BERT.
-    ///
-    /// # Errors
-    /// A tensor is missing or has another shape than the configuration says.
-    pub fn load(
-        config: EncoderConfig,
-        weights: &Weights<'_>,
-    ) -> std::result::Result<Self, LoadError> {
-        let c = &config;
-        let h = c.hidden_size;
-        let norm = |name: &str| {
-            let weight = weights.vector(&format!("{name}.weight"), h)?;
-            let bias = weights.vector(&format!("{name}.bias"), h)?;
-            Ok::<_, LoadError>(Norm::layer(weight, bias, c.layer_norm_eps)?)
-        };
-        let types =
-            weights.dense("embeddings.token_type_embeddings.weight", &[c.type_vocab_size, h])?;
-        let layers = (0..c.layers)
-            .map(|i| {
-                let name = |part: &str| format!("encoder.layer.{i}.{part}");
-                let linear =
-                    |part: &str, out, input| weights.linear(&name(part), (out, input), true);
-                let last = |part: &str| {
-                    let last = Some(norm(&name(part))?);
-                    Ok::<_, LoadError>(BlockNorms { last, ..Default::default() })
-                };
-                Ok(Layer {
-                    attention: AttentionBlock {
-                        norms: last("attention.output.LayerNorm")?,
-                        q: linear("attention.self.query", h, h)?,
-                        k: linear("attention.self.key", h, h)?,
-                        v: linear("attention.self.value", h, h)?,
-                        output: linear("attention.output.dense", h, h)?,
-                        qk_norm: None,
-                        spec: AttentionSpec {
-                            heads: c.heads,
-                            kv_heads: c.heads,
-                            head_dim: h / c.heads,
-                            scale: ((h / c.heads) as f32).powf(-0.5),
-                            softcap: None,
-                            window: None,
-                        },
-                        layer: i,
-                    },
-                    mlp: MlpBlock {
-                        norms: last("output.LayerNorm")?,
-                        gate: None,
-                        up: linear("intermediate.dense", c.intermediate_size, h)?,
-                        down: linear("output.dense", h, c.intermediate_size)?,
-                        activation: c.activation,
-                    },
-                })
-            })
-            .collect::<std::result::Result<_, LoadError>>()?;
-        Ok(Self {
-            device: weights.device().clone(),
-            words: weights.embedding("embeddings.word_embeddings", (c.vocab_size, h), false)?,
-            positions: weights
-                .dense("embeddings.position_embeddings.weight", &[c.max_positions, h])?,
-            token_type: types.narrow(0, 0, 1)?.flatten_all()?,
-            norm: norm("embeddings.LayerNorm")?,
-            layers,
-            workspace: Mutex::default(),
-            config,
-        })
+        let (mut rows, mut scores) = (8 * c.hidden_size + 2 * c.intermediate_size, 0);
+        if !self.ropes.is_empty() || self.bias.is_some() {
+            // Tensor operations: an operation's input lives until its output does.
+            rows = 12 * c.hidden_size + 4 * c.intermediate_size;
+            scores = 4 * PIECE.max(c.heads * c.context_length);
+        }
+        4 * (tokens * rows + scores) as u64
     }
 
     /// Vectors of all tokens, (tokens, hidden), of sequences packed end to
     /// end: sequence `s` owns `ids[cu_seqlens[s]..cu_seqlens[s + 1]]`.
     pub fn forward(&self, ids: &[u32], cu_seqlens: &[u32]) -> Result<Tensor> {
-        let offset = self.config.position_offset as u32;
-        let positions: Vec<u32> =
-            cu_seqlens.windows(2).flat_map(|w| offset..offset + (w[1] - w[0])).collect();
+        self.layers(self.embeddings(ids, &[], cu_seqlens)?, cu_seqlens)
+    }
+
+    /// [`Self::forward`] with token types.
+    pub fn forward_texts(&self, texts: &PackedTexts) -> Result<Tensor> {
+        let PackedTexts { ids, types, cu_seqlens } = texts;
+        self.layers(self.embeddings(ids, types, cu_seqlens)?, cu_seqlens)
+    }
+
+    /// What goes into the first layer.
+    fn embeddings(&self, ids: &[u32], types: &[u32], cu_seqlens: &[u32]) -> Result<Tensor> {
+        let rows =
+            |table: &Tensor, rows: &[u32]| table.index_select(&Tensor::new(rows, &self.device)?, 0);
         let words = self.words.forward(&Tensor::new(ids, &self.device)?)?;
-        let positions =
-            self.positions.index_select(&Tensor::new(positions.as_slice(), &self.device)?, 0)?;
-        let mut x = self.norm.forward_sum(&words, &positions, &self.token_type)?;
+        let placed = match &self.positions {
+            Some(table) => Some(rows(table, &self.places(cu_seqlens))?),
+            None => None,
+        };
+        let typed = match &self.token_types {
+            Some(table) if types.iter().any(|&t| t != 0) => Some(rows(table, types)?),
+            _ => None,
+        };
+        let x = match (placed, typed) {
+            (Some(placed), None) => self.norm.forward_sum(&words, &placed, &self.first_type)?,
+            (Some(placed), Some(typed)) => self.norm.forward(&((words + placed)? + typed)?)?,
+            (None, Some(typed)) => self.norm.forward(&(words + typed)?)?,
+            (None, None) => self.norm.forward(&words.broadcast_add(&self.first_type)?)?,
+        };
+        match &self.projection {
+            Some(projection) => projection.forward(&x),
+            None => Ok(x),
+        }
+    }
+
+    /// Rows of the position table.
+    fn places(&self, cu_seqlens: &[u32]) -> Vec<u32> {
+        let offset = self.config.position_rows() - self.config.context_length;
+        let offset = offset as u32;
+        cu_seqlens.windows(2).flat_map(|w| offset..offset + (w[1] - w[0])).collect()
+    }
+
+    fn layers(&self, mut x: Tensor, cu_seqlens: &[u32]) -> Result<Tensor> {
+        let ropes = match self.ropes.is_empty() {
+            true => Vec::new(),
+            false => {
+                let places: Vec<u32> = cu_seqlens.windows(2).flat_map(|w| 0..w[1] - w[0]).collect();
+                let places = Tensor::new(places, &self.device)?;
+                self.ropes.iter().map(|r| r.rows(&places)).collect::<Result<_>>()?
+            }
+        };
         // What a step that panicked left there is written over.
         let mut workspace = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
         for layer in &self.layers {
-            x = layer.attention.bidirectional(x, cu_seqlens, &mut workspace)?;
+            let sequences = Sequences {
+                cu_seqlens,
+                rope: ropes.get(layer.rope),
+                bias: self.bias.as_ref(),
+                before: layer.reach,
+                after: layer.reach,
+            };
+            x = layer.attention.packed(x, &sequences, &mut workspace)?;
             x = layer.mlp.forward(x, &mut workspace)?;
         }
-        Ok(x)
+        match &self.final_norm {
+            Some(norm) => norm.forward(&x),
+            None => Ok(x),
+        }
     }
 
     /// One vector a sequence, as rows, not normalised.
@@ -153,18 +181,30 @@ impl Encoder {
         cu_seqlens: &[u32],
         pooling: Pooling,
     ) -> Result<Vec<Vec<f32>>> {
-        let tokens = self.forward(ids, cu_seqlens)?;
-        cu_seqlens
-            .windows(2)
-            .map(|w| {
-                let (start, len) = (w[0] as usize, (w[1] - w[0]) as usize);
-                let pooled = match pooling {
-                    Pooling::Cls => tokens.get(start)?,
-                    Pooling::Last => tokens.get(start + len - 1)?,
-                    Pooling::Mean => tokens.narrow(0, start, len)?.mean(0)?,
-                };
-                pooled.to_dtype(DType::F32)?.to_vec1()
-            })
-            .collect()
+        pool(&self.forward(ids, cu_seqlens)?, cu_seqlens, pooling)?.to_vec2()
     }
+
+    /// What the classifier says of each text, (texts, labels) before any
+    /// softmax; `None` without a classifier.
+    pub fn classify(&self, texts: &PackedTexts) -> Result<Option<Vec<Vec<f32>>>> {
+        let Some(head) = &self.head else { return Ok(None) };
+        let pooled = pool(&self.forward_texts(texts)?, &texts.cu_seqlens, head.pooling)?;
+        Ok(Some(head.forward(&pooled)?.to_vec2()?))
+    }
+}
+
+/// One vector a sequence from those of its tokens, (sequences, hidden).
+pub fn pool(tokens: &Tensor, cu_seqlens: &[u32], pooling: Pooling) -> Result<Tensor> {
+    let rows = cu_seqlens
+        .windows(2)
+        .map(|w| {
+            let (start, len) = (w[0] as usize, (w[1] - w[0]) as usize);
+            match pooling {
+                Pooling::Cls => tokens.get(start),
+                Pooling::Last => tokens.get(start + len - 1),
+                Pooling::Mean => tokens.narrow(0, start, len)?.mean(0),
+            }
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Tensor::stack(&rows, 0)?.to_dtype(DType::F32)
 }

@@ -91,7 +91,7 @@ pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel,
                 decoder(config, architecture, weights, options.context_length)
             } else if config::ENCODERS.contains(&architecture.as_str()) {
                 let config = config::encoder_from_json(&json)?;
-                let source = open(safetensors::names::encoder)?;
+                let source = open(safetensors::names::encoders::of(&architecture))?;
                 let weights = Weights::new(source, options.device, options.on_progress);
                 encoder(config, architecture, weights)
             } else {

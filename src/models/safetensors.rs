@@ -10,6 +10,7 @@ use candle_core::quantized::GgmlDType;
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
+use self::names::Alias;
 use super::error::LoadError;
 use super::weights::{Purpose, TensorSource, from_bytes};
 use crate::backend::kernels::mmap;
@@ -27,7 +28,7 @@ pub struct Safetensors {
     shards: Vec<(PathBuf, Mmap)>,
     entries: HashMap<String, Entry>,
     /// From the name a model asks for to the names a file may use.
-    names: fn(&str) -> Vec<String>,
+    names: fn(&str) -> Vec<Alias>,
 }
 
 impl Safetensors {
@@ -36,7 +37,7 @@ impl Safetensors {
     ///
     /// # Errors
     /// A file that cannot be read, is malformed, or repeats a tensor.
-    pub fn open(paths: &[PathBuf], names: fn(&str) -> Vec<String>) -> Result<Self, LoadError> {
+    pub fn open(paths: &[PathBuf], names: fn(&str) -> Vec<Alias>) -> Result<Self, LoadError> {
         let mut shards = Vec::new();
         let mut entries = HashMap::new();
         for (shard, path) in paths.iter().enumerate() {
@@ -52,8 +53,11 @@ impl Safetensors {
         Ok(Self { shards, entries, names })
     }
 
-    fn find(&self, name: &str) -> Option<(String, &Entry)> {
-        (self.names)(name).into_iter().find_map(|n| Some((n.clone(), self.entries.get(&n)?)))
+    fn find(&self, name: &str) -> Option<(Alias, &Entry)> {
+        (self.names)(name).into_iter().find_map(|alias| {
+            let entry = self.entries.get(&alias.name)?;
+            Some((alias, entry))
+        })
     }
 }
 
@@ -86,8 +90,8 @@ impl TensorSource for Safetensors {
     }
 
     fn read(&self, name: &str, device: &Device, purpose: Purpose) -> Result<Weight, LoadError> {
-        let (_, entry) = self.find(name).ok_or_else(|| LoadError::MissingTensor {
-            name: (self.names)(name).into_iter().next().unwrap_or_else(|| name.to_owned()),
+        let (alias, entry) = self.find(name).ok_or_else(|| LoadError::MissingTensor {
+            name: (self.names)(name).into_iter().next().map_or_else(|| name.to_owned(), |a| a.name),
         })?;
         let dtype = match entry.dtype {
             Dtype::F32 => GgmlDType::F32,
@@ -101,12 +105,20 @@ impl TensorSource for Safetensors {
                 });
             }
         };
-        from_bytes(
-            &self.shards[entry.shard].1[entry.range.clone()],
-            dtype,
-            &entry.shape,
-            (device, purpose),
-        )
+        let bytes = &self.shards[entry.shard].1[entry.range.clone()];
+        let (index, parts) = alias.part;
+        let mut shape = entry.shape.clone();
+        match shape.first_mut() {
+            Some(rows) if rows.is_multiple_of(parts) => *rows /= parts,
+            _ if parts == 1 => {}
+            _ => {
+                let (path, _) = &self.shards[entry.shard];
+                let reason = format!("tensor {:?} has no {parts} equal parts", alias.name);
+                return Err(malformed(path, reason));
+            }
+        }
+        let len = bytes.len() / parts;
+        from_bytes(&bytes[index * len..(index + 1) * len], dtype, &shape, (device, purpose))
     }
 
     fn len(&self) -> usize {

@@ -38,6 +38,11 @@ const BESIDE: &[(&str, Role)] = &[
     ("added_tokens.json", Role::Other),
     ("modules.json", Role::Other),
     ("sentence_bert_config.json", Role::Other),
+    // Layers after the pooling, where a model has them.
+    ("2_Dense/config.json", Role::Other),
+    ("2_Dense/model.safetensors", Role::Other),
+    ("3_Dense/config.json", Role::Other),
+    ("3_Dense/model.safetensors", Role::Other),
 ];
 
 /// The files that a manifest names.

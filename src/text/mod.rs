@@ -18,4 +18,4 @@ mod tokenizer;
 pub use error::{TemplateError, TokenizerError};
 pub use gguf::GgufVocab;
 pub use template::{ChatInput, ChatTemplate, ContentForm, template_source};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Cut, EncodedText, TokenSpan, Tokenizer};

@@ -1,8 +1,11 @@
 //! The tokenizer of one model.
 
+mod pair;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+pub use self::pair::{Cut, EncodedText, TokenSpan};
 use super::error::TokenizerError;
 use super::gguf::{self, GgufVocab};
 use super::special::{self, Named};

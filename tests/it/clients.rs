@@ -55,3 +55,17 @@ fn the_openai_client_works_unchanged() {
     assert!(output.status.success());
     assert!(said.contains(" passed, 0 failed"));
 }
+
+#[test]
+fn the_hugging_face_client_works_unchanged() {
+    let Some(server) = server() else { return };
+    let packages = ["huggingface_hub==2.4.0", "numpy==2.4.6"];
+    let Some(python) = python_with("hub-client", &packages) else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/hub_client.py");
+    let output =
+        Command::new(python).arg(script).args(["--url", &server.base_url]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success());
+    assert!(said.contains(" passed, 0 failed"));
+}

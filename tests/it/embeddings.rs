@@ -18,7 +18,7 @@ struct Item {
 }
 
 async fn embed(engine: &Engine, inputs: Vec<Vec<u32>>) -> Vec<Vec<f32>> {
-    engine.embed(EmbeddingRequest { inputs, dimensions: None }).await.unwrap().vectors
+    engine.embed(EmbeddingRequest::new(inputs)).await.unwrap().vectors
 }
 
 #[tokio::test(flavor = "multi_thread")]

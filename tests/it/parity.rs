@@ -1,9 +1,8 @@
-//! Our logits and embeddings against Hugging Face transformers', on tiny
-//! random models: alone, in one ragged batch, in chunks, token by token.
+//! Our logits against Hugging Face transformers', on tiny random models:
+//! alone, in one ragged batch, in chunks, token by token.
 
 use dragoman::backend::{Batch, KvCache, KvDtype, Logits};
-use dragoman::models::encoder::Pooling;
-use dragoman::models::{Decoder, Encoder, Network};
+use dragoman::models::{Decoder, Network};
 use serde::Deserialize;
 
 use crate::support::{json, relative_error, tiny};
@@ -150,64 +149,4 @@ decoders! {
     qwen2: "qwen2";
     qwen3: "qwen3";
     gemma3: "gemma3";
-}
-
-#[derive(Deserialize)]
-struct EncoderFixture {
-    inputs: Vec<Vec<u32>>,
-    last_hidden_mean: Vec<Vec<f32>>,
-    cls: Vec<Vec<f32>>,
-    last_hidden: LastHidden,
-}
-
-#[derive(Deserialize)]
-struct LastHidden {
-    input: usize,
-    values: Vec<Vec<f32>>,
-}
-
-fn encoder_parity(name: &str) {
-    let fixture: EncoderFixture = json(&format!("tiny/{name}/fixture.json"));
-    let Network::Encoder(model) = tiny(name, "config.json").network else {
-        panic!("{name} is no encoder")
-    };
-    let close = |what: &str, found: &[f32], expected: &[f32]| {
-        let error = relative_error(found, expected);
-        assert!(error < TOLERANCE, "{name}, {what}: off by {error}");
-    };
-    let embed = |model: &Encoder, inputs: &[Vec<u32>], pooling| {
-        let mut cu_seqlens = vec![0u32];
-        for input in inputs {
-            cu_seqlens.push(cu_seqlens[cu_seqlens.len() - 1] + input.len() as u32);
-        }
-        model.embed(&inputs.concat(), &cu_seqlens, pooling).unwrap()
-    };
-    for (input, expected) in fixture.inputs.iter().zip(&fixture.last_hidden_mean) {
-        close("alone", &embed(&model, std::slice::from_ref(input), Pooling::Mean)[0], expected);
-    }
-    let packed = embed(&model, &fixture.inputs, Pooling::Mean);
-    for (found, expected) in packed.iter().zip(&fixture.last_hidden_mean) {
-        close("packed, mean", found, expected);
-    }
-    for (found, expected) in embed(&model, &fixture.inputs, Pooling::Cls).iter().zip(&fixture.cls) {
-        close("packed, first token", found, expected);
-    }
-    let LastHidden { input, values } = &fixture.last_hidden;
-    let input = &fixture.inputs[*input];
-    let tokens = model.forward(input, &[0, input.len() as u32]).unwrap().to_vec2().unwrap();
-    for (found, expected) in tokens.iter().zip(values) {
-        close("every token", found, expected);
-    }
-    let last = embed(&model, std::slice::from_ref(input), Pooling::Last);
-    close("last token", &last[0], &values[values.len() - 1]);
-}
-
-#[test]
-fn bert() {
-    encoder_parity("bert");
-}
-
-#[test]
-fn xlm_roberta() {
-    encoder_parity("xlm-roberta");
 }

@@ -89,11 +89,17 @@ pub fn start(config: config::Server) -> Option<TestServer> {
     let options = EngineOptions { kv_cache_mib: 512, ..Default::default() };
     let engines =
         Engines::new(vec![engine(GENERATOR, options.clone())?, engine(EMBEDDER, options)?]);
-    let state = AppState {
-        engines: engines.clone(),
-        config: Arc::new(config),
-        metrics: metrics::install(),
-    };
+    Some(TestServer {
+        base_url: serve(engines.clone(), config),
+        generator: GENERATOR.into(),
+        embedder: EMBEDDER.into(),
+        engines,
+    })
+}
+
+/// Serves these models on a free port until the process ends; its address.
+pub fn serve(engines: Engines, config: config::Server) -> String {
+    let state = AppState { engines, config: Arc::new(config), metrics: metrics::install() };
     let (sender, receiver) = mpsc::channel();
     // A thread and runtime of its own, so that it outlives the test that
     // happened to be first.
@@ -106,12 +112,7 @@ pub fn start(config: config::Server) -> Option<TestServer> {
         });
     };
     std::thread::Builder::new().name("test server".into()).spawn(serve).unwrap();
-    Some(TestServer {
-        base_url: format!("http://{}", receiver.recv().unwrap()),
-        generator: GENERATOR.into(),
-        embedder: EMBEDDER.into(),
-        engines,
-    })
+    format!("http://{}", receiver.recv().unwrap())
 }
 
 /// The largest difference, relative to the largest reference value.

@@ -20,7 +20,8 @@ pub struct EmbeddingsRequest {
     /// models trained for it (Matryoshka).
     pub dimensions: Option<usize>,
     /// Put one of the model's prompts, as `query` or `passage`, before each
-    /// text; an extension. By default nothing is added.
+    /// text; an extension. By default the model's own default prompt, which
+    /// few have, and none before token ids.
     pub prompt_name: Option<String>,
 }
 

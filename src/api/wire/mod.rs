@@ -9,3 +9,5 @@ pub mod generation;
 pub mod inputs;
 pub mod logprobs;
 pub mod models;
+pub mod rerank;
+pub mod tei;

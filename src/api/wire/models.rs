@@ -23,7 +23,7 @@ pub struct Model {
     pub created: u64,
     /// `dragoman`.
     pub owned_by: &'static str,
-    /// `generation` or `embedding`.
+    /// `generation`, `embedding`, `reranking` or `classification`.
     pub task: &'static str,
     pub architecture: String,
     /// How the weights are stored, as `Q4_0` or `F32`.
@@ -38,6 +38,9 @@ pub struct Model {
     /// What `prompt_name` may be, for embedding models that have prompts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prompt_names: Vec<String>,
+    /// What a classifier scores.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 /// Whether the server can take requests.

@@ -151,8 +151,9 @@ fn bidirectional_attention_is_its_plain_version() -> Result<()> {
         let block = attention_block(dtype, last, false)?;
         let cu_seqlens = [0u32, 1, 20, 90];
         let x = Tensor::randn(0f32, 1f32, (90, WIDTH), &Device::Cpu)?;
-        let plain = block.bidirectional_plain(&x, &cu_seqlens)?;
-        let fast = block.bidirectional(x, &cu_seqlens, &mut workspace)?;
+        let sequences = Sequences::whole(&cu_seqlens);
+        let plain = block.packed_plain(&x, &sequences)?;
+        let fast = block.packed(x, &sequences, &mut workspace)?;
         let off = difference(&fast, &plain)?;
         assert!(off < 4.0 * TOLERANCE, "{dtype:?}: off by {off}");
     }

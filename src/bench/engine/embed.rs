@@ -11,7 +11,7 @@ use crate::models::Encoder;
 
 /// Measures the encoder and its pooling.
 pub fn forward(run: &mut Run<'_>, target: &Target, model: &Encoder) -> Result<(), BenchError> {
-    let (context, vocabulary) = (model.config.context_length(), model.config.vocab_size);
+    let (context, vocabulary) = (model.config.context_length, model.config.vocab_size);
     let pooling = target.pooling()?;
     for sizes in sizes(run, context) {
         let Sizes { pp, pl, .. } = sizes;
@@ -39,7 +39,7 @@ pub fn served(run: &mut Run<'_>, target: &Target, facts: &ModelFacts) -> Result<
         let Sizes { pp, pl, .. } = sizes;
         let inputs = inputs(pl, pp, engine.info().limits.vocab_size);
         run.measure("embed", Level::Engine, sizes, &mut |_, _| {
-            let request = EmbeddingRequest { inputs: inputs.clone(), dimensions: None };
+            let request = EmbeddingRequest::new(inputs.clone());
             let begun = Instant::now();
             let Some(answer) = runtime.block_on(unless_stopped(stop, engine.embed(request))) else {
                 return Ok(None);

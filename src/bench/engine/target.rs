@@ -100,7 +100,7 @@ impl Target {
             }
             Network::Encoder(m) => {
                 let cost = ModelCost::encoder(&m.config, weights(m.lookup_bytes()));
-                (cost, m.config.layers, m.config.context_length(), Some(m.config.hidden_size))
+                (cost, m.config.layers, m.config.context_length, Some(m.config.hidden_size))
             }
         };
         let facts = ModelFacts {

@@ -78,11 +78,12 @@ impl ModelCost {
     /// An encoder has no cache and no output head.
     pub fn encoder(c: &EncoderConfig, weights: WeightBytes) -> Self {
         let (layers, h) = (c.layers as u64, c.hidden_size);
+        let inner = (if c.gated { 3 } else { 2 }) * c.intermediate_size;
         Self {
             step_bytes: weights.all - weights.lookup,
             lookup_bytes: weights.lookup,
             kv_bytes_per_position: 0,
-            layer_ops_per_token: layers * 2 * (4 * h * h + 2 * h * c.intermediate_size) as u64,
+            layer_ops_per_token: layers * 2 * (4 * h * h + h * inner) as u64,
             head_ops_per_row: 0,
             attention_ops_per_position: layers * (4 * h) as u64,
             int8: weights.quantized,

@@ -119,7 +119,7 @@ impl CommandLoop for Loop {
                 answers.for_each(|answer| leader.add_sibling(answer));
                 self.scheduler.add(leader);
             }
-            Command::Embed { request, reply, .. } => {
+            Command::Encode { request, reply, .. } => {
                 // The handle refuses these; a reply keeps the caller from waiting.
                 self.shared.queue.leave(1, request.tokens());
                 let _ = reply.send(Err(SubmitError::WrongKind {

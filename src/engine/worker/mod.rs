@@ -1,6 +1,6 @@
 //! The loops that own a model.
 
-pub mod embed;
+pub mod encode;
 pub mod generate;
 pub mod state;
 

@@ -2,25 +2,23 @@
 
 use serde_json::Value;
 
-use super::{DecoderConfig, EncoderConfig, LayerConfig, RopeConfig, RopeScaling};
+use super::{DecoderConfig, LayerConfig, RopeConfig, RopeScaling};
 use crate::backend::ops::Activation;
 use crate::models::error::LoadError;
 
 /// Model types [`from_json`] reads.
 pub const DECODERS: [&str; 5] = ["llama", "qwen2", "qwen3", "gemma3", "gemma3_text"];
-/// Model types [`encoder_from_json`] reads.
-pub const ENCODERS: [&str; 3] = ["bert", "xlm-roberta", "roberta"];
 
 /// Fields of one object of the config, with errors that name the field.
-struct Fields<'a>(&'a Value);
+pub(super) struct Fields<'a>(pub &'a Value);
 
 impl<'a> Fields<'a> {
     /// `null` counts as absent, as in transformers.
-    fn get(&self, key: &str) -> Option<&'a Value> {
+    pub fn get(&self, key: &str) -> Option<&'a Value> {
         self.0.get(key).filter(|v| !v.is_null())
     }
 
-    fn size(&self, key: &str) -> Result<Option<usize>, LoadError> {
+    pub fn size(&self, key: &str) -> Result<Option<usize>, LoadError> {
         let Some(value) = self.get(key) else {
             return Ok(None);
         };
@@ -31,11 +29,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn need(&self, key: &str) -> Result<usize, LoadError> {
+    pub fn need(&self, key: &str) -> Result<usize, LoadError> {
         self.size(key)?.ok_or_else(|| LoadError::config(key, "is missing from config.json"))
     }
 
-    fn float(&self, key: &str) -> Result<Option<f64>, LoadError> {
+    pub fn float(&self, key: &str) -> Result<Option<f64>, LoadError> {
         let Some(value) = self.get(key) else {
             return Ok(None);
         };
@@ -45,11 +43,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn flag(&self, key: &str) -> bool {
+    pub fn flag(&self, key: &str) -> bool {
         self.get(key).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    fn text(&self, key: &str) -> Option<&'a str> {
+    pub fn text(&self, key: &str) -> Option<&'a str> {
         self.get(key).and_then(Value::as_str)
     }
 }
@@ -192,7 +190,7 @@ fn ropes(json: &Fields<'_>, gemma: bool) -> Result<(RopeConfig, Option<RopeConfi
     Ok((full, local.map(|theta| RopeConfig { theta, scaling: RopeScaling::None })))
 }
 
-fn rope(json: &Fields<'_>, field: &str) -> Result<RopeConfig, LoadError> {
+pub(super) fn rope(json: &Fields<'_>, field: &str) -> Result<RopeConfig, LoadError> {
     let need = |key: &str| {
         json.float(key)?.ok_or_else(|| LoadError::config(format!("{field}.{key}"), "is missing"))
     };
@@ -216,7 +214,7 @@ fn rope(json: &Fields<'_>, field: &str) -> Result<RopeConfig, LoadError> {
     Ok(RopeConfig { theta: json.float("rope_theta")?.unwrap_or(1e4), scaling })
 }
 
-fn activation(json: &Fields<'_>, keys: &[&str]) -> Result<Activation, LoadError> {
+pub(super) fn activation(json: &Fields<'_>, keys: &[&str]) -> Result<Activation, LoadError> {
     let (key, name) = keys
         .iter()
         .find_map(|key| Some((*key, json.text(key)?)))
@@ -228,45 +226,6 @@ fn activation(json: &Fields<'_>, keys: &[&str]) -> Result<Activation, LoadError>
         "relu" => Ok(Activation::Relu),
         other => Err(LoadError::config(key, format!("activation {other:?} is not supported"))),
     }
-}
-
-/// Reads an encoder's `config.json`.
-///
-/// # Errors
-/// As [`from_json`].
-pub fn encoder_from_json(root: &Value) -> Result<EncoderConfig, LoadError> {
-    let json = Fields(root);
-    let model_type = json.text("model_type").unwrap_or_default();
-    if let Some(kind) = json.text("position_embedding_type").filter(|k| *k != "absolute") {
-        return Err(LoadError::config(
-            "position_embedding_type",
-            format!("{kind:?} is not supported"),
-        ));
-    }
-    let max_positions = json.need("max_position_embeddings")?;
-    let position_offset = match model_type {
-        "bert" => 0,
-        _ => json.get("pad_token_id").and_then(Value::as_u64).unwrap_or(1) as usize + 1,
-    };
-    let (hidden_size, heads) = (json.need("hidden_size")?, json.need("num_attention_heads")?);
-    if hidden_size % heads != 0 {
-        return Err(LoadError::config("hidden_size", "is no multiple of num_attention_heads"));
-    }
-    if position_offset >= max_positions {
-        return Err(LoadError::config("max_position_embeddings", "leaves no position for a token"));
-    }
-    Ok(EncoderConfig {
-        vocab_size: json.need("vocab_size")?,
-        hidden_size,
-        intermediate_size: json.need("intermediate_size")?,
-        layers: json.need("num_hidden_layers")?,
-        heads,
-        max_positions,
-        position_offset,
-        type_vocab_size: json.size("type_vocab_size")?.unwrap_or(1),
-        layer_norm_eps: json.float("layer_norm_eps")?.unwrap_or(1e-12) as f32,
-        activation: activation(&json, &["hidden_act"])?,
-    })
 }
 
 #[cfg(test)]

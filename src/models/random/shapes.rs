@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::models::config::{DecoderConfig, EncoderConfig};
+use crate::models::config::{Bias, DecoderConfig, EncoderConfig, Positions};
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
@@ -48,39 +48,69 @@ pub fn decoder(c: &DecoderConfig, tied: bool) -> Shapes {
     shapes
 }
 
-/// Tensors of an encoder, named as in Hugging Face's BERT.
+/// Tensors of an encoder, named as our encoder asks for them.
 pub fn encoder(c: &EncoderConfig) -> Shapes {
-    let (h, f) = (c.hidden_size, c.intermediate_size);
+    let (h, f, width, b) = (c.hidden_size, c.intermediate_size, c.embedding_size, c.biases);
     let mut shapes = Shapes::new();
     let mut put = |name: String, shape: &[usize]| {
         shapes.insert(name, shape.to_vec());
     };
     for (table, rows) in [
         ("word_embeddings", c.vocab_size),
-        ("position_embeddings", c.max_positions),
-        ("token_type_embeddings", c.type_vocab_size),
+        ("position_embeddings", c.position_rows()),
+        ("token_type_embeddings", c.token_types),
     ] {
-        put(format!("embeddings.{table}.weight"), &[rows, h]);
+        if rows > 0 {
+            put(format!("embeddings.{table}.weight"), &[rows, width]);
+        }
     }
-    let mut norms = vec!["embeddings.LayerNorm".to_owned()];
+    if let Positions::Table { bias: Some(Bias::Buckets(n)), .. } = c.positions {
+        put("encoder.relative_attention_bias.weight".into(), &[n, c.heads]);
+    }
+    let mut linears = Vec::new();
+    if width != h {
+        linears.push(("embeddings_project".to_owned(), h, width, true));
+    }
+    let mut norms = vec![("embeddings.LayerNorm".to_owned(), width)];
     for layer in 0..c.layers {
         let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-        for (part, out, input) in [
-            ("attention.self.query", h, h),
-            ("attention.self.key", h, h),
-            ("attention.self.value", h, h),
-            ("attention.output.dense", h, h),
-            ("intermediate.dense", f, h),
-            ("output.dense", h, f),
+        for (part, out, input, bias) in [
+            ("attention.self.query", h, h, b.qkv),
+            ("attention.self.key", h, h, b.qkv),
+            ("attention.self.value", h, h, b.qkv),
+            ("attention.output.dense", h, h, b.output),
+            ("intermediate.dense", f, h, b.up),
+            ("output.dense", h, f, b.down),
         ] {
-            put(name(part) + ".weight", &[out, input]);
-            put(name(part) + ".bias", &[out]);
+            linears.push((name(part), out, input, bias));
         }
-        norms.extend([name("attention.output.LayerNorm"), name("output.LayerNorm")]);
+        if c.gated {
+            linears.push((name("intermediate.gate"), f, h, b.up));
+        }
+        norms.push((name("output.LayerNorm"), h));
+        if !(c.pre_norm && layer == 0) {
+            norms.push((name("attention.output.LayerNorm"), h));
+        }
     }
-    for norm in norms {
-        put(format!("{norm}.weight"), &[h]);
-        put(format!("{norm}.bias"), &[h]);
+    if c.pre_norm {
+        norms.push(("final_norm".to_owned(), h));
+    }
+    if let Some(head) = &c.head {
+        linears.push(("head.dense".to_owned(), h, h, head.bias));
+        linears.push(("head.out".to_owned(), head.labels.len(), h, true));
+        norms.extend(head.norm.then(|| ("head.norm".to_owned(), h)));
+    }
+    for (name, out, input, bias) in linears {
+        put(format!("{name}.weight"), &[out, input]);
+        if bias {
+            put(format!("{name}.bias"), &[out]);
+        }
+    }
+    for (norm, len) in norms {
+        put(format!("{norm}.weight"), &[len]);
+        if b.norm {
+            put(format!("{norm}.bias"), &[len]);
+        }
     }
     shapes
 }

@@ -1,12 +1,28 @@
 //! What Hugging Face calls the tensors our models ask for.
 
+pub mod encoders;
+
+/// What a file may call a tensor, or a larger one of which it is some rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    pub name: String,
+    /// The tensor is this part of so many equal ones, by rows.
+    pub part: (usize, usize),
+}
+
+impl Alias {
+    pub fn whole(name: String) -> Self {
+        Self { name, part: (0, 1) }
+    }
+}
+
 /// Decoders with one norm before attention and one before the MLP.
-pub fn decoder(name: &str) -> Vec<String> {
+pub fn decoder(name: &str) -> Vec<Alias> {
     translate(name, &[("ffn_norm", "post_attention_layernorm")])
 }
 
 /// Decoders that also norm after attention and after the MLP (Gemma).
-pub fn sandwich_decoder(name: &str) -> Vec<String> {
+pub fn sandwich_decoder(name: &str) -> Vec<Alias> {
     translate(
         name,
         &[
@@ -15,11 +31,6 @@ pub fn sandwich_decoder(name: &str) -> Vec<String> {
             ("post_ffw_norm", "post_feedforward_layernorm"),
         ],
     )
-}
-
-/// The BERT family; files of task models put `bert.` or `roberta.` before.
-pub fn encoder(name: &str) -> Vec<String> {
-    ["", "bert.", "roberta."].iter().map(|prefix| format!("{prefix}{name}")).collect()
 }
 
 const SHARED: [(&str, &str); 12] = [
@@ -37,9 +48,12 @@ const SHARED: [(&str, &str); 12] = [
     ("output_norm", "norm"),
 ];
 
-fn translate(name: &str, norms: &[(&str, &str)]) -> Vec<String> {
+fn translate(name: &str, norms: &[(&str, &str)]) -> Vec<Alias> {
     if let Some(rest) = name.strip_prefix("output.") {
-        return vec![format!("lm_head.{rest}"), format!("language_model.lm_head.{rest}")];
+        return vec![
+            Alias::whole(format!("lm_head.{rest}")),
+            Alias::whole(format!("language_model.lm_head.{rest}")),
+        ];
     }
     let (layer, rest) = match name.strip_prefix("blk.").and_then(|n| n.split_once('.')) {
         Some((layer, rest)) => (format!("layers.{layer}."), rest),
@@ -49,7 +63,7 @@ fn translate(name: &str, norms: &[(&str, &str)]) -> Vec<String> {
     let own = norms.iter().chain(&SHARED).find(|(ours, _)| *ours == part).map_or(part, |p| p.1);
     ["model.", "language_model.model.", "model.language_model.", ""]
         .iter()
-        .map(|prefix| format!("{prefix}{layer}{own}.{kind}"))
+        .map(|prefix| Alias::whole(format!("{prefix}{layer}{own}.{kind}")))
         .collect()
 }
 
@@ -66,10 +80,10 @@ mod tests {
             ("blk.3.attn_q.bias", "model.layers.3.self_attn.q_proj.bias"),
             ("blk.0.ffn_norm.weight", "model.layers.0.post_attention_layernorm.weight"),
         ] {
-            assert_eq!(decoder(ours)[0], theirs);
+            assert_eq!(decoder(ours)[0].name, theirs);
         }
         assert_eq!(
-            sandwich_decoder("blk.1.ffn_norm.weight")[0],
+            sandwich_decoder("blk.1.ffn_norm.weight")[0].name,
             "model.layers.1.pre_feedforward_layernorm.weight"
         );
     }

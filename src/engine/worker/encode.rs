@@ -1,5 +1,5 @@
-//! The loop of an embedding model: inputs of all waiting requests are packed
-//! end to end, up to a budget of tokens a step.
+//! The loop of an encoder, for embeddings and for classifiers: inputs of all
+//! waiting requests are packed end to end, up to a budget of tokens a step.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,32 +8,36 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use super::{CommandLoop, guarded};
+use crate::engine::encode::{EncodeRequest, Encoded, Output};
 use crate::engine::error::SubmitError;
-use crate::engine::handle::{Command, EmbedReply, Shared};
+use crate::engine::handle::{Command, EncodeReply, Shared};
 use crate::engine::load::EngineOptions;
-use crate::engine::request::{EmbeddingRequest, Embeddings};
 use crate::models::Encoder;
-use crate::models::encoder::Pooling;
+use crate::models::encoder::{Dense, PackedTexts, Pooling, pool};
 use crate::telemetry::metrics::Finished;
 
-/// An encoder with its pooling, ready to run.
-pub struct EmbedWorker {
-    model: Encoder,
-    pooling: Pooling,
-    normalize: bool,
+/// An encoder with what follows it, ready to run.
+pub struct EncodeWorker {
+    pub model: Encoder,
+    pub pooling: Pooling,
+    /// Layers after the pooling.
+    pub dense: Vec<Dense>,
+    pub normalize: bool,
+    /// The model is told which text of a pair a token is of.
+    pub types: bool,
 }
 
 /// A request on its way.
 struct Job {
-    request: EmbeddingRequest,
+    request: EncodeRequest,
     submitted: Instant,
-    reply: EmbedReply,
-    /// Vectors of the first inputs; the next input is `done.len()`.
+    reply: EncodeReply,
+    /// Results of the first inputs; the next input is `done.len()`.
     done: Vec<Vec<f32>>,
 }
 
 struct Loop {
-    worker: EmbedWorker,
+    worker: EncodeWorker,
     jobs: VecDeque<Job>,
     commands: Receiver<Command>,
     shared: Arc<Shared>,
@@ -41,11 +45,7 @@ struct Loop {
     draining: bool,
 }
 
-impl EmbedWorker {
-    pub fn new(model: Encoder, pooling: Pooling, normalize: bool) -> Self {
-        Self { model, pooling, normalize }
-    }
-
+impl EncodeWorker {
     /// Serves `commands` until it is told to drain or nobody can send any more.
     pub(in crate::engine) fn run(
         self,
@@ -80,14 +80,14 @@ impl CommandLoop for Loop {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Embed { request, submitted, reply } => {
+            Command::Encode { request, submitted, reply } => {
                 self.shared.metrics.scheduled(submitted.elapsed());
                 self.jobs.push_back(Job { request, submitted, reply, done: Vec::new() });
             }
             Command::Generate { request, events, .. } => {
                 // The handle refuses these; an event keeps the caller from waiting.
                 self.shared.queue.leave(events.len(), request.prompt.len());
-                let message = "this model makes embeddings".to_owned();
+                let message = "this model does not generate text".to_owned();
                 for events in events {
                     let message = message.clone();
                     let _ = events.send(crate::engine::Event::Failed { message });
@@ -117,47 +117,50 @@ impl Loop {
         }
     }
 
-    /// Embeds as many of the oldest inputs as the budget allows; at least one.
+    /// Computes as many of the oldest inputs as the budget allows; at least one.
     fn step(&mut self) {
-        let (mut ids, mut cu_seqlens) = (Vec::new(), vec![0u32]);
+        let mut texts = PackedTexts { cu_seqlens: vec![0], ..Default::default() };
         // How many inputs each of the first jobs has in this step.
         let mut taken = Vec::new();
         'jobs: for job in &self.jobs {
-            taken.push(0);
+            taken.push((0, job.request.output));
             for input in &job.request.inputs[job.done.len()..] {
-                if !ids.is_empty() && ids.len() + input.len() > self.max_batch_tokens {
+                let before = texts.ids.len();
+                if before > 0 && before + input.ids.len() > self.max_batch_tokens {
                     break 'jobs;
                 }
-                ids.extend_from_slice(input);
-                cu_seqlens.push(ids.len() as u32);
-                if let Some(n) = taken.last_mut() {
+                texts.ids.extend_from_slice(&input.ids);
+                if self.worker.types {
+                    texts.types.extend_from_slice(&input.types);
+                    // Texts that are no pairs may come without types.
+                    texts.types.resize(texts.ids.len(), 0);
+                }
+                texts.cu_seqlens.push(texts.ids.len() as u32);
+                if let Some((n, _)) = taken.last_mut() {
                     *n += 1;
                 }
             }
         }
-        if ids.is_empty() {
+        if texts.ids.is_empty() {
             return;
         }
-        let EmbedWorker { model, pooling, .. } = &self.worker;
-        match guarded(|| model.embed(&ids, &cu_seqlens, *pooling)) {
-            Ok(vectors) => self.hand_out(&taken, vectors),
+        match guarded(|| self.worker.compute(&texts, &taken)) {
+            Ok(rows) => self.hand_out(&taken, rows),
             Err(message) => self.fail(taken.len(), &message),
         }
     }
 
-    fn hand_out(&mut self, taken: &[usize], vectors: Vec<Vec<f32>>) {
-        let mut vectors = vectors.into_iter();
-        for (job, &n) in self.jobs.iter_mut().zip(taken) {
-            let dimensions = job.request.dimensions;
-            let new = vectors.by_ref().take(n);
-            job.done.extend(new.map(|v| finish(v, dimensions, self.worker.normalize)));
+    fn hand_out(&mut self, taken: &[(usize, Output)], rows: Vec<Vec<f32>>) {
+        let mut rows = rows.into_iter();
+        for (job, &(n, _)) in self.jobs.iter_mut().zip(taken) {
+            job.done.extend(rows.by_ref().take(n));
         }
         while let Some(job) = self.jobs.pop_front_if(|j| j.done.len() == j.request.inputs.len()) {
             let prompt_tokens = job.request.tokens();
             self.shared.queue.leave(1, prompt_tokens);
             self.shared.metrics.add_prompt_tokens(prompt_tokens);
             self.shared.metrics.finished(Finished::Stop, job.submitted.elapsed());
-            let _ = job.reply.send(Ok(Embeddings { vectors: job.done, prompt_tokens }));
+            let _ = job.reply.send(Ok(Encoded { rows: job.done, prompt_tokens }));
         }
     }
 
@@ -175,6 +178,41 @@ impl Loop {
         self.shared.running.store(running, Relaxed);
         let waiting = self.shared.queue.requests.load(Relaxed);
         self.shared.metrics.set_load(waiting, running);
+    }
+}
+
+impl EncodeWorker {
+    /// One row for each text; `taken` says of how many texts each output is.
+    fn compute(
+        &self,
+        texts: &PackedTexts,
+        taken: &[(usize, Output)],
+    ) -> candle_core::Result<Vec<Vec<f32>>> {
+        if self.model.head().is_some() {
+            return Ok(self.model.classify(texts)?.unwrap_or_default());
+        }
+        let tokens = self.model.forward_texts(texts)?;
+        let mut pooled = pool(&tokens, &texts.cu_seqlens, self.pooling)?;
+        for dense in &self.dense {
+            pooled = dense.forward(&pooled)?;
+        }
+        let mut rows = pooled.to_vec2()?;
+        let outputs = taken.iter().flat_map(|&(n, output)| std::iter::repeat_n(output, n));
+        for ((row, output), ends) in rows.iter_mut().zip(outputs).zip(texts.cu_seqlens.windows(2)) {
+            match output {
+                Output::Vector { dimensions, normalize } => {
+                    let vector = std::mem::take(row);
+                    *row = finish(vector, dimensions, normalize.unwrap_or(self.normalize));
+                }
+                Output::Tokens => {
+                    let (start, end) = (ends[0] as usize, ends[1] as usize);
+                    *row = tokens.narrow(0, start, end - start)?.flatten_all()?.to_vec1()?;
+                }
+                // Only models with a classifier are asked for these.
+                Output::Scores => candle_core::bail!("the model has no classifier"),
+            }
+        }
+        Ok(rows)
     }
 }
 

@@ -1,0 +1,27 @@
+//! The routes of text-embeddings-inference, for clients that speak it.
+
+mod classify;
+mod embed;
+mod errors;
+mod info;
+mod tokens;
+
+pub use classify::{predict, rerank};
+pub use embed::{embed, embed_all, similarity};
+pub use errors::reshape;
+pub use info::info;
+pub use tokens::{decode, tokenize};
+
+use super::wire::tei::Direction;
+
+/// Its paths, whose errors have its shape.
+pub const PATHS: [&str; 8] =
+    ["/embed", "/embed_all", "/similarity", "/predict", "/rerank", "/tokenize", "/decode", "/info"];
+
+/// What to do about a text that is too long.
+const HINT: &str = "split it, or send \"truncate\": true to shorten it";
+
+/// Whether texts may be cut, and if so, at the left.
+fn cut(truncate: Option<bool>, direction: Option<Direction>) -> Option<bool> {
+    truncate.unwrap_or(false).then(|| direction.unwrap_or_default() == Direction::Left)
+}

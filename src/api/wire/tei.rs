@@ -1,0 +1,311 @@
+//! The routes of text-embeddings-inference: `/embed` and its kin. Requests may
+//! name a `model`, an extension; otherwise the first loaded one that can serves.
+
+use std::fmt;
+
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::super::fields::{Fields, Rule, neutral};
+use super::super::strict::Strict;
+use super::inputs::Inputs;
+
+/// Which end of a text goes when it is too long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum Direction {
+    #[serde(alias = "left")]
+    Left,
+    #[default]
+    #[serde(alias = "right")]
+    Right,
+}
+
+/// `POST /embed`.
+#[derive(Debug, Deserialize)]
+pub struct EmbedRequest {
+    pub model: Option<String>,
+    /// A text, texts, token ids, or lists of token ids.
+    pub inputs: Inputs,
+    /// Shorten texts that are too long. Default false.
+    pub truncate: Option<bool>,
+    pub truncation_direction: Option<Direction>,
+    /// The model's prompt to put before each text.
+    pub prompt_name: Option<String>,
+    /// Scale vectors to length 1. Default true.
+    pub normalize: Option<bool>,
+    /// Keep the first so many components, and scale again.
+    pub dimensions: Option<usize>,
+}
+
+/// `POST /embed_all`.
+#[derive(Debug, Deserialize)]
+pub struct EmbedAllRequest {
+    pub model: Option<String>,
+    pub inputs: Inputs,
+    pub truncate: Option<bool>,
+    pub truncation_direction: Option<Direction>,
+    pub prompt_name: Option<String>,
+}
+
+/// `POST /similarity`.
+#[derive(Deserialize)]
+pub struct SimilarityRequest {
+    pub model: Option<String>,
+    pub inputs: Strict<SimilarityInputs>,
+    pub parameters: Option<Strict<SimilarityParameters>>,
+}
+
+/// What is compared with what.
+#[derive(Debug, Deserialize)]
+pub struct SimilarityInputs {
+    pub source_sentence: String,
+    pub sentences: Vec<String>,
+}
+
+/// How texts are taken.
+#[derive(Debug, Default, Deserialize)]
+pub struct SimilarityParameters {
+    pub truncate: Option<bool>,
+    pub truncation_direction: Option<Direction>,
+    pub prompt_name: Option<String>,
+}
+
+/// `POST /predict`.
+#[derive(Debug, Deserialize)]
+pub struct PredictRequest {
+    pub model: Option<String>,
+    pub inputs: Sequences,
+    pub truncate: Option<bool>,
+    pub truncation_direction: Option<Direction>,
+    /// What the model says, before softmax or sigmoid. Default false.
+    pub raw_scores: Option<bool>,
+}
+
+/// Texts or pairs: a string is a text, an array of two strings a pair, and an
+/// array of arrays of one or two strings a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sequences {
+    pub texts: Vec<(String, Option<String>)>,
+    pub single: bool,
+}
+
+/// `POST /rerank`.
+#[derive(Debug, Deserialize)]
+pub struct RerankRequest {
+    pub model: Option<String>,
+    pub query: String,
+    pub texts: Vec<String>,
+    pub truncate: Option<bool>,
+    pub truncation_direction: Option<Direction>,
+    /// What the model says, instead of a number between 0 and 1. Default false.
+    pub raw_scores: Option<bool>,
+    /// Repeat the texts in the answer. Default false.
+    pub return_text: Option<bool>,
+}
+
+/// `POST /tokenize`.
+#[derive(Debug, Deserialize)]
+pub struct TokenizeRequest {
+    pub model: Option<String>,
+    /// A text or texts.
+    pub inputs: Inputs,
+    /// Add what the model expects around a text. Default true.
+    pub add_special_tokens: Option<bool>,
+    pub prompt_name: Option<String>,
+}
+
+/// `POST /decode`.
+#[derive(Debug, Deserialize)]
+pub struct DecodeRequest {
+    pub model: Option<String>,
+    /// Token ids, or lists of token ids.
+    pub ids: Inputs,
+    /// Leave out special tokens. Default true.
+    pub skip_special_tokens: Option<bool>,
+}
+
+macro_rules! strict {
+    ($($request:ty),*) => { $(
+        impl Fields for $request {
+            const RULES: &'static [Rule] = &[Rule::refuse(
+                "parameters",
+                neutral::empty,
+                "its fields stand beside `inputs` here",
+            )];
+        }
+    )* };
+}
+
+strict!(
+    EmbedRequest,
+    EmbedAllRequest,
+    SimilarityRequest,
+    SimilarityInputs,
+    SimilarityParameters,
+    PredictRequest,
+    RerankRequest,
+    TokenizeRequest,
+    DecodeRequest
+);
+
+/// A label and its score.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    pub score: f32,
+    pub label: String,
+}
+
+/// A text of a reranking.
+#[derive(Debug, Serialize)]
+pub struct Rank {
+    /// Its place in the request.
+    pub index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    pub score: f32,
+}
+
+/// A token of a text.
+#[derive(Debug, Serialize)]
+pub struct Token {
+    pub id: u32,
+    pub text: String,
+    pub special: bool,
+    /// Characters of the text that it is; null for tokens that were added.
+    pub start: Option<usize>,
+    pub stop: Option<usize>,
+}
+
+/// `GET /info`.
+#[derive(Debug, Serialize)]
+pub struct Info {
+    pub model_id: String,
+    pub model_sha: Option<String>,
+    /// How the weights are stored.
+    pub model_dtype: String,
+    pub model_type: serde_json::Value,
+    /// Tokens of an input.
+    pub max_input_length: usize,
+    /// Texts are not shortened unless a request asks for it.
+    pub auto_truncate: bool,
+    pub version: &'static str,
+}
+
+/// What is not a success.
+#[derive(Debug, Serialize)]
+pub struct ErrorBody {
+    pub error: String,
+    pub error_type: &'static str,
+    /// The field at fault, and a word for programs; additions.
+    pub param: Option<String>,
+    pub code: Option<&'static str>,
+}
+
+enum Item {
+    Text(String),
+    Texts(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ItemVisitor;
+        impl<'de> Visitor<'de> for ItemVisitor {
+            type Value = Item;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("a string, or an array of one or two strings")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Item, E> {
+                Ok(Item::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Item, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = items.next_element()? {
+                    texts.push(text);
+                }
+                Ok(Item::Texts(texts))
+            }
+        }
+        deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+fn sequence<E: Error>(texts: Vec<String>) -> Result<(String, Option<String>), E> {
+    let mut texts = texts.into_iter();
+    match (texts.next(), texts.next(), texts.next()) {
+        (Some(first), second, None) => Ok((first, second)),
+        _ => Err(E::custom(
+            "an array is one text or two, a pair; for a batch put each input into an array",
+        )),
+    }
+}
+
+impl<'de> Deserialize<'de> for Sequences {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SequencesVisitor;
+        impl<'de> Visitor<'de> for SequencesVisitor {
+            type Value = Sequences;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("a string, a pair of strings, or an array of such arrays")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Sequences, E> {
+                Ok(Sequences { texts: vec![(text.to_owned(), None)], single: true })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Sequences, A::Error> {
+                let mut found = Sequences { texts: Vec::new(), single: false };
+                match items.next_element()? {
+                    None => {}
+                    Some(Item::Text(first)) => {
+                        let mut texts = vec![first];
+                        while let Some(text) = items.next_element()? {
+                            texts.push(text);
+                        }
+                        found = Sequences { texts: vec![sequence(texts)?], single: true };
+                    }
+                    Some(Item::Texts(first)) => {
+                        found.texts.push(sequence(first)?);
+                        while let Some(texts) = items.next_element()? {
+                            found.texts.push(sequence(texts)?);
+                        }
+                    }
+                }
+                Ok(found)
+            }
+        }
+        deserializer.deserialize_any(SequencesVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_pairs_and_batches() {
+        let read = |json: &str| serde_json::from_str::<Sequences>(json).map_err(|e| e.to_string());
+        let check = |json: &str, single: bool, texts: &[(&str, Option<&str>)]| {
+            let owned = |(a, b): &(&str, Option<&str>)| ((*a).to_owned(), b.map(str::to_owned));
+            let texts = texts.iter().map(owned).collect();
+            assert_eq!(read(json), Ok(Sequences { texts, single }), "{json}");
+        };
+        check(r#""a""#, true, &[("a", None)]);
+        check(r#"["a"]"#, true, &[("a", None)]);
+        check(r#"["a", "b"]"#, true, &[("a", Some("b"))]);
+        check(r#"[["a"], ["a", "b"]]"#, false, &[("a", None), ("a", Some("b"))]);
+        check("[]", false, &[]);
+        for (json, says) in [
+            (r#"["a", "b", "c"]"#, "one text or two"),
+            (r#"[["a"], []]"#, "one text or two"),
+            (r#"[["a"], "b"]"#, "expected a sequence"),
+            ("7", "a pair of strings"),
+        ] {
+            let error = read(json).unwrap_err();
+            assert!(error.contains(says), "{json}: {error}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What sentence-transformers' files say about the way from token vectors to
+//! the vector of a text.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{ModelSource, read_json};
+use crate::engine::load::EngineError;
+use crate::models::encoder::Pooling;
+
+/// The modules after the transformer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Modules {
+    pub pooling: Pooling,
+    /// Folders of linear layers, in order.
+    pub dense: Vec<PathBuf>,
+    /// Scale vectors to length 1.
+    pub normalize: bool,
+}
+
+impl ModelSource {
+    /// Pooling, further layers and normalisation: as asked for, as the files
+    /// say, or the mean scaled to length 1.
+    ///
+    /// # Errors
+    /// A file is malformed, or asks for what is not supported.
+    pub fn modules(&self) -> Result<Modules, EngineError> {
+        let mut found = match &self.modules_config {
+            Some(path) => read_modules(path)?,
+            None => Modules { pooling: Pooling::Mean, dense: Vec::new(), normalize: true },
+        };
+        found.pooling = self.resolve_pooling()?;
+        if let Some(normalize) = self.normalize {
+            found.normalize = normalize;
+        }
+        Ok(found)
+    }
+
+    /// How token vectors become one: as asked for, as sentence-transformers'
+    /// file says, or the mean.
+    ///
+    /// # Errors
+    /// The file asks for a pooling that is not supported.
+    pub fn resolve_pooling(&self) -> Result<Pooling, EngineError> {
+        if let Some(pooling) = self.pooling {
+            return Ok(pooling);
+        }
+        let Some(path) = &self.pooling_config else { return Ok(Pooling::Mean) };
+        let json = read_json(path)?;
+        if json.get("include_prompt") == Some(&Value::Bool(false)) {
+            return Err(EngineError::Source(format!(
+                "{}: include_prompt is false, which is not supported",
+                path.display()
+            )));
+        }
+        // One field since version 6, a flag for each kind before.
+        let on: Vec<&str> = match json.get("pooling_mode") {
+            Some(Value::Array(modes)) => modes.iter().filter_map(Value::as_str).collect(),
+            Some(mode) => mode.as_str().into_iter().collect(),
+            None => json
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(key, value)| key.starts_with("pooling_mode_") && **value == true)
+                .map(|(key, _)| key.trim_start_matches("pooling_mode_"))
+                .collect(),
+        };
+        match on.as_slice() {
+            ["cls" | "cls_token"] => Ok(Pooling::Cls),
+            ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
+            ["lasttoken"] => Ok(Pooling::Last),
+            other => Err(EngineError::Source(format!(
+                "{}: pooling {other:?} is not supported; cls, mean and last token are",
+                path.display()
+            ))),
+        }
+    }
+}
+
+fn read_modules(path: &Path) -> Result<Modules, EngineError> {
+    let fault = |reason: String| EngineError::Source(format!("{}: {reason}", path.display()));
+    let json = read_json(path)?;
+    let list = json.as_array().ok_or_else(|| fault("is not a list of modules".to_owned()))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut modules = Modules { pooling: Pooling::Mean, dense: Vec::new(), normalize: false };
+    for module in list {
+        let text = |field: &str| module.get(field).and_then(Value::as_str).unwrap_or_default();
+        // The last part of a Python class's name.
+        let kind = text("type").rsplit('.').next().unwrap_or_default();
+        match kind {
+            "Transformer" | "Pooling" => {}
+            "Normalize" => modules.normalize = true,
+            "Dense" if modules.normalize => {
+                return Err(fault("has a Dense after Normalize, which is not supported".into()));
+            }
+            "Dense" => {
+                let place = text("path");
+                let plain = !place.is_empty() && !place.contains(['/', '\\', '.', ':']);
+                if !plain {
+                    return Err(fault(format!("the path {place:?} of a Dense is not usable")));
+                }
+                modules.dense.push(folder.join(place));
+            }
+            other => {
+                return Err(fault(format!(
+                    "the module {other:?} is not supported; Transformer, Pooling, Dense and \
+                     Normalize are"
+                )));
+            }
+        }
+    }
+    Ok(modules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn source(files: &[(&str, Value)]) -> (tempfile::TempDir, ModelSource) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, value) in files {
+            std::fs::write(dir.path().join(name), value.to_string()).unwrap();
+        }
+        let path = |name: &str| Some(dir.path().join(name)).filter(|p| p.exists());
+        let source = ModelSource {
+            modules_config: path("modules.json"),
+            pooling_config: path("pooling.json"),
+            ..Default::default()
+        };
+        (dir, source)
+    }
+
+    fn modules(kinds: &[&str]) -> Value {
+        let kinds = kinds.iter().enumerate();
+        kinds
+            .map(|(i, kind)| {
+                json!({"idx": i, "path": format!("{i}_{kind}"), "type": format!("st.models.{kind}")})
+            })
+            .collect()
+    }
+
+    #[test]
+    fn modules_say_what_follows_the_pooling() {
+        let (dir, source) = source(&[
+            ("modules.json", modules(&["Transformer", "Pooling", "Dense", "Dense", "Normalize"])),
+            ("pooling.json", json!({"pooling_mode": "lasttoken"})),
+        ]);
+        let found = source.modules().unwrap();
+        assert_eq!(found.pooling, Pooling::Last);
+        assert_eq!(found.dense, [dir.path().join("2_Dense"), dir.path().join("3_Dense")]);
+        assert!(found.normalize);
+    }
+
+    #[test]
+    fn without_a_normalize_vectors_keep_their_length() {
+        let (_dir, source) = source(&[("modules.json", modules(&["Transformer", "Pooling"]))]);
+        assert!(!source.modules().unwrap().normalize);
+        assert!(ModelSource::default().modules().unwrap().normalize);
+        let asked = ModelSource { normalize: Some(true), ..source };
+        assert!(asked.modules().unwrap().normalize);
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        let check = |files: &[(&str, Value)], expected: &str| {
+            let (_dir, source) = source(files);
+            let error = source.modules().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error:?} lacks {expected:?}");
+        };
+        check(&[("modules.json", modules(&["Transformer", "LSTM"]))], "\"LSTM\" is not supported");
+        check(&[("modules.json", modules(&["Normalize", "Dense"]))], "Dense after Normalize");
+        check(&[("modules.json", json!({}))], "not a list");
+        let away = json!([{"path": "../x", "type": "Dense"}]);
+        check(&[("modules.json", away)], "\"../x\"");
+        let two = json!({"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": true});
+        check(&[("pooling.json", two)], "max_tokens");
+        check(&[("pooling.json", json!({"pooling_mode": "weightedmean"}))], "weightedmean");
+        let prompt = json!({"pooling_mode": "mean", "include_prompt": false});
+        check(&[("pooling.json", prompt)], "include_prompt");
+    }
+}
