@@ -164,7 +164,11 @@ fn open(
     }
     let load =
         LoadOptions { device: opened.device, context_length: options.context_length, on_progress };
-    Ok((models::load(&source.paths, load)?, described))
+    let model = match source.embeds() {
+        true => models::load_embedder(&source.paths, load)?,
+        false => models::load(&source.paths, load)?,
+    };
+    Ok((model, described))
 }
 
 /// A cache of the configured memory, but no larger than all sequences at

@@ -28,10 +28,11 @@ pub struct Decoder {
     workspace: Mutex<Workspace>,
 }
 
-struct Layer {
-    attention: AttentionBlock,
-    mlp: MlpBlock,
-    rope: usize,
+/// One layer, and which of the model's ropes it takes.
+pub(super) struct Layer {
+    pub attention: AttentionBlock,
+    pub mlp: MlpBlock,
+    pub rope: usize,
 }
 
 impl Decoder {
@@ -130,7 +131,7 @@ impl Decoder {
 }
 
 impl Layer {
-    fn load(
+    pub fn load(
         c: &DecoderConfig,
         weights: &Weights<'_>,
         index: usize,

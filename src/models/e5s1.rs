@@ -180,6 +180,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
         intermediate_size,
         layers,
         heads,
+        head_dim: hidden_size / heads,
         context_length: max_positions,
         // BERT's positions under XLM-R's vocabulary.
         positions: Positions::Table { offset: 0, bias: None },

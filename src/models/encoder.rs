@@ -2,6 +2,7 @@
 //! what it is made of.
 
 mod bias;
+mod decoder;
 mod dense;
 mod head;
 mod load;
@@ -24,13 +25,16 @@ pub struct Encoder {
     pub config: EncoderConfig,
     device: Device,
     words: Embedding,
+    /// Multiplies the embeddings of words.
+    scale: Option<f32>,
     /// (positions, width), where they are a table.
     positions: Option<Tensor>,
     /// (types, width)
     token_types: Option<Tensor>,
     /// The row of token type 0, or zeros: (width).
     first_type: Tensor,
-    norm: Norm,
+    /// Of the embeddings.
+    norm: Option<Norm>,
     /// From the embeddings' width to the layers'.
     projection: Option<Linear>,
     layers: Vec<Layer>,
@@ -46,8 +50,9 @@ struct Layer {
     attention: AttentionBlock,
     mlp: MlpBlock,
     rope: usize,
-    /// How far a row sees on either side.
-    reach: Option<usize>,
+    /// How far a row sees before it and after it; `None` sees all.
+    before: Option<usize>,
+    after: Option<usize>,
 }
 
 /// How token vectors become one vector for a text.
@@ -96,7 +101,7 @@ impl Encoder {
         let (mut rows, mut scores) = (8 * c.hidden_size + 2 * c.intermediate_size, 0);
         if !self.ropes.is_empty() || self.bias.is_some() {
             // Tensor operations: an operation's input lives until its output does.
-            rows = 12 * c.hidden_size + 4 * c.intermediate_size;
+            rows = 12 * c.hidden_size.max(c.heads * c.head_dim) + 4 * c.intermediate_size;
             scores = 4 * PIECE.max(c.heads * c.context_length);
         }
         4 * (tokens * rows + scores) as u64
@@ -118,7 +123,11 @@ impl Encoder {
     fn embeddings(&self, ids: &[u32], types: &[u32], cu_seqlens: &[u32]) -> Result<Tensor> {
         let rows =
             |table: &Tensor, rows: &[u32]| table.index_select(&Tensor::new(rows, &self.device)?, 0);
-        let words = self.words.forward(&Tensor::new(ids, &self.device)?)?;
+        let mut words = self.words.forward(&Tensor::new(ids, &self.device)?)?;
+        if let Some(scale) = self.scale {
+            words = (words * f64::from(scale))?;
+        }
+        let Some(norm) = &self.norm else { return Ok(words) };
         let placed = match &self.positions {
             Some(table) => Some(rows(table, &self.places(cu_seqlens))?),
             None => None,
@@ -128,10 +137,10 @@ impl Encoder {
             _ => None,
         };
         let x = match (placed, typed) {
-            (Some(placed), None) => self.norm.forward_sum(&words, &placed, &self.first_type)?,
-            (Some(placed), Some(typed)) => self.norm.forward(&((words + placed)? + typed)?)?,
-            (None, Some(typed)) => self.norm.forward(&(words + typed)?)?,
-            (None, None) => self.norm.forward(&words.broadcast_add(&self.first_type)?)?,
+            (Some(placed), None) => norm.forward_sum(&words, &placed, &self.first_type)?,
+            (Some(placed), Some(typed)) => norm.forward(&((words + placed)? + typed)?)?,
+            (None, Some(typed)) => norm.forward(&(words + typed)?)?,
+            (None, None) => norm.forward(&words.broadcast_add(&self.first_type)?)?,
         };
         match &self.projection {
             Some(projection) => projection.forward(&x),
@@ -162,8 +171,8 @@ impl Encoder {
                 cu_seqlens,
                 rope: ropes.get(layer.rope),
                 bias: self.bias.as_ref(),
-                before: layer.reach,
-                after: layer.reach,
+                before: layer.before,
+                after: layer.after,
             };
             x = layer.attention.packed(x, &sequences, &mut workspace)?;
             x = layer.mlp.forward(x, &mut workspace)?;

@@ -55,6 +55,25 @@ pub struct LoadOptions<'a> {
 /// # Errors
 /// A file that is missing, malformed, or holds what is not supported.
 pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel, LoadError> {
+    load_as(paths, options, false)
+}
+
+/// [`load`], where a decoder is to give vectors instead of text.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_embedder(
+    paths: &ModelPaths,
+    options: LoadOptions<'_>,
+) -> Result<LoadedModel, LoadError> {
+    load_as(paths, options, true)
+}
+
+fn load_as(
+    paths: &ModelPaths,
+    options: LoadOptions<'_>,
+    embed: bool,
+) -> Result<LoadedModel, LoadError> {
     let first = paths.weights.first().ok_or_else(|| {
         LoadError::config("weights", "the model has no weight files (.gguf or .safetensors)")
     })?;
@@ -64,12 +83,9 @@ pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel,
             let architecture = file.string("general.architecture").unwrap_or_default().to_owned();
             let config = config::from_gguf(&file)?;
             let source = GgufSource::new(file, &config);
-            decoder(
-                config,
-                architecture,
-                Weights::new(Box::new(source), options.device, options.on_progress),
-                options.context_length,
-            )
+            let weights = Weights::new(Box::new(source), options.device, options.on_progress);
+            let embed = embed.then_some(false);
+            causal(config, architecture, weights, options.context_length, embed)
         }
         Format::E5s1 => {
             let source = E5s1::open(first)?;
@@ -88,7 +104,10 @@ pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel,
                     false => safetensors::names::decoder,
                 };
                 let weights = Weights::new(open(names)?, options.device, options.on_progress);
-                decoder(config, architecture, weights, options.context_length)
+                // A text whose tokens see those after them cannot be written.
+                let both_ways = json["use_bidirectional_attention"] == true;
+                let embed = (embed || both_ways).then_some(both_ways);
+                causal(config, architecture, weights, options.context_length, embed)
             } else if config::ENCODERS.contains(&architecture.as_str()) {
                 let config = config::encoder_from_json(&json)?;
                 let source = open(safetensors::names::encoders::of(&architecture))?;
@@ -122,6 +141,21 @@ pub(super) fn decoder(
     let context = limit.map_or(config.context_length, |l| l.min(config.context_length));
     let network = Network::Decoder(Box::new(Decoder::load(config, &weights, context)?));
     Ok(finish(network, architecture, &weights))
+}
+
+/// A decoder, or with `embed` its layers as an encoder, whose tokens see both
+/// ways if it holds true.
+fn causal(
+    config: DecoderConfig,
+    architecture: String,
+    weights: Weights<'_>,
+    limit: Option<usize>,
+    embed: Option<bool>,
+) -> Result<LoadedModel, LoadError> {
+    let Some(both_ways) = embed else { return decoder(config, architecture, weights, limit) };
+    let context = limit.map_or(config.context_length, |l| l.min(config.context_length));
+    let model = Encoder::from_decoder(&config, &weights, context, both_ways)?;
+    Ok(finish(Network::Encoder(Box::new(model)), architecture, &weights))
 }
 
 pub(super) fn encoder(

@@ -2,10 +2,10 @@
 //! models of every family: alone, and in one ragged batch.
 
 use dragoman::models::encoder::{PackedTexts, Pooling};
-use dragoman::models::{Encoder, Network};
+use dragoman::models::{Encoder, ModelPaths, Network, load_embedder};
 use serde::Deserialize;
 
-use crate::support::{json, relative_error, tiny};
+use crate::support::{fixture, json, options, relative_error, tiny};
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -42,6 +42,21 @@ fn parity(name: &str, config: &str) {
     let Network::Encoder(model) = tiny(name, config).network else {
         panic!("{name} is no encoder")
     };
+    check(name, &model, &fixture);
+}
+
+/// The decoder `name`, loaded to embed, against `reference`.
+fn decoder_parity(name: &str, config: &str, reference: &str) {
+    let dir = fixture("tiny").join(name);
+    let paths =
+        ModelPaths { weights: vec![dir.join("model.safetensors")], config: Some(dir.join(config)) };
+    let Network::Encoder(model) = load_embedder(&paths, options()).unwrap().network else {
+        panic!("{name} gives no vectors")
+    };
+    check(reference, &model, &json(&format!("tiny/{name}/{reference}")));
+}
+
+fn check(name: &str, model: &Encoder, fixture: &Fixture) {
     let close = |what: &str, found: &[f32], expected: &[f32]| {
         let error = relative_error(found, expected);
         assert!(error < TOLERANCE, "{name}, {what}: off by {error}");
@@ -51,13 +66,13 @@ fn parity(name: &str, config: &str) {
         model.embed(&ids, &cu_seqlens, pooling).unwrap()
     };
     for (input, expected) in fixture.inputs.iter().zip(&fixture.last_hidden_mean) {
-        close("alone", &embed(&model, std::slice::from_ref(input), Pooling::Mean)[0], expected);
+        close("alone", &embed(model, std::slice::from_ref(input), Pooling::Mean)[0], expected);
     }
-    let packed = embed(&model, &fixture.inputs, Pooling::Mean);
+    let packed = embed(model, &fixture.inputs, Pooling::Mean);
     for (found, expected) in packed.iter().zip(&fixture.last_hidden_mean) {
         close("packed, mean", found, expected);
     }
-    for (found, expected) in embed(&model, &fixture.inputs, Pooling::Cls).iter().zip(&fixture.cls) {
+    for (found, expected) in embed(model, &fixture.inputs, Pooling::Cls).iter().zip(&fixture.cls) {
         close("packed, first token", found, expected);
     }
     let LastHidden { input, values } = &fixture.last_hidden;
@@ -66,7 +81,7 @@ fn parity(name: &str, config: &str) {
     for (found, expected) in tokens.iter().zip(values) {
         close("every token", found, expected);
     }
-    let last = embed(&model, std::slice::from_ref(input), Pooling::Last);
+    let last = embed(model, std::slice::from_ref(input), Pooling::Last);
     close("last token", &last[0], &values[values.len() - 1]);
 
     let Some(together) = model.classify(&pack(&fixture.inputs, &fixture.types)).unwrap() else {
@@ -108,4 +123,19 @@ encoders! {
     gte: "gte";
     gte_as_on_the_hub: "gte-hub";
     jina: "jina";
+}
+
+#[test]
+fn a_decoder_embeds() {
+    decoder_parity("qwen3", "config.json", "embedding.json");
+}
+
+#[test]
+fn a_decoder_embeds_with_windows() {
+    decoder_parity("gemma3", "config.json", "embedding.json");
+}
+
+#[test]
+fn a_decoder_that_sees_both_ways_embeds() {
+    decoder_parity("gemma3", "config.both-ways.json", "both-ways.json");
 }

@@ -11,6 +11,7 @@ mod embeddings;
 mod encoders;
 mod engine;
 mod llamacpp;
+mod modules;
 mod parity;
 mod provision;
 mod random_weights;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{fixture, relative_error, serve};
 
 /// Words `w4` to `w95` stand for their number; BERT's tokens go around them.
-fn tokenizer() -> Value {
+pub fn tokenizer() -> Value {
     let special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"].map(str::to_owned);
     let words = special.into_iter().chain((4..96).map(|i| format!("w{i}")));
     let vocab: serde_json::Map<_, _> = words.enumerate().map(|(i, w)| (w, json!(i))).collect();

@@ -37,6 +37,7 @@ pub struct EncoderConfig {
     pub intermediate_size: usize,
     pub layers: usize,
     pub heads: usize,
+    pub head_dim: usize,
     /// Longest input in tokens, without [`Positions::Table`]'s offset.
     pub context_length: usize,
     pub positions: Positions,

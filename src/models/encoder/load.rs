@@ -44,16 +44,17 @@ impl Encoder {
         let ropes = match &c.positions {
             Positions::Rotary(ropes) => ropes
                 .iter()
-                .map(|r| Rope::new(r, h / c.heads, c.context_length, &device))
+                .map(|r| Rope::new(r, c.head_dim, c.context_length, &device))
                 .collect::<candle_core::Result<_>>()?,
             _ => Vec::new(),
         };
         Ok(Self {
             words: weights.embedding("embeddings.word_embeddings", (c.vocab_size, width), false)?,
+            scale: None,
             positions,
             token_types,
             first_type,
-            norm: norm("embeddings.LayerNorm", width)?,
+            norm: Some(norm("embeddings.LayerNorm", width)?),
             projection: match width == h {
                 true => None,
                 false => Some(weights.linear("embeddings_project", (h, width), true)?),
@@ -78,7 +79,7 @@ fn layer(
     index: usize,
     norm: &dyn Fn(&str, usize) -> Result<Norm, LoadError>,
 ) -> Result<Layer, LoadError> {
-    let (h, inner, head_dim) = (c.hidden_size, c.intermediate_size, c.hidden_size / c.heads);
+    let (h, inner, head_dim) = (c.hidden_size, c.intermediate_size, c.head_dim);
     let name = |part: &str| format!("encoder.layer.{index}.{part}");
     let linear = |part: &str, out, input, bias| weights.linear(&name(part), (out, input), bias);
     let norms = |part: &str| -> Result<BlockNorms, LoadError> {
@@ -123,6 +124,7 @@ fn layer(
             activation: c.activation,
         },
         rope: own.rope,
-        reach: own.window,
+        before: own.window,
+        after: own.window,
     })
 }

@@ -79,14 +79,15 @@ pub fn read(json: &Fields<'_>) -> Result<EncoderConfig, LoadError> {
 
 /// BERT's own layers, under the names of `names`.
 fn bert(json: &Fields<'_>, names: &Names) -> Result<EncoderConfig, LoadError> {
-    let hidden_size = json.need(names.hidden)?;
+    let (hidden_size, heads) = (json.need(names.hidden)?, json.need(names.heads)?);
     Ok(EncoderConfig {
         vocab_size: json.need("vocab_size")?,
         hidden_size,
         embedding_size: hidden_size,
         intermediate_size: json.need(names.inner)?,
         layers: json.need(names.layers)?,
-        heads: json.need(names.heads)?,
+        heads,
+        head_dim: hidden_size / heads,
         context_length: json.need(names.positions)?,
         positions: Positions::Table { offset: 0, bias: None },
         layer_configs: Vec::new(),
@@ -248,6 +249,7 @@ fn nomic_of_the_hub(json: &Fields<'_>) -> Result<EncoderConfig, LoadError> {
         }
     };
     let (hidden_size, positions) = (json.need("n_embd")?, json.need("n_positions")?);
+    let heads = json.need("n_head")?;
     // With a scaling factor the rope depends on a text's length beyond what
     // was trained on; texts up to there need none.
     let context_length = match json.float("rotary_scaling_factor")? {
@@ -262,7 +264,8 @@ fn nomic_of_the_hub(json: &Fields<'_>) -> Result<EncoderConfig, LoadError> {
         embedding_size: hidden_size,
         intermediate_size: json.size("n_inner")?.unwrap_or(4 * hidden_size),
         layers: json.need("n_layer")?,
-        heads: json.need("n_head")?,
+        heads,
+        head_dim: hidden_size / heads,
         context_length,
         positions: Positions::Rotary(vec![plain(theta)]),
         layer_configs: Vec::new(),
@@ -307,7 +310,7 @@ fn gte_of_the_hub(json: &Fields<'_>) -> Result<EncoderConfig, LoadError> {
     let theta = json.float("rope_theta")?.unwrap_or(10_000.0);
     let rope = match json.get("rope_scaling").map(Fields) {
         None => plain(theta),
-        Some(scaling) => ntk(&scaling, theta, config.hidden_size / config.heads.max(1))?,
+        Some(scaling) => ntk(&scaling, theta, config.head_dim)?,
     };
     Ok(EncoderConfig {
         positions: Positions::Rotary(vec![rope]),
