@@ -13,7 +13,7 @@ use super::suggest::closest;
 use super::{auth, chat, completions, embeddings, health, models, rerank, tei, trace};
 
 /// Every route, for the suggestions of the fallback.
-const ROUTES: [&str; 19] = [
+const ROUTES: [&str; 20] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
@@ -27,6 +27,7 @@ const ROUTES: [&str; 19] = [
     "/health/ready",
     "/embed",
     "/embed_all",
+    "/embed_sparse",
     "/similarity",
     "/predict",
     "/rerank",
@@ -52,6 +53,7 @@ pub fn build(shared: Shared) -> Router {
         .route("/v2/rerank", only(post(rerank::rerank)))
         .route("/embed", only(post(tei::embed)))
         .route("/embed_all", only(post(tei::embed_all)))
+        .route("/embed_sparse", only(post(tei::embed_sparse)))
         .route("/similarity", only(post(tei::similarity)))
         .route("/predict", only(post(tei::predict)))
         .route("/rerank", only(post(tei::rerank)))

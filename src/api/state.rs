@@ -161,6 +161,7 @@ pub fn task(kind: ModelKind) -> &'static str {
     match kind {
         ModelKind::Generation => "generation",
         ModelKind::Embedding => "embedding",
+        ModelKind::SparseEmbedding => "sparse embedding",
         ModelKind::Reranking => "reranking",
         ModelKind::Classification => "classification",
     }

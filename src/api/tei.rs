@@ -7,7 +7,7 @@ mod info;
 mod tokens;
 
 pub use classify::{predict, rerank};
-pub use embed::{embed, embed_all, similarity};
+pub use embed::{embed, embed_all, embed_sparse, similarity};
 pub use errors::reshape;
 pub use info::info;
 pub use tokens::{decode, tokenize};
@@ -15,8 +15,17 @@ pub use tokens::{decode, tokenize};
 use super::wire::tei::Direction;
 
 /// Its paths, whose errors have its shape.
-pub const PATHS: [&str; 8] =
-    ["/embed", "/embed_all", "/similarity", "/predict", "/rerank", "/tokenize", "/decode", "/info"];
+pub const PATHS: [&str; 9] = [
+    "/embed",
+    "/embed_all",
+    "/embed_sparse",
+    "/similarity",
+    "/predict",
+    "/rerank",
+    "/tokenize",
+    "/decode",
+    "/info",
+];
 
 /// What to do about a text that is too long.
 const HINT: &str = "split it, or send \"truncate\": true to shorten it";

@@ -129,6 +129,8 @@ pub fn load(files: ModelFiles, options: EngineOptions) -> anyhow::Result<Engine>
             ModelKind::Generation => format!("context of {} tokens", info.limits.context_length),
             ModelKind::Embedding =>
                 format!("{} dimensions", info.embedding_dims.unwrap_or_default()),
+            ModelKind::SparseEmbedding =>
+                format!("sparse vectors over {} words", info.limits.vocab_size),
             ModelKind::Reranking => "a reranker".to_owned(),
             ModelKind::Classification => format!("a classifier of {} labels", info.labels.len()),
         },

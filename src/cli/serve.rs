@@ -106,6 +106,7 @@ fn announce(address: SocketAddr, engines: &Engines) {
         let route = match engine.info().kind {
             ModelKind::Generation => "/v1/chat/completions, /v1/completions",
             ModelKind::Embedding => "/v1/embeddings, /embed",
+            ModelKind::SparseEmbedding => "/embed_sparse",
             ModelKind::Reranking => "/v1/rerank, /rerank",
             ModelKind::Classification => "/predict",
         };

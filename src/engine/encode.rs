@@ -29,6 +29,14 @@ pub struct TokenEmbeddings {
     pub prompt_tokens: usize,
 }
 
+/// Weights of words of the vocabulary for each input, by rising token id,
+/// without those that are 0.
+#[derive(Debug, Clone)]
+pub struct SparseEmbeddings {
+    pub vectors: Vec<Vec<(u32, f32)>>,
+    pub prompt_tokens: usize,
+}
+
 /// Texts or pairs of texts for a classifier.
 #[derive(Debug, Clone)]
 pub struct PredictionRequest {
@@ -66,6 +74,8 @@ pub(super) enum Output {
     Tokens,
     /// One number for each label.
     Scores,
+    /// One number for each word of the vocabulary.
+    Words,
 }
 
 /// Numbers for each input of an [`EncodeRequest`].

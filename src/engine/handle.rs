@@ -1,5 +1,7 @@
 //! The engine as its callers see it: a cheap handle to one model's thread.
 
+mod encoders;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -10,16 +12,13 @@ use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::encode::{
-    EmbeddingRequest, Embeddings, EncodeRequest, Encoded, Output, PredictionRequest, Predictions,
-    TokenEmbeddings,
-};
+use super::encode::{EncodeRequest, Encoded};
 use super::error::SubmitError;
 use super::grammar::{Grammar, GrammarCompiler, GrammarSpec};
 use super::queue::QueueBound;
 use super::request::{Event, GenerationRequest, Limits};
 use crate::telemetry::metrics::ModelMetrics;
-use crate::text::{ChatInput, ChatTemplate, Cut, EncodedText, Tokenizer};
+use crate::text::{ChatInput, ChatTemplate, Tokenizer};
 
 /// A loaded model. Clones share it; it stops when the last one is dropped or
 /// [`Engine::shutdown`] is called.
@@ -71,6 +70,8 @@ pub(super) struct Shared {
 pub enum ModelKind {
     Generation,
     Embedding,
+    /// Weighs the words of its vocabulary.
+    SparseEmbedding,
     /// Says how well a text answers another: a classifier with one label.
     Reranking,
     /// Scores several labels.
@@ -83,6 +84,7 @@ impl ModelKind {
         match self {
             Self::Generation => "generates text",
             Self::Embedding => "makes embeddings",
+            Self::SparseEmbedding => "makes sparse embeddings",
             Self::Reranking => "reranks texts",
             Self::Classification => "classifies texts",
         }
@@ -93,6 +95,7 @@ impl ModelKind {
         match self {
             Self::Generation => "generate text",
             Self::Embedding => "make embeddings",
+            Self::SparseEmbedding => "make sparse embeddings",
             Self::Reranking => "rerank texts",
             Self::Classification => "classify texts",
         }
@@ -244,83 +247,6 @@ impl Engine {
         self.require(ModelKind::Generation)?;
         let compiler = self.inner.grammars.clone();
         blocking(move || compiler.compile(&spec)).await
-    }
-
-    /// Tokenises a text or a pair as the model takes them, on the blocking
-    /// pool. With `cut` a text that is too long loses its end, or its
-    /// beginning; of a pair the longer one does.
-    ///
-    /// # Errors
-    /// [`SubmitError::Failed`] if the tokenizer refuses the text.
-    pub async fn encode_text(
-        &self,
-        first: String,
-        second: Option<String>,
-        cut: Option<Cut>,
-    ) -> Result<EncodedText, SubmitError> {
-        let tokenizer = self.inner.tokenizer.clone();
-        blocking(move || {
-            tokenizer
-                .encode_text(&first, second.as_deref(), cut)
-                .map_err(|e| SubmitError::Failed(e.to_string()))
-        })
-        .await
-    }
-
-    /// Embeds all inputs; requests of other callers share the batches.
-    ///
-    /// # Errors
-    /// As [`Engine::submit`]; an input longer than the context is refused, not cut.
-    pub async fn embed(&self, request: EmbeddingRequest) -> Result<Embeddings, SubmitError> {
-        let EmbeddingRequest { inputs, dimensions, normalize } = request;
-        let inputs = inputs.into_iter().map(EncodedText::from).collect();
-        let output = Output::Vector { dimensions, normalize };
-        let done = self.run(ModelKind::Embedding, EncodeRequest { inputs, output }).await?;
-        Ok(Embeddings { vectors: done.rows, prompt_tokens: done.prompt_tokens })
-    }
-
-    /// The vectors of every token of all inputs.
-    ///
-    /// # Errors
-    /// As [`Engine::embed`].
-    pub async fn embed_tokens(
-        &self,
-        inputs: Vec<Vec<u32>>,
-    ) -> Result<TokenEmbeddings, SubmitError> {
-        let counts: Vec<usize> = inputs.iter().map(Vec::len).collect();
-        let inputs = inputs.into_iter().map(EncodedText::from).collect();
-        let request = EncodeRequest { inputs, output: Output::Tokens };
-        let done = self.run(ModelKind::Embedding, request).await?;
-        let rows = done.rows.into_iter().zip(counts);
-        let split = |(row, count): (Vec<f32>, usize)| {
-            let width = (row.len() / count.max(1)).max(1);
-            row.chunks_exact(width).map(<[f32]>::to_vec).collect()
-        };
-        Ok(TokenEmbeddings { inputs: rows.map(split).collect(), prompt_tokens: done.prompt_tokens })
-    }
-
-    /// Asks a classifier, of one label or of several, about all inputs;
-    /// requests of other callers share the batches.
-    ///
-    /// # Errors
-    /// As [`Engine::embed`].
-    pub async fn predict(&self, request: PredictionRequest) -> Result<Predictions, SubmitError> {
-        let kind = match self.inner.info.kind {
-            ModelKind::Classification => ModelKind::Classification,
-            _ => ModelKind::Reranking,
-        };
-        let request = EncodeRequest { inputs: request.inputs, output: Output::Scores };
-        let done = self.run(kind, request).await?;
-        Ok(Predictions { scores: done.rows, prompt_tokens: done.prompt_tokens })
-    }
-
-    async fn run(&self, kind: ModelKind, request: EncodeRequest) -> Result<Encoded, SubmitError> {
-        self.require(kind)?;
-        request.validate(self.inner.info.limits, self.inner.info.embedding_dims)?;
-        self.enter(1, request.tokens())?;
-        let (reply, answer) = oneshot::channel();
-        self.send(Command::Encode { request, submitted: Instant::now(), reply })?;
-        answer.await.unwrap_or_else(|_| Err(self.gone()))
     }
 
     pub fn health(&self) -> Health {

@@ -27,7 +27,9 @@ pub mod stop;
 pub(crate) mod testing;
 mod worker;
 
-pub use encode::{EmbeddingRequest, Embeddings, PredictionRequest, Predictions, TokenEmbeddings};
+pub use encode::{
+    EmbeddingRequest, Embeddings, PredictionRequest, Predictions, SparseEmbeddings, TokenEmbeddings,
+};
 pub use engines::Engines;
 pub use error::SubmitError;
 pub use grammar::{Grammar, GrammarSpec};

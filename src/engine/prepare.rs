@@ -85,7 +85,7 @@ pub fn prepare(
             if encoder.device().is_cpu() {
                 options.memory.reserve(&source.id, &[("weights", bytes), ("one step", step)])?;
             }
-            let (worker, info) = match encoder.head().is_some() {
+            let (worker, info) = match encoder.head().is_some() && encoder.sparse_head().is_none() {
                 true => classifier(&source, *encoder, info(ModelKind::Reranking, limits))?,
                 false => embedder(&source, *encoder, info(ModelKind::Embedding, limits))?,
             };
@@ -113,12 +113,17 @@ fn embedder(
         dense.push(layer);
     }
     info.embedding_dims = Some(width);
+    if modules.sparse.is_some() {
+        info.kind = ModelKind::SparseEmbedding;
+        info.embedding_dims = Some(model.config.vocab_size);
+    }
     info.prompts = source.resolve_prompts()?;
     info.default_prompt = source.default_prompt()?;
-    info.pooling = Some(match modules.pooling {
-        Pooling::Cls => "cls",
-        Pooling::Mean => "mean",
-        Pooling::Last => "last",
+    info.pooling = Some(match (modules.sparse, modules.pooling) {
+        (Some(_), _) => "splade",
+        (None, Pooling::Cls) => "cls",
+        (None, Pooling::Mean) => "mean",
+        (None, Pooling::Last) => "last",
     });
     if let Some(name) =
         info.default_prompt.as_ref().filter(|name| !info.prompts.contains_key(*name))
@@ -126,8 +131,8 @@ fn embedder(
         let message = format!("its default prompt {name:?} is none of its prompts");
         return Err(EngineError::Source(message));
     }
-    let Modules { pooling, normalize, .. } = modules;
-    Ok((EncodeWorker { model, pooling, dense, normalize, types: false }, info))
+    let Modules { pooling, normalize, sparse, .. } = modules;
+    Ok((EncodeWorker { model, pooling, sparse, dense, normalize, types: false }, info))
 }
 
 fn classifier(
@@ -143,8 +148,15 @@ fn classifier(
         info.kind = ModelKind::Classification;
     }
     let types = model.config.token_types > 1 && source.wants_token_types()?;
-    let pooling = Pooling::Cls;
-    Ok((EncodeWorker { model, pooling, dense: Vec::new(), normalize: false, types }, info))
+    let worker = EncodeWorker {
+        model,
+        pooling: Pooling::Cls,
+        sparse: None,
+        dense: Vec::new(),
+        normalize: false,
+        types,
+    };
+    Ok((worker, info))
 }
 
 fn open(
@@ -164,11 +176,7 @@ fn open(
     }
     let load =
         LoadOptions { device: opened.device, context_length: options.context_length, on_progress };
-    let model = match source.embeds() {
-        true => models::load_embedder(&source.paths, load)?,
-        false => models::load(&source.paths, load)?,
-    };
-    Ok((model, described))
+    Ok((models::load_as(&source.paths, load, source.wanted()?)?, described))
 }
 
 /// A cache of the configured memory, but no larger than all sequences at

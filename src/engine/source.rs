@@ -117,12 +117,6 @@ impl ModelSource {
         self.prompts_config.as_deref().map_or(Ok(Value::Null), read_json)
     }
 
-    /// Whether the files, or the catalogue, say how to make one vector of a
-    /// text: a decoder with them is there to embed.
-    pub fn embeds(&self) -> bool {
-        self.pooling.is_some() || self.pooling_config.is_some() || self.modules_config.is_some()
-    }
-
     /// Whether the model is to be told which text of a pair a token is of:
     /// its tokenizer may say that it wants no token types.
     ///

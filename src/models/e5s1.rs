@@ -192,6 +192,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
         gated: false,
         activation: Activation::GeluErf,
         head: None,
+        sparse: false,
     };
     Ok((config, entries))
 }

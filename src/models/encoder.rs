@@ -6,6 +6,7 @@ mod decoder;
 mod dense;
 mod head;
 mod load;
+mod sparse;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,6 +14,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 pub use self::dense::Dense;
 pub use self::head::Head;
+pub use self::sparse::{SparseHead, SparsePooling};
 use super::config::EncoderConfig;
 use super::rope::Rope;
 use crate::backend::attention::within::PIECE;
@@ -42,6 +44,7 @@ pub struct Encoder {
     bias: Option<DistanceBias>,
     final_norm: Option<Norm>,
     head: Option<Head>,
+    sparse: Option<SparseHead>,
     /// One step runs at a time.
     workspace: Mutex<Workspace>,
 }
@@ -87,6 +90,11 @@ impl Encoder {
         self.head.as_ref()
     }
 
+    /// The head that makes sparse vectors, where the model was loaded for it.
+    pub fn sparse_head(&self) -> Option<&SparseHead> {
+        self.sparse.as_ref()
+    }
+
     /// Bytes of weights of which a step reads only some rows: the tables of
     /// words, positions and token types.
     pub fn lookup_bytes(&self) -> u64 {
@@ -104,7 +112,8 @@ impl Encoder {
             rows = 12 * c.hidden_size.max(c.heads * c.head_dim) + 4 * c.intermediate_size;
             scores = 4 * PIECE.max(c.heads * c.context_length);
         }
-        4 * (tokens * rows + scores) as u64
+        let words = if c.sparse { 4 * sparse::ROWS.min(tokens) * c.vocab_size } else { 0 };
+        4 * (tokens * rows + scores + words) as u64
     }
 
     /// Vectors of all tokens, (tokens, hidden), of sequences packed end to

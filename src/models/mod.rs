@@ -17,4 +17,4 @@ pub mod weights;
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use error::LoadError;
-pub use registry::{LoadOptions, LoadedModel, ModelPaths, Network, load, load_embedder};
+pub use registry::{LoadOptions, LoadedModel, ModelPaths, Network, Wanted, load, load_as};

@@ -55,25 +55,30 @@ pub struct LoadOptions<'a> {
 /// # Errors
 /// A file that is missing, malformed, or holds what is not supported.
 pub fn load(paths: &ModelPaths, options: LoadOptions<'_>) -> Result<LoadedModel, LoadError> {
-    load_as(paths, options, false)
+    load_as(paths, options, Wanted::Own)
 }
 
-/// [`load`], where a decoder is to give vectors instead of text.
+/// What a model is to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// What its architecture stands for.
+    Own,
+    /// Vectors, even from a decoder.
+    Vectors,
+    /// Weights of the words of its vocabulary.
+    Sparse,
+}
+
+/// [`load`] for something else than the architecture stands for.
 ///
 /// # Errors
-/// As [`load`].
-pub fn load_embedder(
+/// As [`load`]; or the architecture cannot give that.
+pub fn load_as(
     paths: &ModelPaths,
     options: LoadOptions<'_>,
+    wanted: Wanted,
 ) -> Result<LoadedModel, LoadError> {
-    load_as(paths, options, true)
-}
-
-fn load_as(
-    paths: &ModelPaths,
-    options: LoadOptions<'_>,
-    embed: bool,
-) -> Result<LoadedModel, LoadError> {
+    let embed = wanted == Wanted::Vectors;
     let first = paths.weights.first().ok_or_else(|| {
         LoadError::config("weights", "the model has no weight files (.gguf or .safetensors)")
     })?;
@@ -98,6 +103,10 @@ fn load_as(
             let architecture = architecture(&json);
             let open = |names| Safetensors::open(&paths.weights, names).map(Box::new);
             if config::DECODERS.contains(&architecture.as_str()) {
+                if wanted == Wanted::Sparse {
+                    let reason = "asks for sparse vectors of a decoder";
+                    return Err(LoadError::config("modules.json", reason));
+                }
                 let config = config::from_json(&json)?;
                 let names = match config.sandwich_norms {
                     true => safetensors::names::sandwich_decoder,
@@ -109,7 +118,8 @@ fn load_as(
                 let embed = (embed || both_ways).then_some(both_ways);
                 causal(config, architecture, weights, options.context_length, embed)
             } else if config::ENCODERS.contains(&architecture.as_str()) {
-                let config = config::encoder_from_json(&json)?;
+                let mut config = config::encoder_from_json(&json)?;
+                config.sparse = wanted == Wanted::Sparse;
                 let source = open(safetensors::names::encoders::of(&architecture))?;
                 let weights = Weights::new(source, options.device, options.on_progress);
                 encoder(config, architecture, weights)
@@ -187,21 +197,22 @@ enum Format {
 fn format(path: &Path) -> Result<Format, LoadError> {
     use std::io::Read;
     let io = |source| LoadError::Io { path: path.to_owned(), source };
-    let mut magic = [0u8; 4];
-    let mut file = std::fs::File::open(path).map_err(io)?;
-    let read = file.read(&mut magic).map_err(io)?;
+    let mut head = Vec::new();
+    let file = std::fs::File::open(path).map_err(io)?;
+    file.take(9).read_to_end(&mut head).map_err(io)?;
+    let named = path.extension().is_some_and(|e| e == "safetensors");
     let malformed = |reason: &str| {
         Err(LoadError::Malformed { path: path.to_owned(), reason: reason.to_owned() })
     };
-    match &magic {
-        b"GGUF" => Ok(Format::Gguf),
-        m if m == e5s1::MAGIC => Ok(Format::E5s1),
+    match head.as_slice() {
+        [b'G', b'G', b'U', b'F', ..] => Ok(Format::Gguf),
+        m if m.starts_with(e5s1::MAGIC) => Ok(Format::E5s1),
+        // A length comes first, which may begin as other formats do; then JSON.
+        [_, _, _, _, _, _, _, _, b'{'] if named => Ok(Format::Safetensors),
         [b'P', b'K', ..] | [0x80, ..] => {
             malformed("is a pickle file, which can run code; use safetensors or GGUF")
         }
-        _ if read == 4 && path.extension().is_some_and(|e| e == "safetensors") => {
-            Ok(Format::Safetensors)
-        }
+        [_, _, _, _, ..] if named => Ok(Format::Safetensors),
         _ => malformed("is neither a GGUF nor a safetensors file"),
     }
 }
@@ -217,4 +228,35 @@ pub(super) fn read_json(path: &Path) -> Result<Value, LoadError> {
         std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
     serde_json::from_slice(&text)
         .map_err(|e| LoadError::Malformed { path: path.to_owned(), reason: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_known_by_their_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, bytes: &[u8], expected: Result<&str, &str>| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            match (format(&path), expected) {
+                (Ok(Format::Gguf), Ok("gguf"))
+                | (Ok(Format::E5s1), Ok("e5s1"))
+                | (Ok(Format::Safetensors), Ok("safetensors")) => {}
+                (Err(e), Err(says)) => assert!(e.to_string().contains(says), "{e}"),
+                _ => panic!("{name} {bytes:?} is not {expected:?}"),
+            }
+        };
+        check("a.gguf", b"GGUF\x03\0\0\0", Ok("gguf"));
+        check("a.bin", b"E5S1\x01\0\0\0", Ok("e5s1"));
+        check("a.safetensors", b"\x08\0\0\0\0\0\0\0{", Ok("safetensors"));
+        // Headers of a length that pickles and archives begin with.
+        check("a.safetensors", b"\x80\x02\0\0\0\0\0\0{\"a", Ok("safetensors"));
+        check("a.safetensors", b"PK\0\0\0\0\0\0{\"a", Ok("safetensors"));
+        check("a.safetensors", b"\x80\x02}q\0(X\x01\0", Err("pickle"));
+        check("a.bin", b"PK\x03\x04", Err("pickle"));
+        check("a.bin", b"hello", Err("neither"));
+        check("a.gguf", b"", Err("neither"));
+    }
 }

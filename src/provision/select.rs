@@ -39,6 +39,7 @@ const BESIDE: &[(&str, Role)] = &[
     ("modules.json", Role::Other),
     ("sentence_bert_config.json", Role::Other),
     // Layers after the pooling, where a model has them.
+    ("1_SpladePooling/config.json", Role::Other),
     ("2_Dense/config.json", Role::Other),
     ("2_Dense/model.safetensors", Role::Other),
     ("3_Dense/config.json", Role::Other),

@@ -1,8 +1,8 @@
 //! Our embeddings and classifiers against their references on tiny random
 //! models of every family: alone, and in one ragged batch.
 
-use dragoman::models::encoder::{PackedTexts, Pooling};
-use dragoman::models::{Encoder, ModelPaths, Network, load_embedder};
+use dragoman::models::encoder::{PackedTexts, Pooling, SparsePooling};
+use dragoman::models::{Encoder, ModelPaths, Network, Wanted, load_as};
 use serde::Deserialize;
 
 use crate::support::{fixture, json, options, relative_error, tiny};
@@ -20,6 +20,13 @@ struct Fixture {
     types: Vec<Vec<u32>>,
     #[serde(default)]
     logits: Vec<Vec<f32>>,
+}
+
+#[derive(Deserialize)]
+struct Sparse {
+    inputs: Vec<Vec<u32>>,
+    max: Vec<Vec<f32>>,
+    sum_twice: Vec<Vec<f32>>,
 }
 
 #[derive(Deserialize)]
@@ -50,7 +57,8 @@ fn decoder_parity(name: &str, config: &str, reference: &str) {
     let dir = fixture("tiny").join(name);
     let paths =
         ModelPaths { weights: vec![dir.join("model.safetensors")], config: Some(dir.join(config)) };
-    let Network::Encoder(model) = load_embedder(&paths, options()).unwrap().network else {
+    let Network::Encoder(model) = load_as(&paths, options(), Wanted::Vectors).unwrap().network
+    else {
         panic!("{name} gives no vectors")
     };
     check(reference, &model, &json(&format!("tiny/{name}/{reference}")));
@@ -138,4 +146,41 @@ fn a_decoder_embeds_with_windows() {
 #[test]
 fn a_decoder_that_sees_both_ways_embeds() {
     decoder_parity("gemma3", "config.both-ways.json", "both-ways.json");
+}
+
+#[test]
+fn words_are_weighed() {
+    for name in ["bert-mlm", "distilbert-mlm"] {
+        let fixture: Sparse = json(&format!("tiny/{name}/fixture.json"));
+        let dir = fixture_dir(name);
+        let paths = ModelPaths {
+            weights: vec![dir.join("model.safetensors")],
+            config: Some(dir.join("config.json")),
+        };
+        let Network::Encoder(model) = load_as(&paths, options(), Wanted::Sparse).unwrap().network
+        else {
+            panic!("{name} is no encoder")
+        };
+        let head = model.sparse_head().unwrap();
+        let check = |inputs: &[Vec<u32>], how: SparsePooling, expected: &[Vec<f32>]| {
+            let texts = pack(inputs, &[]);
+            let tokens = model.forward_texts(&texts).unwrap();
+            let found = head.forward(&tokens, &texts.cu_seqlens, how).unwrap();
+            for (found, expected) in found.iter().zip(expected) {
+                let error = relative_error(found, expected);
+                assert!(error < TOLERANCE, "{name}, {how:?}: off by {error}");
+            }
+        };
+        let twice = SparsePooling { sum: true, twice: true };
+        check(&fixture.inputs, SparsePooling::default(), &fixture.max);
+        check(&fixture.inputs, twice, &fixture.sum_twice);
+        for (i, input) in fixture.inputs.iter().enumerate() {
+            let alone = std::slice::from_ref(input);
+            check(alone, SparsePooling::default(), std::slice::from_ref(&fixture.max[i]));
+        }
+    }
+}
+
+fn fixture_dir(name: &str) -> std::path::PathBuf {
+    fixture("tiny").join(name)
 }

@@ -39,13 +39,20 @@ struct Tiny {
     client: Client,
 }
 
-/// A server with an embedder, a reranker and a classifier. Each takes 64 tokens.
+/// A server with an embedder, a reranker, a classifier and a model for sparse
+/// vectors. All but the last take 64 tokens.
 fn tiny() -> &'static Tiny {
     static TINY: OnceLock<Tiny> = OnceLock::new();
     TINY.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let tokenizer_file = folder.path().join("tokenizer.json");
         std::fs::write(&tokenizer_file, tokenizer().to_string()).unwrap();
+        let modules = folder.path().join("modules.json");
+        let splade = json!([{"path": "1_SpladePooling", "type": "x.SpladePooling"}]);
+        std::fs::write(&modules, splade.to_string()).unwrap();
+        std::fs::create_dir(folder.path().join("1_SpladePooling")).unwrap();
+        let how = json!({"pooling_strategy": "max"}).to_string();
+        std::fs::write(folder.path().join("1_SpladePooling/config.json"), how).unwrap();
         let start = |name: &str, id: &str| {
             let dir = fixture("tiny").join(name);
             let source = ModelSource {
@@ -55,6 +62,7 @@ fn tiny() -> &'static Tiny {
                     config: Some(dir.join("config.json")),
                 },
                 tokenizer: Some(tokenizer_file.clone()),
+                modules_config: (id == "sparse").then(|| modules.clone()),
                 prompts: [("query".to_owned(), "w9 ".to_owned())].into(),
                 ..Default::default()
             };
@@ -64,6 +72,7 @@ fn tiny() -> &'static Tiny {
             start("bert", "embedder"),
             start("roberta", "reranker"),
             start("bert-classifier", "classifier"),
+            start("bert-mlm", "sparse"),
         ]);
         let url = serve(engines.clone(), Config::default().server);
         Tiny { url, engines, client: Client::new() }
@@ -233,6 +242,25 @@ async fn embeddings_in_their_forms() {
     let compared = json!({"inputs": {"source_sentence": "w10", "sentences": ["w10", "w50"]}});
     let compared = floats(&tiny.ok("/similarity", compared).await);
     assert!((compared[0] - 1.0).abs() < 1e-5 && compared[1] < 0.999, "{compared:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sparse_vectors_weigh_words() {
+    let tiny = tiny();
+    let engine = tiny.engines.get("sparse").unwrap();
+    assert_eq!(engine.info().kind, ModelKind::SparseEmbedding);
+    let expected = engine.embed_sparse(vec![vec![1, 10, 11, 2]]).await.unwrap().vectors;
+    let found = tiny.ok("/embed_sparse", json!({"inputs": ["w10 w11", "w20"]})).await;
+    assert_eq!(found.as_array().map(Vec::len), Some(2));
+    let first = found[0].as_array().unwrap();
+    assert_eq!(first.len(), expected[0].len());
+    assert!((1..96).contains(&first.len()), "some words, not all");
+    for (word, (index, value)) in first.iter().zip(&expected[0]) {
+        assert_eq!(word["index"], *index);
+        assert!((word["value"].as_f64().unwrap() as f32 - value).abs() < 1e-5);
+    }
+    let (status, error) = tiny.post("/embed", &json!({"inputs": "a", "model": "sparse"})).await;
+    assert_eq!(status, 424, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

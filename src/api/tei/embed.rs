@@ -1,4 +1,4 @@
-//! `/embed`, `/embed_all` and `/similarity`.
+//! `/embed`, `/embed_all`, `/embed_sparse` and `/similarity`.
 
 use axum::Json as Answer;
 use axum::extract::State;
@@ -13,7 +13,9 @@ use crate::api::extract::Json;
 use crate::api::inputs::{Field, check_input, encode, tokens, with_prompt};
 use crate::api::state::{Shared, offload};
 use crate::api::wire::inputs::Inputs;
-use crate::api::wire::tei::{Direction, EmbedAllRequest, EmbedRequest, SimilarityRequest};
+use crate::api::wire::tei::{
+    Direction, EmbedAllRequest, EmbedRequest, SimilarityRequest, SparseValue,
+};
 use crate::engine::{EmbeddingRequest, Engine, ModelKind};
 
 const FIELD: &str = "inputs";
@@ -45,6 +47,22 @@ pub async fn embed_all(
     let how = (body.truncate, body.truncation_direction);
     let inputs = ids(engine, input, how).await?;
     numbers(engine.embed_tokens(inputs).await?.inputs).await
+}
+
+/// Weights of words for each text.
+pub async fn embed_sparse(
+    State(shared): State<Shared>,
+    Json(body): Json<EmbedAllRequest>,
+) -> Result<Response, ApiError> {
+    let engine = shared.any_engine(body.model.as_deref(), &[ModelKind::SparseEmbedding])?;
+    let input = with_prompt(body.inputs, body.prompt_name.as_deref(), engine.info())?;
+    let how = (body.truncate, body.truncation_direction);
+    let inputs = ids(engine, input, how).await?;
+    let found = engine.embed_sparse(inputs).await?.vectors;
+    let values = |text: Vec<(u32, f32)>| {
+        text.into_iter().map(|(index, value)| SparseValue { index, value }).collect::<Vec<_>>()
+    };
+    numbers(found.into_iter().map(values).collect()).await
 }
 
 /// How near each sentence is to one, by the cosine of their vectors.

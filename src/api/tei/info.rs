@@ -11,7 +11,12 @@ use crate::engine::{ModelInfo, ModelKind};
 
 /// Describes the first encoder that is loaded; `/v1/models` lists all models.
 pub async fn info(State(shared): State<Shared>) -> Result<Json<Info>, ApiError> {
-    let kinds = [ModelKind::Embedding, ModelKind::Reranking, ModelKind::Classification];
+    let kinds = [
+        ModelKind::Embedding,
+        ModelKind::SparseEmbedding,
+        ModelKind::Reranking,
+        ModelKind::Classification,
+    ];
     let info = shared.any_engine(None, &kinds)?.info();
     Ok(Json(Info {
         model_id: info.id.clone(),

@@ -13,8 +13,13 @@ use crate::engine::{Engine, ModelKind};
 use crate::text::TokenizerError;
 
 /// All kinds of model have a tokenizer; those of this interface go first.
-const KINDS: [ModelKind; 4] =
-    [ModelKind::Embedding, ModelKind::Reranking, ModelKind::Classification, ModelKind::Generation];
+const KINDS: [ModelKind; 5] = [
+    ModelKind::Embedding,
+    ModelKind::SparseEmbedding,
+    ModelKind::Reranking,
+    ModelKind::Classification,
+    ModelKind::Generation,
+];
 
 /// The tokens of texts.
 pub async fn tokenize(

@@ -23,7 +23,8 @@ pub struct Model {
     pub created: u64,
     /// `dragoman`.
     pub owned_by: &'static str,
-    /// `generation`, `embedding`, `reranking` or `classification`.
+    /// `generation`, `embedding`, `sparse embedding`, `reranking` or
+    /// `classification`.
     pub task: &'static str,
     pub architecture: String,
     /// How the weights are stored, as `Q4_0` or `F32`.

@@ -37,7 +37,7 @@ pub struct EmbedRequest {
     pub dimensions: Option<usize>,
 }
 
-/// `POST /embed_all`.
+/// `POST /embed_all` and `POST /embed_sparse`.
 #[derive(Debug, Deserialize)]
 pub struct EmbedAllRequest {
     pub model: Option<String>,
@@ -147,6 +147,14 @@ strict!(
     TokenizeRequest,
     DecodeRequest
 );
+
+/// The weight of a word.
+#[derive(Debug, Serialize)]
+pub struct SparseValue {
+    /// Its token id.
+    pub index: u32,
+    pub value: f32,
+}
 
 /// A label and its score.
 #[derive(Debug, PartialEq, Serialize)]

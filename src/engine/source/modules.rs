@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{ModelSource, read_json};
 use crate::engine::load::EngineError;
-use crate::models::encoder::Pooling;
+use crate::models::Wanted;
+use crate::models::encoder::{Pooling, SparsePooling};
 
 /// The modules after the transformer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,9 +18,32 @@ pub struct Modules {
     pub dense: Vec<PathBuf>,
     /// Scale vectors to length 1.
     pub normalize: bool,
+    /// Weights of words are pooled, instead of vectors.
+    pub sparse: Option<SparsePooling>,
+}
+
+impl Modules {
+    fn plain() -> Self {
+        Self { pooling: Pooling::Mean, dense: Vec::new(), normalize: false, sparse: None }
+    }
 }
 
 impl ModelSource {
+    /// What the model is to give, by its files and by the catalogue: a decoder
+    /// with a pooling is there to embed.
+    ///
+    /// # Errors
+    /// As [`ModelSource::modules`].
+    pub fn wanted(&self) -> Result<Wanted, EngineError> {
+        let modules = self.modules_config.as_deref().map(read_modules).transpose()?;
+        Ok(match modules {
+            Some(modules) if modules.sparse.is_some() => Wanted::Sparse,
+            Some(_) => Wanted::Vectors,
+            None if self.pooling.is_some() || self.pooling_config.is_some() => Wanted::Vectors,
+            None => Wanted::Own,
+        })
+    }
+
     /// Pooling, further layers and normalisation: as asked for, as the files
     /// say, or the mean scaled to length 1.
     ///
@@ -28,7 +52,7 @@ impl ModelSource {
     pub fn modules(&self) -> Result<Modules, EngineError> {
         let mut found = match &self.modules_config {
             Some(path) => read_modules(path)?,
-            None => Modules { pooling: Pooling::Mean, dense: Vec::new(), normalize: true },
+            None => Modules { normalize: true, ..Modules::plain() },
         };
         found.pooling = self.resolve_pooling()?;
         if let Some(normalize) = self.normalize {
@@ -83,34 +107,67 @@ fn read_modules(path: &Path) -> Result<Modules, EngineError> {
     let json = read_json(path)?;
     let list = json.as_array().ok_or_else(|| fault("is not a list of modules".to_owned()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut modules = Modules { pooling: Pooling::Mean, dense: Vec::new(), normalize: false };
+    // Written by older versions; tokenizers that lowercase do so themselves.
+    let limits = folder.join("sentence_bert_config.json");
+    if limits.is_file() && read_json(&limits)?["do_lower_case"] == true {
+        let message = format!("{}: do_lower_case is not supported", limits.display());
+        return Err(EngineError::Source(message));
+    }
+    let mut modules = Modules::plain();
     for module in list {
         let text = |field: &str| module.get(field).and_then(Value::as_str).unwrap_or_default();
         // The last part of a Python class's name.
         let kind = text("type").rsplit('.').next().unwrap_or_default();
         match kind {
-            "Transformer" | "Pooling" => {}
+            "Transformer" | "MLMTransformer" | "Pooling" => {}
+            "SpladePooling" => {
+                modules.sparse = Some(sparse(&folder.join(inside(path, text("path"))?))?);
+            }
             "Normalize" => modules.normalize = true,
             "Dense" if modules.normalize => {
                 return Err(fault("has a Dense after Normalize, which is not supported".into()));
             }
             "Dense" => {
-                let place = text("path");
-                let plain = !place.is_empty() && !place.contains(['/', '\\', '.', ':']);
-                if !plain {
-                    return Err(fault(format!("the path {place:?} of a Dense is not usable")));
-                }
-                modules.dense.push(folder.join(place));
+                modules.dense.push(folder.join(inside(path, text("path"))?));
             }
             other => {
                 return Err(fault(format!(
-                    "the module {other:?} is not supported; Transformer, Pooling, Dense and \
-                     Normalize are"
+                    "the module {other:?} is not supported; Transformer, MLMTransformer, \
+                     Pooling, SpladePooling, Dense and Normalize are"
                 )));
             }
         }
     }
     Ok(modules)
+}
+
+/// The folder of a module, which is beside `file`.
+fn inside<'a>(file: &Path, place: &'a str) -> Result<&'a str, EngineError> {
+    match !place.is_empty() && !place.contains(['/', '\\', '.', ':']) {
+        true => Ok(place),
+        false => Err(EngineError::Source(format!(
+            "{}: the path {place:?} of a module is not usable",
+            file.display()
+        ))),
+    }
+}
+
+fn sparse(folder: &Path) -> Result<SparsePooling, EngineError> {
+    let path = folder.join("config.json");
+    let json = read_json(&path)?;
+    let choose = |field: &str, [usual, other]: [&str; 2]| match &json[field] {
+        Value::Null => Ok(false),
+        Value::String(found) if found == usual => Ok(false),
+        Value::String(found) if found == other => Ok(true),
+        found => Err(EngineError::Source(format!(
+            "{}: {field} {found} is not supported; {usual} and {other} are",
+            path.display()
+        ))),
+    };
+    Ok(SparsePooling {
+        sum: choose("pooling_strategy", ["max", "sum"])?,
+        twice: choose("activation_function", ["relu", "log1p_relu"])?,
+    })
 }
 
 #[cfg(test)]
@@ -121,7 +178,9 @@ mod tests {
     fn source(files: &[(&str, Value)]) -> (tempfile::TempDir, ModelSource) {
         let dir = tempfile::tempdir().unwrap();
         for (name, value) in files {
-            std::fs::write(dir.path().join(name), value.to_string()).unwrap();
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, value.to_string()).unwrap();
         }
         let path = |name: &str| Some(dir.path().join(name)).filter(|p| p.exists());
         let source = ModelSource {
@@ -174,6 +233,12 @@ mod tests {
         check(&[("modules.json", json!({}))], "not a list");
         let away = json!([{"path": "../x", "type": "Dense"}]);
         check(&[("modules.json", away)], "\"../x\"");
+        let splade = json!([{"path": "1_S", "type": "SpladePooling"}]);
+        let min = json!({"pooling_strategy": "min"});
+        check(&[("modules.json", splade), ("1_S/config.json", min)], "pooling_strategy \"min\"");
+        let lower = json!({"do_lower_case": true});
+        let plain = modules(&["Transformer"]);
+        check(&[("modules.json", plain), ("sentence_bert_config.json", lower)], "do_lower_case");
         let two = json!({"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": true});
         check(&[("pooling.json", two)], "max_tokens");
         check(&[("pooling.json", json!({"pooling_mode": "weightedmean"}))], "weightedmean");

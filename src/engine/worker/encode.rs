@@ -13,13 +13,15 @@ use crate::engine::error::SubmitError;
 use crate::engine::handle::{Command, EncodeReply, Shared};
 use crate::engine::load::EngineOptions;
 use crate::models::Encoder;
-use crate::models::encoder::{Dense, PackedTexts, Pooling, pool};
+use crate::models::encoder::{Dense, PackedTexts, Pooling, SparsePooling, pool};
 use crate::telemetry::metrics::Finished;
 
 /// An encoder with what follows it, ready to run.
 pub struct EncodeWorker {
     pub model: Encoder,
     pub pooling: Pooling,
+    /// Weights of words are pooled, instead of vectors.
+    pub sparse: Option<SparsePooling>,
     /// Layers after the pooling.
     pub dense: Vec<Dense>,
     pub normalize: bool,
@@ -192,6 +194,9 @@ impl EncodeWorker {
             return Ok(self.model.classify(texts)?.unwrap_or_default());
         }
         let tokens = self.model.forward_texts(texts)?;
+        if let (Some(head), Some(how)) = (self.model.sparse_head(), self.sparse) {
+            return head.forward(&tokens, &texts.cu_seqlens, how);
+        }
         let mut pooled = pool(&tokens, &texts.cu_seqlens, self.pooling)?;
         for dense in &self.dense {
             pooled = dense.forward(&pooled)?;
@@ -208,8 +213,9 @@ impl EncodeWorker {
                     let (start, end) = (ends[0] as usize, ends[1] as usize);
                     *row = tokens.narrow(0, start, end - start)?.flatten_all()?.to_vec1()?;
                 }
-                // Only models with a classifier are asked for these.
-                Output::Scores => candle_core::bail!("the model has no classifier"),
+                // Only models with a classifier, or with a head for words, are
+                // asked for these.
+                Output::Scores | Output::Words => candle_core::bail!("the model has no such head"),
             }
         }
         Ok(rows)

@@ -55,6 +55,8 @@ pub struct EncoderConfig {
     pub activation: Activation,
     /// Files of task models have a classifier.
     pub head: Option<HeadConfig>,
+    /// The head of a masked language model is wanted, for sparse vectors.
+    pub sparse: bool,
 }
 
 /// How the place of a token counts.

@@ -61,6 +61,7 @@ impl Encoder {
             bias: None,
             final_norm: Some(norm("output_norm", c.hidden_size)?),
             head: None,
+            sparse: None,
             workspace: Mutex::default(),
             device,
             config: EncoderConfig {
@@ -87,6 +88,7 @@ impl Encoder {
                 gated: true,
                 activation: c.activation,
                 head: None,
+                sparse: false,
             },
         })
     }

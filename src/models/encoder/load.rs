@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use candle_core::{DType, Tensor};
 
-use super::{Encoder, Head, Layer, bias};
+use super::{Encoder, Head, Layer, SparseHead, bias};
 use crate::backend::attention::AttentionSpec;
 use crate::backend::{AttentionBlock, BlockNorms, MlpBlock, Norm};
 use crate::models::config::{EncoderConfig, Positions};
@@ -65,7 +65,8 @@ impl Encoder {
             ropes,
             bias: bias::load(c, weights)?,
             final_norm: if c.pre_norm { Some(norm("final_norm", h)?) } else { None },
-            head: Head::load(c, weights, &norm)?,
+            head: Head::load(c, weights, norm)?,
+            sparse: SparseHead::load(c, weights, norm)?,
             workspace: Mutex::default(),
             device,
             config,

@@ -98,6 +98,7 @@ fn bert(json: &Fields<'_>, names: &Names) -> Result<EncoderConfig, LoadError> {
         gated: false,
         activation: activation(json, &[names.activation])?,
         head: None,
+        sparse: false,
     })
 }
 
@@ -282,6 +283,7 @@ fn nomic_of_the_hub(json: &Fields<'_>) -> Result<EncoderConfig, LoadError> {
         gated: true,
         activation,
         head: None,
+        sparse: false,
     })
 }
 

@@ -30,11 +30,25 @@ const BERT: Family = Family {
         ("output.LayerNorm", "mlp.layernorm", WHOLE),
         ("head.dense", "pooler.dense", WHOLE),
         ("head.out", "classifier", WHOLE),
+        ("mlm.dense", "cls.predictions.transform.dense", WHOLE),
+        ("mlm.norm", "cls.predictions.transform.LayerNorm", WHOLE),
+        // Its matrix may be that of the words, its bias may stand beside it.
+        ("mlm.out", "cls.predictions.decoder", WHOLE),
+        ("mlm.out", "cls.predictions", WHOLE),
+        ("mlm.out", "embeddings.word_embeddings", WHOLE),
     ],
 };
 
 const ROBERTA: Family = Family {
-    names: &[("head.dense", "classifier.dense", WHOLE), ("head.out", "classifier.out_proj", WHOLE)],
+    names: &[
+        ("head.dense", "classifier.dense", WHOLE),
+        ("head.out", "classifier.out_proj", WHOLE),
+        ("mlm.dense", "lm_head.dense", WHOLE),
+        ("mlm.norm", "lm_head.layer_norm", WHOLE),
+        ("mlm.out", "lm_head.decoder", WHOLE),
+        ("mlm.out", "lm_head", WHOLE),
+        ("mlm.out", "embeddings.word_embeddings", WHOLE),
+    ],
     ..BERT
 };
 
@@ -66,6 +80,10 @@ const DISTILBERT: Family = Family {
         ("output.LayerNorm", "output_layer_norm", WHOLE),
         ("head.dense", "pre_classifier", WHOLE),
         ("head.out", "classifier", WHOLE),
+        ("mlm.dense", "vocab_transform", WHOLE),
+        ("mlm.norm", "vocab_layer_norm", WHOLE),
+        ("mlm.out", "vocab_projector", WHOLE),
+        ("mlm.out", "embeddings.word_embeddings", WHOLE),
     ],
 };
 
