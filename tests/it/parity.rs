@@ -5,7 +5,7 @@ use dragoman::backend::{Batch, KvCache, KvDtype, Logits};
 use dragoman::models::{Decoder, Network, Quantize};
 use serde::Deserialize;
 
-use crate::support::{json, relative_error, tiny, tiny_as};
+use crate::support::{json, relative_error, tiny_as};
 
 const TOLERANCE: f32 = 1e-4;
 const BLOCK: usize = 8;

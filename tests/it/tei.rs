@@ -280,6 +280,45 @@ async fn tokens_of_texts_and_texts_of_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_request_does_not_hold_up_a_short_one() {
+    let tiny = tiny();
+    let engine = tiny.engines.get("reranker").unwrap().clone();
+    let text = (1..60).collect::<Vec<u32>>();
+    let request = |n: usize| PredictionRequest { inputs: vec![text.clone().into(); n] };
+    let (long, short) = (request(8000), request(1));
+    let handle = engine.clone();
+    let long = tokio::spawn(async move { handle.predict(long).await });
+    while engine.stats().running == 0 {
+        tokio::task::yield_now().await;
+    }
+    let one = engine.predict(short).await.unwrap().scores;
+    assert!(!long.is_finished(), "eight thousand texts were quicker than one");
+    let all = long.await.unwrap().unwrap().scores;
+    assert_eq!(all.len(), 8000);
+    assert!(all.iter().all(|scores| *scores == one[0]), "the same text, the same score");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_asked_for_here_as_well() {
+    let config =
+        dragoman::config::Server { api_key: Some("s3cret".into()), ..Config::default().server };
+    let url = serve(tiny().engines.clone(), config);
+    let ask = async |path: &str, key: &str| {
+        let request = Client::new().post(format!("{url}{path}")).bearer_auth(key);
+        request.json(&json!({"inputs": "w10"})).send().await.unwrap()
+    };
+    assert_eq!(ask("/embed", "s3cret").await.status().as_u16(), 200);
+    for path in ["/embed", "/rerank", "/info"] {
+        let refused = ask(path, "guess").await;
+        assert_eq!(refused.status().as_u16(), 401, "{path}");
+        assert!(refused.headers().contains_key("www-authenticate"));
+        let error: Value = refused.json().await.unwrap();
+        assert_eq!(error["code"], "invalid_api_key", "{error}");
+        assert!(error["error"].as_str().unwrap().contains("Bearer"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn texts_are_cut_only_when_asked() {
     let tiny = tiny();
     let words = |n: usize| vec!["w10"; n].join(" ");

@@ -40,6 +40,7 @@ struct Job {
 
 struct Loop {
     worker: EncodeWorker,
+    /// Those whose turn it is first: who had it goes to the end.
     jobs: VecDeque<Job>,
     commands: Receiver<Command>,
     shared: Arc<Shared>,
@@ -119,17 +120,20 @@ impl Loop {
         }
     }
 
-    /// Computes as many of the oldest inputs as the budget allows; at least one.
+    /// Computes as many inputs of the first jobs as the budget allows; at least
+    /// one.
     fn step(&mut self) {
         let mut texts = PackedTexts { cu_seqlens: vec![0], ..Default::default() };
         // How many inputs each of the first jobs has in this step.
         let mut taken = Vec::new();
         'jobs: for job in &self.jobs {
-            taken.push((0, job.request.output));
-            for input in &job.request.inputs[job.done.len()..] {
+            for (place, input) in job.request.inputs[job.done.len()..].iter().enumerate() {
                 let before = texts.ids.len();
                 if before > 0 && before + input.ids.len() > self.max_batch_tokens {
                     break 'jobs;
+                }
+                if place == 0 {
+                    taken.push((0, job.request.output));
                 }
                 texts.ids.extend_from_slice(&input.ids);
                 if self.worker.types {
@@ -157,7 +161,12 @@ impl Loop {
         for (job, &(n, _)) in self.jobs.iter_mut().zip(taken) {
             job.done.extend(rows.by_ref().take(n));
         }
-        while let Some(job) = self.jobs.pop_front_if(|j| j.done.len() == j.request.inputs.len()) {
+        // A long job leaves the next steps to those behind it.
+        for job in self.jobs.drain(..taken.len()).collect::<Vec<_>>() {
+            if job.done.len() < job.request.inputs.len() {
+                self.jobs.push_back(job);
+                continue;
+            }
             let prompt_tokens = job.request.tokens();
             self.shared.queue.leave(1, prompt_tokens);
             self.shared.metrics.add_prompt_tokens(prompt_tokens);
