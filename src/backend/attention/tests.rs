@@ -24,13 +24,14 @@ fn cache(spec: &AttentionSpec, block_size: usize, dtype: DType) -> Result<(Tenso
     Ok((random(d, block_size)?.to_dtype(dtype)?, random(block_size, d)?.to_dtype(dtype)?))
 }
 
-/// What is allowed for rounding: of sums in f32, or of queries and weights to
-/// the type of a cache of bf16 where the processor multiplies that.
-fn tolerance(dtype: DType) -> f32 {
-    match dtype == DType::BF16 && has_bf16_products() {
-        true => 2e-2,
-        false => 3e-5,
-    }
+/// Whether queries and weights are rounded to bf16, as a cache of it is.
+fn rounds(spec: &AttentionSpec, dtype: DType) -> bool {
+    dtype == DType::BF16 && has_bf16_products() && spec.head_dim.is_multiple_of(16)
+}
+
+/// What is allowed for rounding: of sums in f32, or of queries and weights.
+fn tolerance(spec: &AttentionSpec, dtype: DType) -> f32 {
+    if rounds(spec, dtype) { 5e-2 } else { 3e-5 }
 }
 
 /// Blocks of a sequence, all over the cache.
@@ -71,7 +72,16 @@ fn paged_kernel_agrees_with_the_plain_version() -> Result<()> {
             let fast = paged(&spec, &q, &k, &v, &batch)?;
             let plain = paged_plain(&spec, &q, &k, &v, &batch)?;
             let off = worst(&fast, &plain)?;
-            assert!(off < tolerance(dtype), "{spec:?} {dtype:?} is off by {off}");
+            assert!(off < tolerance(&spec, dtype), "{spec:?} {dtype:?} is off by {off}");
+            if rounds(&spec, dtype) {
+                // Most of that comes from the queries: with the same ones only
+                // the rounding of weights is left.
+                let q = (&q * f64::from(spec.scale))?.to_dtype(DType::BF16)?;
+                let spec = AttentionSpec { scale: 1.0, ..spec };
+                let plain = paged_plain(&spec, &q.to_dtype(DType::F32)?, &k, &v, &batch)?;
+                let off = worst(&fast, &plain)?;
+                assert!(off < 1e-2, "{spec:?} with rounded queries is off by {off}");
+            }
         }
     }
     Ok(())
@@ -157,7 +167,7 @@ fn behind_the_context(dtype: DType) -> Result<()> {
     assert_eq!(worst(&got, &want)?, 0.0);
     // What a row does see is not hidden.
     assert!(dirty.flatten_all()?.to_vec1::<f32>()?.iter().all(|x| x.is_nan()));
-    assert!(worst(&clean, &paged_plain(&spec, &q, &k, &v, &batch)?)? < tolerance(dtype));
+    assert!(worst(&clean, &paged_plain(&spec, &q, &k, &v, &batch)?)? < tolerance(&spec, dtype));
     Ok(())
 }
 
