@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::backend::Linear;
 use crate::models::error::LoadError;
+use crate::models::quantize::Quantize;
 use crate::models::registry::read_json;
 use crate::models::safetensors::Safetensors;
 use crate::models::safetensors::names::Alias;
@@ -50,7 +51,9 @@ impl Dense {
         let bias = json.get("bias").and_then(Value::as_bool).unwrap_or(true);
         let names = |name: &str| vec![Alias::whole(name.to_owned())];
         let source = Safetensors::open(&[folder.join("model.safetensors")], names)?;
-        let weights = Weights::new(Box::new(source), device.clone(), &|_, _| {});
+        // One small product a text: nothing to be gained by fewer bits.
+        let weights =
+            Weights::new(Box::new(source), device.clone(), &|_, _| {}).quantizing(Quantize::None);
         let linear = weights.linear("linear", (output, input), bias)?;
         Ok(Self { linear, tanh, input, output })
     }
