@@ -359,7 +359,7 @@ mod tests {
     use candle_core::quantized::{GgmlDType, QTensor};
     use candle_core::{Device, Result, Tensor};
 
-    use super::super::matmul::PAIR;
+    use super::super::matmul::{Ahead, PAIR};
     use super::super::{Activations, Packed, TILE, Wants};
     use super::*;
 
@@ -428,7 +428,9 @@ mod tests {
                 inputs.group(0)
             };
             let tiles = [packed.tile(0), packed.tile(1)];
-            let work = Work { format: packed.format, columns: 512, tiles: &tiles, group };
+            let format = packed.format;
+            let ahead = Ahead::default();
+            let work = Work { format, columns: 512, tiles: &tiles, group, ahead };
             let [mut a, mut b]: [Results; 2] = [[[[0.0; TILE]; PAIR]; MAX_ROWS]; 2];
             // SAFETY: the machine has the instructions.
             unsafe {

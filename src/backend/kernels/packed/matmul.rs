@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::activations::{Activations, Group, Inputs, Wants, groups};
 use super::piece::Piece;
-use super::{Format, Packed, TILE, dense, portable, sixteen, two};
+use super::{BLOCK, Format, Packed, TILE, dense, portable, sixteen, two};
 #[cfg(target_arch = "x86_64")]
 use crate::backend::kernels::instructions::{Instructions, allows};
 use crate::backend::kernels::rows::Rows;
@@ -95,6 +95,30 @@ pub(super) struct Work<'a> {
     pub columns: usize,
     pub tiles: &'a [&'a [u8]],
     pub group: Group<'a>,
+    pub ahead: Ahead,
+}
+
+/// What a kernel asks memory for: lines of the tiles that come after its own,
+/// so that they are there when it is their turn. Where several groups share a
+/// tile only the first would wait for memory, and the others leave it idle.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ahead {
+    /// Bytes after the beginning of a tile.
+    pub from: usize,
+    /// Cache lines for each block that is multiplied.
+    pub lines: usize,
+}
+
+impl Ahead {
+    /// The part of group `number` of `groups`.
+    fn of(w: &Packed, number: usize, groups: usize) -> Self {
+        if groups < 2 {
+            return Self::default();
+        }
+        let share = (w.tile_bytes / 64).div_ceil(groups);
+        let lines = share.div_ceil((w.columns / BLOCK).max(1));
+        Self { from: w.tile_bytes + number * share * 64, lines }
+    }
 }
 
 /// Results of a kernel: `[row][tile][lane]`.
@@ -186,10 +210,17 @@ unsafe fn product(
         let tiles = [w.tile(first), second.map_or(&[][..], |t| w.tile(t))];
         let numbers = [first, second.unwrap_or(first)];
         let count = 1 + usize::from(second.is_some());
-        for group in some {
+        let groups = some.len();
+        for (number, group) in some.enumerate() {
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
-            let work = Work { format: w.format, columns: w.columns, tiles: &tiles[..count], group };
+            let work = Work {
+                format: w.format,
+                columns: w.columns,
+                tiles: &tiles[..count],
+                group,
+                ahead: Ahead::of(w, number, groups),
+            };
             run(level, &work, results);
             for (tile, number) in numbers.iter().enumerate().take(count) {
                 let column = number * TILE;
@@ -230,10 +261,12 @@ pub unsafe fn products_of_pairs(
     for (some, tile) in steps {
         let tiles = [a.tile(tile), b.tile(tile)];
         let column = tile * TILE;
-        for group in some {
+        let groups = some.len();
+        for (number, group) in some.enumerate() {
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
-            let work = |format, tiles| Work { format, columns: a.columns, tiles, group };
+            let ahead = Ahead::of(a, number, groups);
+            let work = |format, tiles| Work { format, columns: a.columns, tiles, group, ahead };
             if a.format == b.format {
                 run(level, &work(a.format, &tiles), results);
             } else {
