@@ -46,6 +46,8 @@ pub struct DecoderConfig {
     pub attention_softcap: Option<f32>,
     /// The same on the logits.
     pub final_softcap: Option<f32>,
+    /// Logits are divided by it (Granite).
+    pub logits_divisor: f32,
 }
 
 /// What differs between layers of one decoder.
@@ -68,6 +70,8 @@ pub struct RopeConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
     None,
+    /// Nothing is turned: layers without positions (arXiv:2501.18795).
+    Off,
     /// All frequencies divided by the factor.
     Linear {
         factor: f64,
@@ -78,6 +82,15 @@ pub enum RopeScaling {
         low: f64,
         high: f64,
         original_context: f64,
+    },
+    /// YaRN (arXiv:2309.00071): low frequencies divided, high ones kept, a
+    /// ramp between; and cosines and sines multiplied.
+    Yarn {
+        factor: f64,
+        original_context: f64,
+        beta_fast: f64,
+        beta_slow: f64,
+        attention_factor: f64,
     },
     /// One divisor a frequency, as GGUF stores it in `rope_freqs.weight`.
     Divisors(Vec<f32>),

@@ -66,7 +66,10 @@ impl Decoder {
             .iter()
             .map(|r| Rope::new(r, c.head_dim, context_length, weights.device()))
             .collect::<Result<_>>()?;
-        let norm = norm("output_norm", c.hidden_size)?;
+        // What divides the logits may as well divide what they are made from.
+        let last = (weights.vector("output_norm.weight", c.hidden_size)?
+            + f64::from(u8::from(c.norm_plus_one)))?;
+        let norm = Norm::rms((last / f64::from(c.logits_divisor))?, c.rms_norm_eps)?;
         let head = Head { norm, linear, softcap: c.final_softcap };
         Ok(Self {
             device: weights.device().clone(),

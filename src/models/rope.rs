@@ -24,13 +24,17 @@ impl Rope {
     ) -> Result<Self> {
         let frequencies = frequencies(config, head_dim);
         let half = frequencies.len();
+        let amplitude = match config.scaling {
+            RopeScaling::Yarn { attention_factor, .. } => attention_factor,
+            _ => 1.0,
+        };
         let (mut cos, mut sin) = (vec![0f32; positions * half], vec![0f32; positions * half]);
         let rows = cos.par_chunks_mut(half.max(1)).zip(sin.par_chunks_mut(half.max(1)));
         rows.enumerate().for_each(|(p, (cos, sin))| {
             for ((cos, sin), f) in cos.iter_mut().zip(sin).zip(&frequencies) {
                 // f64, because p·f loses digits at long contexts in f32.
                 let (s, c) = (p as f64 * f).sin_cos();
-                (*cos, *sin) = (c as f32, s as f32);
+                (*cos, *sin) = ((c * amplitude) as f32, (s * amplitude) as f32);
             }
         });
         Ok(Self {
@@ -54,10 +58,25 @@ fn frequencies(config: &RopeConfig, head_dim: usize) -> Vec<f64> {
     let half = head_dim / 2;
     match &config.scaling {
         RopeScaling::None => (0..half).map(base).collect(),
+        RopeScaling::Off => vec![0.0; half],
         RopeScaling::Linear { factor } => (0..half).map(|i| base(i) / factor).collect(),
         RopeScaling::Divisors(divisors) => (0..half)
             .map(|i| base(i) / f64::from(divisors.get(i).copied().unwrap_or(1.0)))
             .collect(),
+        // As in transformers' modeling_rope_utils, `_compute_yarn_parameters`.
+        RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, .. } => {
+            // The pair that turns so often within the original context.
+            let pair = |turns: f64| {
+                let ratio = original_context / (turns * std::f64::consts::TAU);
+                head_dim as f64 * ratio.ln() / (2.0 * config.theta.ln())
+            };
+            let low = pair(*beta_fast).floor().max(0.0);
+            let high = pair(*beta_slow).ceil().min(head_dim as f64 - 1.0);
+            let width = if high > low { high - low } else { 0.001 };
+            let keep = |i: usize| 1.0 - ((i as f64 - low) / width).clamp(0.0, 1.0);
+            let mixed = |i| base(i) * keep(i) + base(i) / factor * (1.0 - keep(i));
+            (0..half).map(mixed).collect()
+        }
         // As in transformers' modeling_rope_utils, `_compute_llama3_parameters`.
         RopeScaling::Llama3 { factor, low, high, original_context } => (0..half)
             .map(|i| {

@@ -153,6 +153,11 @@ decoders! {
     qwen2: "qwen2";
     qwen3: "qwen3";
     gemma3: "gemma3";
+    gemma2: "gemma2";
+    mistral: "mistral";
+    granite: "granite";
+    smollm3: "smollm3";
+    llama_with_yarn: "llama-yarn";
 }
 
 /// Weights of f32 as 16-bit integers, and as bytes: how far logits may be off.

@@ -106,6 +106,7 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
         embedding_scale: gemma.then(|| (hidden_size as f32).sqrt()),
         attention_softcap: None,
         final_softcap: None,
+        logits_divisor: 1.0,
     })
 }
 

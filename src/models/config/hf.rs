@@ -7,7 +7,8 @@ use crate::backend::ops::Activation;
 use crate::models::error::LoadError;
 
 /// Model types [`from_json`] reads.
-pub const DECODERS: [&str; 5] = ["llama", "qwen2", "qwen3", "gemma3", "gemma3_text"];
+pub const DECODERS: [&str; 9] =
+    ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "gemma3_text", "granite", "smollm3"];
 
 /// Fields of one object of the config, with errors that name the field.
 pub(super) struct Fields<'a>(pub &'a Value);
@@ -68,7 +69,7 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
             format!("{method} weights are not supported; use the f16, bf16 or GGUF weights"),
         ));
     }
-    let gemma = model_type.starts_with("gemma3");
+    let gemma = model_type.starts_with("gemma");
     let heads = json.need("num_attention_heads")?;
     let hidden_size = json.need("hidden_size")?;
     let head_dim = match json.size("head_dim")? {
@@ -91,8 +92,25 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
             format!("{kv_heads} does not divide {heads}"),
         ));
     }
-    let (ropes, layers) = layers(&json, json.need("num_hidden_layers")?, gemma)?;
+    let (ropes, layers) = layers(&json, json.need("num_hidden_layers")?, model_type)?;
     let scale = json.float("query_pre_attn_scalar")?.unwrap_or(head_dim as f64);
+    let attention_scale = json.float("attention_multiplier")?.unwrap_or(scale.powf(-0.5));
+    let embedding_scale = match json.float("embedding_multiplier")? {
+        Some(scale) => Some(scale),
+        None => gemma.then(|| f64::from((hidden_size as f32).sqrt())),
+    };
+    // Granite multiplies what each layer adds. All of the sum divided by that is
+    // the same to the norms that read it, but for what they add to its square.
+    let residual = json.float("residual_multiplier")?.unwrap_or(1.0);
+    let embedding_scale = match residual == 1.0 {
+        true => embedding_scale,
+        false => Some(embedding_scale.unwrap_or(1.0) / residual),
+    };
+    let eps = json.float("rms_norm_eps")?.unwrap_or(1e-6) / (residual * residual);
+    let logits_divisor = json.float("logits_scaling")?.unwrap_or(1.0) as f32;
+    if residual == 0.0 || logits_divisor == 0.0 {
+        return Err(LoadError::config("residual_multiplier", "or logits_scaling is 0"));
+    }
     Ok(DecoderConfig {
         vocab_size: json.need("vocab_size")?,
         hidden_size,
@@ -100,30 +118,41 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
         heads,
         kv_heads,
         head_dim,
-        context_length: json.need("max_position_embeddings")?,
-        rms_norm_eps: json.float("rms_norm_eps")?.unwrap_or(1e-6) as f32,
+        context_length: context_length(json.need("max_position_embeddings")?, &ropes),
+        rms_norm_eps: eps as f32,
         activation: activation(&json, &["hidden_activation", "hidden_act"])?,
         layers,
         ropes,
-        attention_scale: scale.powf(-0.5) as f32,
+        attention_scale: attention_scale as f32,
         qkv_bias: model_type == "qwen2" || json.flag("attention_bias"),
         output_bias: model_type != "qwen2" && json.flag("attention_bias"),
         mlp_bias: json.flag("mlp_bias"),
-        qk_norm: gemma || model_type == "qwen3",
+        qk_norm: model_type.starts_with("gemma3") || model_type == "qwen3",
         sandwich_norms: gemma,
         norm_plus_one: gemma,
-        embedding_scale: gemma.then(|| (hidden_size as f32).sqrt()),
+        embedding_scale: embedding_scale.map(|x| x as f32),
         attention_softcap: json.float("attn_logit_softcapping")?.map(|x| x as f32),
         final_softcap: json.float("final_logit_softcapping")?.map(|x| x as f32),
+        logits_divisor,
     })
+}
+
+/// What the positions were stretched to, if that is more than what is said.
+fn context_length(positions: usize, ropes: &[RopeConfig]) -> usize {
+    let stretched = ropes.iter().map(|rope| match rope.scaling {
+        RopeScaling::Yarn { factor, original_context, .. } => (factor * original_context) as usize,
+        _ => 0,
+    });
+    stretched.fold(positions, usize::max).min(1 << 30)
 }
 
 /// Ropes and layers: windows by `layer_types`, or by the older pattern fields.
 fn layers(
     json: &Fields<'_>,
     count: usize,
-    gemma: bool,
+    model_type: &str,
 ) -> Result<(Vec<RopeConfig>, Vec<LayerConfig>), LoadError> {
+    let gemma3 = model_type.starts_with("gemma3");
     let window = json.size("sliding_window")?;
     let sliding: Vec<bool> = match json.get("layer_types").and_then(Value::as_array) {
         Some(types) if types.len() == count => types
@@ -140,7 +169,9 @@ fn layers(
                 format!("has {} entries for {count} layers", types.len()),
             ));
         }
-        None if gemma => {
+        None if model_type == "gemma2" => (0..count).map(|i| i % 2 == 0).collect(),
+        None if model_type == "mistral" => vec![window.is_some(); count],
+        None if gemma3 => {
             let pattern = json.size("sliding_window_pattern")?.unwrap_or(6);
             (0..count).map(|i| (i + 1) % pattern != 0).collect()
         }
@@ -153,15 +184,38 @@ fn layers(
     if sliding.contains(&true) && window.is_none() {
         return Err(LoadError::config("sliding_window", "is missing, but layers use it"));
     }
-    let (full, local) = ropes(json, gemma)?;
-    let layers = sliding
-        .iter()
-        .map(|&s| LayerConfig {
-            window: window.filter(|_| s),
-            rope: usize::from(s && local.is_some()),
-        })
-        .collect();
-    Ok((std::iter::once(full).chain(local).collect(), layers))
+    let (full, local) = ropes(json, gemma3)?;
+    let turned = turned(json, count)?;
+    let mut ropes: Vec<RopeConfig> = std::iter::once(full).chain(local).collect();
+    let (locals, off) = (usize::from(ropes.len() > 1), ropes.len());
+    if turned.contains(&false) {
+        ropes.push(RopeConfig { theta: 1.0, scaling: RopeScaling::Off });
+    }
+    let layer = |(&s, turned)| LayerConfig {
+        window: window.filter(|_| s),
+        rope: if turned { usize::from(s) * locals } else { off },
+    };
+    let layers = sliding.iter().zip(turned).map(layer).collect();
+    Ok((ropes, layers))
+}
+
+/// Which layers turn queries and keys by their positions (SmolLM3: not all).
+fn turned(json: &Fields<'_>, count: usize) -> Result<Vec<bool>, LoadError> {
+    let Some(list) = json.get("no_rope_layers") else {
+        return Ok(match json.size("no_rope_layer_interval")? {
+            Some(n) => (0..count).map(|i| (i + 1) % n != 0).collect(),
+            None => vec![true; count],
+        });
+    };
+    // In spite of its name, 1 is for those that do.
+    let flags = list.as_array().map(|list| list.iter().map(Value::as_u64).collect::<Vec<_>>());
+    match flags {
+        Some(flags) if flags.len() == count => Ok(flags.iter().map(|f| *f != Some(0)).collect()),
+        _ => {
+            let why = format!("is no list of 0 and 1 for {count} layers");
+            Err(LoadError::config("no_rope_layers", why))
+        }
+    }
 }
 
 /// The rope of full layers, and of sliding layers where it differs.
@@ -204,14 +258,41 @@ pub(super) fn rope(json: &Fields<'_>, field: &str) -> Result<RopeConfig, LoadErr
             high: need("high_freq_factor")?,
             original_context: need("original_max_position_embeddings")?,
         },
+        "yarn" => yarn(json, &need)?,
         other => {
             return Err(LoadError::config(
                 format!("{field}.rope_type"),
-                format!("{other:?} is not supported; default, linear and llama3 are"),
+                format!("{other:?} is not supported; default, linear, llama3 and yarn are"),
             ));
         }
     };
     Ok(RopeConfig { theta: json.float("rope_theta")?.unwrap_or(1e4), scaling })
+}
+
+fn yarn(
+    json: &Fields<'_>,
+    need: &dyn Fn(&str) -> Result<f64, LoadError>,
+) -> Result<RopeScaling, LoadError> {
+    for key in ["mscale", "mscale_all_dim"] {
+        if json.get(key).is_some() {
+            return Err(LoadError::config(key, "is not supported with yarn"));
+        }
+    }
+    if json.get("truncate").is_some_and(|t| *t == Value::Bool(false)) {
+        return Err(LoadError::config("truncate", "false is not supported with yarn"));
+    }
+    let factor = need("factor")?;
+    Ok(RopeScaling::Yarn {
+        factor,
+        original_context: need("original_max_position_embeddings")?,
+        beta_fast: json.float("beta_fast")?.unwrap_or(32.0),
+        beta_slow: json.float("beta_slow")?.unwrap_or(1.0),
+        attention_factor: match json.float("attention_factor")? {
+            Some(given) => given,
+            None if factor <= 1.0 => 1.0,
+            None => 0.1 * factor.ln() + 1.0,
+        },
+    })
 }
 
 pub(super) fn activation(json: &Fields<'_>, keys: &[&str]) -> Result<Activation, LoadError> {
@@ -248,8 +329,8 @@ mod tests {
             ("hidden_act", json!("tanhshrink"), "hidden_act: activation \"tanhshrink\""),
             (
                 "rope_scaling",
-                json!({"rope_type": "yarn", "factor": 4}),
-                "rope_scaling.rope_type: \"yarn\"",
+                json!({"rope_type": "longrope", "factor": 4}),
+                "rope_scaling.rope_type: \"longrope\"",
             ),
             ("rope_scaling", json!({"rope_type": "linear"}), "rope_scaling.factor: is missing"),
             ("quantization_config", json!({"quant_method": "gptq"}), "gptq"),
