@@ -12,8 +12,8 @@ use super::state::{AppState, Lifecycle, Shared};
 use super::suggest::closest;
 use super::{auth, chat, completions, embeddings, health, models, rerank, tei, trace};
 
-/// Every route, for the suggestions of the fallback.
-const ROUTES: [&str; 20] = [
+/// The routes of our own; see [`routes`].
+const ROUTES: [&str; 11] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
@@ -25,16 +25,12 @@ const ROUTES: [&str; 20] = [
     "/health",
     "/health/live",
     "/health/ready",
-    "/embed",
-    "/embed_all",
-    "/embed_sparse",
-    "/similarity",
-    "/predict",
-    "/rerank",
-    "/tokenize",
-    "/decode",
-    "/info",
 ];
+
+/// Every route, for the suggestions of the fallback.
+fn routes() -> impl Iterator<Item = &'static str> {
+    ROUTES.into_iter().chain(tei::PATHS)
+}
 
 /// The whole service, for callers that bring their own listener. It serves
 /// until dropped; [`super::run`] adds the graceful end.
@@ -116,7 +112,7 @@ async fn unknown_route(method: Method, uri: Uri) -> Response {
     let path = uri.path();
     let hint = match nearest(path) {
         Some(route) => format!("did you mean {route}?"),
-        None => format!("the routes are {}", ROUTES.join(", ")),
+        None => format!("the routes are {}", routes().collect::<Vec<_>>().join(", ")),
     };
     let message = format!("there is no route {method} {}; {hint}", echo(path));
     ApiError::new(StatusCode::NOT_FOUND, "unknown_url", message).into_response()
@@ -132,8 +128,8 @@ fn nearest(path: &str) -> Option<&'static str> {
         return None;
     }
     let short = |route: &'static str| route.trim_start_matches("/v1").trim_start_matches('/');
-    let found = closest(&bare, ROUTES.into_iter().map(short))?;
-    ROUTES.into_iter().find(|route| short(route) == found)
+    let found = closest(&bare, routes().map(short))?;
+    routes().find(|route| short(route) == found)
 }
 
 #[cfg(test)]

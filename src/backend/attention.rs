@@ -134,21 +134,9 @@ fn one_plain(
     causal_from: Option<usize>,
 ) -> Result<Tensor> {
     let (rows, keys) = (q.dim(0)?, k.dim(1)?);
-    let (group, d) = (spec.heads / spec.kv_heads, spec.head_dim);
-    // The heads of a group become rows of their shared key head.
-    let q = q
-        .reshape((rows, spec.kv_heads, group, d))?
-        .permute((1, 2, 0, 3))?
-        .contiguous()?
-        .reshape((spec.kv_heads, group * rows, d))?;
-    let mut scores = (q.matmul(&k.transpose(1, 2)?.contiguous()?)? * spec.scale as f64)?;
-    if let Some(cap) = spec.softcap {
-        scores = ((scores / cap as f64)?.tanh()? * cap as f64)?;
-    }
-    if let Some(first) = causal_from {
-        let mask: Vec<f32> = (0..group * rows)
-            .flat_map(|r| {
-                let position = first + r % rows;
+    let mask = causal_from.map(|first| {
+        let mask: Vec<f32> = (first..first + rows)
+            .flat_map(|position| {
                 let low = spec.window.map_or(0, |w| (position + 1).saturating_sub(w));
                 (0..keys).map(move |key| match key > position || key < low {
                     true => f32::NEG_INFINITY,
@@ -156,11 +144,36 @@ fn one_plain(
                 })
             })
             .collect();
-        let mask = Tensor::from_vec(mask, (group * rows, keys), scores.device())?;
-        scores = scores.broadcast_add(&mask.to_dtype(scores.dtype())?)?;
+        Tensor::from_vec(mask, (1, rows, keys), q.device())?.to_dtype(q.dtype())
+    });
+    masked(spec, q, k, v, mask.transpose()?)
+}
+
+/// The same with `mask`, (heads or 1, rows, keys), added to the scores.
+fn masked(
+    spec: &AttentionSpec,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    mask: Option<Tensor>,
+) -> Result<Tensor> {
+    let (rows, keys) = (q.dim(0)?, k.dim(1)?);
+    let (group, d) = (spec.heads / spec.kv_heads, spec.head_dim);
+    // The heads of a group become rows of their shared key head.
+    let q = q
+        .reshape((rows, spec.kv_heads, group, d))?
+        .permute((1, 2, 0, 3))?
+        .contiguous()?
+        .reshape((spec.kv_heads, group * rows, d))?;
+    let mut scores = (q.matmul(&k.t()?.contiguous()?)? * f64::from(spec.scale))?;
+    if let Some(cap) = spec.softcap {
+        scores = ((scores / f64::from(cap))?.tanh()? * f64::from(cap))?;
     }
-    let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
-    weights
+    if let Some(mask) = mask {
+        scores = scores.reshape((spec.heads, rows, keys))?.broadcast_add(&mask)?;
+    }
+    let scores = scores.reshape((spec.kv_heads, group * rows, keys))?;
+    candle_nn::ops::softmax(&scores, D::Minus1)?
         .matmul(&v.contiguous()?)?
         .reshape((spec.kv_heads, group, rows, d))?
         .permute((2, 0, 1, 3))?

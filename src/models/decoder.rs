@@ -47,10 +47,12 @@ impl Decoder {
         context_length: usize,
     ) -> std::result::Result<Self, LoadError> {
         let c = &config;
-        let norm = |name: &str, len: usize| {
+        let norm_weight = |name: &str, len: usize| {
             let weight = weights.vector(&format!("{name}.weight"), len)?;
-            let weight = if c.norm_plus_one { (weight + 1.0)? } else { weight };
-            Ok::<_, LoadError>(Norm::rms(weight, c.rms_norm_eps)?)
+            Ok::<_, LoadError>(if c.norm_plus_one { (weight + 1.0)? } else { weight })
+        };
+        let norm = |name: &str, len: usize| {
+            Ok::<_, LoadError>(Norm::rms(norm_weight(name, len)?, c.rms_norm_eps)?)
         };
         let (shape, tied) = ((c.vocab_size, c.hidden_size), !weights.has("output.weight"));
         let embedding = weights.embedding("token_embd", shape, tied)?;
@@ -67,9 +69,8 @@ impl Decoder {
             .map(|r| Rope::new(r, c.head_dim, context_length, weights.device()))
             .collect::<Result<_>>()?;
         // What divides the logits may as well divide what they are made from.
-        let last = (weights.vector("output_norm.weight", c.hidden_size)?
-            + f64::from(u8::from(c.norm_plus_one)))?;
-        let norm = Norm::rms((last / f64::from(c.logits_divisor))?, c.rms_norm_eps)?;
+        let last = (norm_weight("output_norm", c.hidden_size)? / f64::from(c.logits_divisor))?;
+        let norm = Norm::rms(last, c.rms_norm_eps)?;
         let head = Head { norm, linear, softcap: c.final_softcap };
         Ok(Self {
             device: weights.device().clone(),

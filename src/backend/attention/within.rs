@@ -3,9 +3,9 @@
 //! scores with a bias by distance. Tensor operations, a piece of a sequence at
 //! a time, so that long texts need little memory.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{Result, Tensor};
 
-use super::AttentionSpec;
+use super::{AttentionSpec, masked};
 use crate::backend::rope::RopeRows;
 
 /// Scores of one piece, in numbers.
@@ -93,7 +93,7 @@ pub fn within(
             let keys = |t: &Tensor| t.narrow(1, low, high - low)?.contiguous();
             let piece = q.narrow(0, row, end - row)?;
             let mask = mask(spec, sequences, row..end, low..high, q.device())?;
-            outputs.push(one(spec, &piece, &keys(&k)?, &keys(&v)?, mask)?);
+            outputs.push(masked(spec, &piece, &keys(&k)?, &keys(&v)?, mask)?);
             row = end;
         }
     }
@@ -128,38 +128,6 @@ fn mask(
         true => Ok(Some(Tensor::from_vec(values, shape, device)?)),
         false => Ok(None),
     }
-}
-
-/// Some rows, (rows, heads, d), over some keys, (kv_heads, keys, d).
-fn one(
-    spec: &AttentionSpec,
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    mask: Option<Tensor>,
-) -> Result<Tensor> {
-    let (rows, keys) = (q.dim(0)?, k.dim(1)?);
-    let (group, d) = (spec.heads / spec.kv_heads, spec.head_dim);
-    // The heads of a group become rows of their shared key head.
-    let q = q
-        .reshape((rows, spec.kv_heads, group, d))?
-        .permute((1, 2, 0, 3))?
-        .contiguous()?
-        .reshape((spec.kv_heads, group * rows, d))?;
-    let mut scores = (q.matmul(&k.t()?.contiguous()?)? * f64::from(spec.scale))?;
-    if let Some(cap) = spec.softcap {
-        scores = ((scores / f64::from(cap))?.tanh()? * f64::from(cap))?;
-    }
-    if let Some(mask) = mask {
-        scores = scores.reshape((spec.heads, rows, keys))?.broadcast_add(&mask)?;
-    }
-    let scores = scores.reshape((spec.kv_heads, group * rows, keys))?;
-    candle_nn::ops::softmax(&scores, D::Minus1)?
-        .matmul(v)?
-        .reshape((spec.kv_heads, group, rows, d))?
-        .permute((2, 0, 1, 3))?
-        .contiguous()?
-        .reshape((rows, spec.heads * d))
 }
 
 #[cfg(test)]
@@ -226,7 +194,7 @@ mod tests {
                     .map(|(h, key)| bias.map_or(0.0, |b| b.row(h, row, key, 1)[0]))
                     .collect();
                 let biases = Tensor::from_vec(biases, (heads, 1, high - low), &Device::Cpu)?;
-                let alone = one(&spec, &q.narrow(0, row, 1)?, &of(&k)?, &of(&v)?, Some(biases))?;
+                let alone = masked(&spec, &q.narrow(0, row, 1)?, &of(&k)?, &of(&v)?, Some(biases))?;
                 let off = worst(&found.narrow(0, row, 1)?, &alone)?;
                 assert!(off < 1e-5, "row {row} of {before:?} {after:?}: off by {off}");
             }

@@ -154,21 +154,8 @@ fn layers(
 ) -> Result<(Vec<RopeConfig>, Vec<LayerConfig>), LoadError> {
     let gemma3 = model_type.starts_with("gemma3");
     let window = json.size("sliding_window")?;
-    let sliding: Vec<bool> = match json.get("layer_types").and_then(Value::as_array) {
-        Some(types) if types.len() == count => types
-            .iter()
-            .map(|t| match t.as_str() {
-                Some("sliding_attention") => Ok(true),
-                Some("full_attention") => Ok(false),
-                _ => Err(LoadError::config("layer_types", format!("{t} is not supported"))),
-            })
-            .collect::<Result<_, _>>()?,
-        Some(types) => {
-            return Err(LoadError::config(
-                "layer_types",
-                format!("has {} entries for {count} layers", types.len()),
-            ));
-        }
+    let sliding = match sliding_layers(json, count)? {
+        Some(sliding) => sliding,
         None if model_type == "gemma2" => (0..count).map(|i| i % 2 == 0).collect(),
         None if model_type == "mistral" => vec![window.is_some(); count],
         None if gemma3 => {
@@ -197,6 +184,26 @@ fn layers(
     };
     let layers = sliding.iter().zip(turned).map(layer).collect();
     Ok((ropes, layers))
+}
+
+/// Which layers see only their neighbourhood, where `layer_types` says so.
+pub(super) fn sliding_layers(
+    json: &Fields<'_>,
+    count: usize,
+) -> Result<Option<Vec<bool>>, LoadError> {
+    let Some(types) = json.get("layer_types").and_then(Value::as_array) else {
+        return Ok(None);
+    };
+    if types.len() != count {
+        let found = format!("has {} entries for {count} layers", types.len());
+        return Err(LoadError::config("layer_types", found));
+    }
+    let sliding = types.iter().map(|t| match t.as_str() {
+        Some("sliding_attention") => Ok(true),
+        Some("full_attention") => Ok(false),
+        _ => Err(LoadError::config("layer_types", format!("{t} is not supported"))),
+    });
+    sliding.collect::<Result<_, _>>().map(Some)
 }
 
 /// Which layers turn queries and keys by their positions (SmolLM3: not all).

@@ -8,27 +8,34 @@ use std::arch::x86_64::*;
 use super::matmul::{MAX_ROWS, Results, Work};
 use super::{BLOCK, Format, TABLE, format};
 
+/// Lets `$rows` compute all rows of a group, of as many as it takes at a time.
+macro_rules! all_rows {
+    ($rows:ident, $work:ident, $results:ident) => {
+        each_place($work, |place| {
+            macro_rules! dispatch {
+                ($format:ident) => {
+                    // SAFETY: the caller's promise; lengths were checked.
+                    unsafe {
+                        const F: u8 = Format::$format as u8;
+                        match $work.group.rows - place.row {
+                            1 => $rows::<F, 1>($work, place, $results),
+                            2 => $rows::<F, 2>($work, place, $results),
+                            _ => $rows::<F, 3>($work, place, $results),
+                        }
+                    }
+                };
+            }
+            for_format!($work.format, dispatch)
+        })
+    };
+}
+
 /// Computes the rows of a group for up to two tiles.
 ///
 /// # Safety
 /// The machine has AVX2, FMA and F16C.
 pub unsafe fn kernel(work: &Work<'_>, results: &mut Results) {
-    each_place(work, |place| {
-        macro_rules! dispatch {
-            ($format:ident) => {
-                // SAFETY: the caller's promise; lengths were checked.
-                unsafe {
-                    const F: u8 = Format::$format as u8;
-                    match work.group.rows - place.row {
-                        1 => rows::<F, 1>(work, place, results),
-                        2 => rows::<F, 2>(work, place, results),
-                        _ => rows::<F, 3>(work, place, results),
-                    }
-                }
-            };
-        }
-        for_format!(work.format, dispatch)
-    });
+    all_rows!(rows, work, results);
 }
 
 /// The same with the dot products of bytes of AVX-VNNI.
@@ -36,22 +43,7 @@ pub unsafe fn kernel(work: &Work<'_>, results: &mut Results) {
 /// # Safety
 /// The machine has AVX2, FMA, F16C and AVX-VNNI.
 pub unsafe fn kernel_vnni(work: &Work<'_>, results: &mut Results) {
-    each_place(work, |place| {
-        macro_rules! dispatch {
-            ($format:ident) => {
-                // SAFETY: the caller's promise; lengths were checked.
-                unsafe {
-                    const F: u8 = Format::$format as u8;
-                    match work.group.rows - place.row {
-                        1 => rows_vnni::<F, 1>(work, place, results),
-                        2 => rows_vnni::<F, 2>(work, place, results),
-                        _ => rows_vnni::<F, 3>(work, place, results),
-                    }
-                }
-            };
-        }
-        for_format!(work.format, dispatch)
-    });
+    all_rows!(rows_vnni, work, results);
 }
 
 /// Rows 0-7 or 8-15 of a tile, and the first row of activations.

@@ -1,7 +1,7 @@
 //! The families of encoders: where each keeps its sizes in `config.json`, and
 //! what it is built of.
 
-use super::super::hf::{Fields, activation, rope};
+use super::super::hf::{Fields, activation, rope, sliding_layers};
 use super::super::{LayerConfig, RopeConfig, RopeScaling};
 use super::{Bias, Biases, EncoderConfig, Positions};
 use crate::backend::ops::Activation;
@@ -155,19 +155,8 @@ fn modernbert(json: &Fields<'_>) -> Result<EncoderConfig, LoadError> {
     let names = Names { activation: "hidden_activation", eps: "norm_eps", ..NAMES };
     let config = EncoderConfig { token_types: 0, ..bert(json, &names)? };
     let count = config.layers;
-    let local: Vec<bool> = match json.get("layer_types").and_then(serde_json::Value::as_array) {
-        Some(types) if types.len() == count => types
-            .iter()
-            .map(|t| match t.as_str() {
-                Some("sliding_attention") => Ok(true),
-                Some("full_attention") => Ok(false),
-                _ => Err(LoadError::config("layer_types", format!("{t} is not supported"))),
-            })
-            .collect::<Result<_, _>>()?,
-        Some(types) => {
-            let found = format!("has {} entries for {count} layers", types.len());
-            return Err(LoadError::config("layer_types", found));
-        }
+    let local: Vec<bool> = match sliding_layers(json, count)? {
+        Some(local) => local,
         None => {
             let every = json.size("global_attn_every_n_layers")?.unwrap_or(3);
             (0..count).map(|i| i % every != 0).collect()
