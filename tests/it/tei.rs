@@ -36,7 +36,6 @@ pub fn tokenizer() -> Value {
 struct Tiny {
     url: String,
     engines: Engines,
-    client: Client,
 }
 
 /// A server with an embedder, a reranker, a classifier and a model for sparse
@@ -75,13 +74,14 @@ fn tiny() -> &'static Tiny {
             start("bert-mlm", "sparse"),
         ]);
         let url = serve(engines.clone(), Config::default().server);
-        Tiny { url, engines, client: Client::new() }
+        Tiny { url, engines }
     })
 }
 
 impl Tiny {
     async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let request = self.client.post(format!("{}{path}", self.url)).json(body);
+        // A client's connections end with the runtime of the test that made them.
+        let request = Client::new().post(format!("{}{path}", self.url)).json(body);
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
@@ -121,11 +121,11 @@ async fn kinds_are_known_by_their_files() {
     assert_eq!(kind("embedder"), ModelKind::Embedding);
     assert_eq!(kind("reranker"), ModelKind::Reranking);
     assert_eq!(kind("classifier"), ModelKind::Classification);
-    let models = tiny.client.get(format!("{}/v1/models", tiny.url)).send().await.unwrap();
+    let models = Client::new().get(format!("{}/v1/models", tiny.url)).send().await.unwrap();
     let models: Value = models.json().await.unwrap();
     assert_eq!(models["data"][1]["task"], "reranking");
     assert_eq!(models["data"][2]["labels"], json!(["neutral", "for", "against"]));
-    let info = tiny.client.get(format!("{}/info", tiny.url)).send().await.unwrap();
+    let info = Client::new().get(format!("{}/info", tiny.url)).send().await.unwrap();
     let info: Value = info.json().await.unwrap();
     assert_eq!(info["model_type"], json!({"embedding": {"pooling": "mean"}}));
     assert_eq!((&info["max_input_length"], &info["auto_truncate"]), (&json!(64), &json!(false)));
@@ -436,7 +436,7 @@ async fn mistakes_are_named() {
         assert_eq!((status, &error["error"]["param"]), (400, &json!(param)), "{body}: {error}");
         assert!(error["error"]["message"].as_str().unwrap().contains(says), "{body}: {error}");
     }
-    let wrong = tiny.client.get(format!("{}/embed", tiny.url)).send().await.unwrap();
+    let wrong = Client::new().get(format!("{}/embed", tiny.url)).send().await.unwrap();
     assert_eq!((wrong.status().as_u16(), wrong.headers().contains_key("allow")), (405, true));
     let wrong: Value = wrong.json().await.unwrap();
     assert!(wrong["error"].is_string(), "{wrong}");
