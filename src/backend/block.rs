@@ -9,9 +9,11 @@ use candle_core::{CpuStorage, Result, Tensor, bail};
 use super::attention::within::{Sequences, within};
 use super::attention::{AttentionSpec, packed, paged};
 use super::kernels::layer::{
-    AttentionView, Context, KvMut, MlpView, Norms, Rotation, Workspace, attention, mlp,
+    AttentionView, Context, KvMut, MlpView, Norms, QkNormView, Rotation, Workspace, attention, mlp,
+    mlp_beside,
 };
 use super::kernels::norm::NormView;
+pub use super::kernels::norm::Over;
 use super::kernels::team::Parts;
 use super::lend::{with_f32, with_mut};
 use super::norm::Norm;
@@ -43,14 +45,41 @@ impl BlockNorms {
         })
     }
 
-    /// `x + f(x)` with the norms, in tensor operations.
-    fn plain(&self, x: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    /// `x + f(input)` with the norms, in tensor operations.
+    fn plain(
+        &self,
+        x: &Tensor,
+        input: &Tensor,
+        f: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
         let norm = |norm: &Option<Norm>, x: Tensor| match norm {
             Some(norm) => norm.forward(&x),
             None => Ok(x),
         };
-        let y = norm(&self.after, f(&norm(&self.before, x.clone())?)?)?;
+        let y = norm(&self.after, f(&norm(&self.before, input.clone())?)?)?;
         norm(&self.last, (x + y)?)
+    }
+}
+
+/// Norms of queries and keys before they are turned.
+#[derive(Debug, Clone)]
+pub struct QkNorm {
+    pub q: Norm,
+    pub k: Norm,
+    pub over: Over,
+}
+
+impl QkNorm {
+    fn view(&self) -> Option<QkNormView<'_>> {
+        Some(QkNormView { q: self.q.view()?, k: self.k.view()?, over: self.over })
+    }
+
+    /// `x` is (tokens, heads, head_dim), `norm` that of q or of k.
+    fn plain(&self, norm: &Norm, x: &Tensor) -> Result<Tensor> {
+        match self.over {
+            Over::Heads => norm.forward_heads(x),
+            Over::Row => norm.forward(&x.flatten_from(1)?)?.reshape(x.dims()),
+        }
     }
 }
 
@@ -62,8 +91,7 @@ pub struct AttentionBlock {
     pub k: Linear,
     pub v: Linear,
     pub output: Linear,
-    /// Norms over each head of q and of k.
-    pub qk_norm: Option<(Norm, Norm)>,
+    pub qk_norm: Option<QkNorm>,
     pub spec: AttentionSpec,
     /// Layer of the cache.
     pub layer: usize,
@@ -110,12 +138,8 @@ impl AttentionBlock {
         batch: &Batch,
         cache: &mut KvCache,
     ) -> Result<Tensor> {
-        self.norms.plain(x, |x| {
-            let (mut q, mut k, v) = self.project(x)?;
-            if let Some((q_norm, k_norm)) = &self.qk_norm {
-                q = q_norm.forward(&q)?;
-                k = k_norm.forward(&k)?;
-            }
+        self.norms.plain(x, x, |x| {
+            let (q, k, v) = self.project(x)?;
             let (q, k) = (rope.apply(&q)?, rope.apply(&k)?);
             cache.write(self.layer, &k, &v, &batch.slot_mapping)?;
             let (keys, values) = cache.layer(self.layer);
@@ -143,12 +167,8 @@ impl AttentionBlock {
 
     /// [`Self::packed`] in tensor operations.
     pub fn packed_plain(&self, x: &Tensor, sequences: &Sequences<'_>) -> Result<Tensor> {
-        self.norms.plain(x, |x| {
+        self.norms.plain(x, x, |x| {
             let (mut q, mut k, v) = self.project(x)?;
-            if let Some((q_norm, k_norm)) = &self.qk_norm {
-                q = q_norm.forward(&q)?;
-                k = k_norm.forward(&k)?;
-            }
             if let Some(rope) = sequences.rope {
                 (q, k) = (rope.apply(&q)?, rope.apply(&k)?);
             }
@@ -160,17 +180,21 @@ impl AttentionBlock {
         })
     }
 
-    /// Queries, keys and values, (tokens, heads, head_dim).
+    /// Queries, keys and values, (tokens, heads, head_dim), with their norms.
     fn project(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
         let AttentionSpec { heads, kv_heads, head_dim, .. } = self.spec;
         let tokens = x.dim(0)?;
         let project = |l: &Linear, heads| l.forward(x)?.reshape((tokens, heads, head_dim));
-        Ok((project(&self.q, heads)?, project(&self.k, kv_heads)?, project(&self.v, kv_heads)?))
+        let (mut q, mut k) = (project(&self.q, heads)?, project(&self.k, kv_heads)?);
+        if let Some(norm) = &self.qk_norm {
+            (q, k) = (norm.plain(&norm.q, &q)?, norm.plain(&norm.k, &k)?);
+        }
+        Ok((q, k, project(&self.v, kv_heads)?))
     }
 
     fn view(&self) -> Option<AttentionView<'_>> {
         let qk_norm = match &self.qk_norm {
-            Some((q, k)) => Some([q.view()?, k.view()?]),
+            Some(norm) => Some(norm.view()?),
             None => None,
         };
         Some(AttentionView {
@@ -206,9 +230,26 @@ impl MlpBlock {
         }
     }
 
+    /// Adds to `x` what the layer makes of `input`: for a layer beside another,
+    /// which has the same input and was added to `x` before.
+    pub fn beside(&self, x: Tensor, input: &Tensor, workspace: &mut Workspace) -> Result<Tensor> {
+        match self.view() {
+            Some(view) => {
+                with_f32(input, |input| with_rows(&x, |x| mlp_beside(&view, input, x, workspace)))?;
+                Ok(x)
+            }
+            None => self.beside_plain(&x, input),
+        }
+    }
+
     /// [`Self::forward`] in tensor operations.
     pub fn forward_plain(&self, x: &Tensor) -> Result<Tensor> {
-        self.norms.plain(x, |x| {
+        self.beside_plain(x, x)
+    }
+
+    /// [`Self::beside`] in tensor operations.
+    pub fn beside_plain(&self, x: &Tensor, input: &Tensor) -> Result<Tensor> {
+        self.norms.plain(x, input, |x| {
             let up = self.up.forward(x)?;
             let hidden = match &self.gate {
                 Some(gate) => self.activation.gated(&gate.forward(x)?, &up)?,

@@ -17,7 +17,7 @@ pub mod rope;
 
 pub use attention::within::{DistanceBias, Sequences};
 pub use batch::Batch;
-pub use block::{AttentionBlock, BlockNorms, MlpBlock};
+pub use block::{AttentionBlock, BlockNorms, MlpBlock, Over, QkNorm};
 pub use cache::{KvCache, KvDtype, KvShape};
 pub use device::DeviceSpec;
 pub use head::Head;

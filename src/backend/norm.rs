@@ -55,6 +55,23 @@ impl Norm {
         Tensor::from_vec(out, x.shape(), x.device())
     }
 
+    /// Normalises each head of `x`, (tokens, heads, head_dim); there are weights
+    /// for one head or for each.
+    pub fn forward_heads(&self, x: &Tensor) -> Result<Tensor> {
+        let (_, heads, d) = x.dims3()?;
+        if self.weight.dim(0)? == d {
+            return self.forward(x);
+        }
+        let one = |t: &Tensor, value: f64| Tensor::full(value as f32, d, t.device());
+        let bias = self.bias.as_ref().map(|bias| one(bias, 0.0)).transpose()?;
+        let y = Self::new(one(&self.weight, 1.0)?, bias, self.eps)?.forward(x)?;
+        let y = y.broadcast_mul(&self.weight.reshape((heads, d))?)?;
+        match &self.bias {
+            Some(bias) => y.broadcast_add(&bias.reshape((heads, d))?),
+            None => Ok(y),
+        }
+    }
+
     /// Normalises `a + b + row`, where `row` is added to every row.
     pub fn forward_sum(&self, a: &Tensor, b: &Tensor, row: &Tensor) -> Result<Tensor> {
         let Some(view) = self.view() else { return self.plain(&(a + b)?.broadcast_add(row)?) };

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 /// Cosines and sines of the rows of one batch, shared by all its layers:
-/// (tokens, head_dim / 2) each.
+/// (tokens, half of what is turned of a head) each.
 #[derive(Debug, Clone)]
 pub struct RopeRows {
     pub cos: Tensor,
@@ -12,8 +12,13 @@ pub struct RopeRows {
 
 impl RopeRows {
     /// Rotates `x`, (tokens, heads, head_dim), halves against each other as in
-    /// GPT-NeoX.
+    /// GPT-NeoX. With fewer cosines than half a head, its end stays as it is.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let (turned, d) = (2 * self.cos.dim(1)?, x.dim(2)?);
+        if turned < d {
+            let rest = x.narrow(2, turned, d - turned)?;
+            return Tensor::cat(&[self.apply(&x.narrow(2, 0, turned)?)?, rest], 2);
+        }
         let x = x.contiguous()?.unsqueeze(0)?;
         candle_nn::rotary_emb::rope_thd(&x, &self.cos, &self.sin)?.squeeze(0)
     }

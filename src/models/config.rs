@@ -23,10 +23,17 @@ pub struct DecoderConfig {
     pub head_dim: usize,
     /// Positions the model was trained for.
     pub context_length: usize,
+    /// Of all norms.
     pub rms_norm_eps: f32,
+    /// Layer norms without biases in place of RMS norms (Cohere).
+    pub layer_norms: bool,
     pub activation: Activation,
     /// One a layer.
     pub layers: Vec<LayerConfig>,
+    /// Columns at the beginning of a head that the rotary embedding turns.
+    pub rotary_dim: usize,
+    /// It turns neighbouring columns in the file, not halves of a head.
+    pub turns_neighbours: bool,
     /// The rotary embeddings that layers refer to.
     pub ropes: Vec<RopeConfig>,
     /// Multiplies attention scores.
@@ -34,10 +41,10 @@ pub struct DecoderConfig {
     pub qkv_bias: bool,
     pub output_bias: bool,
     pub mlp_bias: bool,
-    /// RMS norm over each head of q and k, before the rotary embedding.
-    pub qk_norm: bool,
-    /// Norms after attention and after the MLP as well as before (Gemma).
-    pub sandwich_norms: bool,
+    /// Norms of q and k, before the rotary embedding.
+    pub qk_norm: Option<QkNorms>,
+    /// Where a layer has its norms.
+    pub norms: Placement,
     /// The file's norm weights lack the 1 that is added to them (Gemma in safetensors).
     pub norm_plus_one: bool,
     /// Multiplies token embeddings.
@@ -48,6 +55,30 @@ pub struct DecoderConfig {
     pub final_softcap: Option<f32>,
     /// Logits are divided by it (Granite).
     pub logits_divisor: f32,
+}
+
+/// Where a decoder's layer has its norms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// Before attention and before the MLP.
+    Before,
+    /// After them as well (Gemma).
+    Around,
+    /// After them alone (OLMo 2).
+    After,
+    /// One before both, which stand side by side (Cohere).
+    Beside,
+}
+
+/// The norms of queries and keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QkNorms {
+    /// Of each head, with the same weights.
+    Heads,
+    /// Of each head, with weights of its own.
+    OwnHeads,
+    /// Of all heads at once.
+    Row,
 }
 
 /// What differs between layers of one decoder.
@@ -90,6 +121,14 @@ pub enum RopeScaling {
         original_context: f64,
         beta_fast: f64,
         beta_slow: f64,
+        attention_factor: f64,
+    },
+    /// LongRoPE (arXiv:2402.13753): one divisor a frequency, `long` for contexts
+    /// beyond the original one; and cosines and sines multiplied.
+    Long {
+        short: Vec<f32>,
+        long: Vec<f32>,
+        original_context: f64,
         attention_factor: f64,
     },
     /// One divisor a frequency, as GGUF stores it in `rope_freqs.weight`.

@@ -5,14 +5,14 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Result, Tensor};
 
-use super::config::DecoderConfig;
+use super::config::{DecoderConfig, Placement, QkNorms};
 use super::error::LoadError;
 use super::rope::Rope;
 use super::weights::Weights;
 use crate::backend::attention::AttentionSpec;
 use crate::backend::{
     AttentionBlock, Batch, BlockNorms, Embedding, Head, KvCache, KvDtype, KvShape, Logits,
-    MlpBlock, Norm, Workspace,
+    MlpBlock, Norm, Over, QkNorm, Workspace,
 };
 
 /// A causal language model over a paged cache.
@@ -32,6 +32,8 @@ pub struct Decoder {
 pub(super) struct Layer {
     pub attention: AttentionBlock,
     pub mlp: MlpBlock,
+    /// They stand side by side: what goes into one goes into the other.
+    pub beside: bool,
     pub rope: usize,
 }
 
@@ -47,13 +49,6 @@ impl Decoder {
         context_length: usize,
     ) -> std::result::Result<Self, LoadError> {
         let c = &config;
-        let norm_weight = |name: &str, len: usize| {
-            let weight = weights.vector(&format!("{name}.weight"), len)?;
-            Ok::<_, LoadError>(if c.norm_plus_one { (weight + 1.0)? } else { weight })
-        };
-        let norm = |name: &str, len: usize| {
-            Ok::<_, LoadError>(Norm::rms(norm_weight(name, len)?, c.rms_norm_eps)?)
-        };
         let (shape, tied) = ((c.vocab_size, c.hidden_size), !weights.has("output.weight"));
         let embedding = weights.embedding("token_embd", shape, tied)?;
         let (linear, lookup_bytes) = match tied {
@@ -61,16 +56,16 @@ impl Decoder {
             false => (weights.linear("output", shape, false)?, embedding.bytes() as u64),
         };
         let layers = (0..c.layers.len())
-            .map(|i| Layer::load(c, weights, i, &norm))
+            .map(|i| Layer::load(c, weights, i))
             .collect::<std::result::Result<_, _>>()?;
         let ropes = c
             .ropes
             .iter()
-            .map(|r| Rope::new(r, c.head_dim, context_length, weights.device()))
+            .map(|r| Rope::new(r, c.rotary_dim, context_length, weights.device()))
             .collect::<Result<_>>()?;
         // What divides the logits may as well divide what they are made from.
-        let last = (norm_weight("output_norm", c.hidden_size)? / f64::from(c.logits_divisor))?;
-        let norm = Norm::rms(last, c.rms_norm_eps)?;
+        let last = norm_weight(c, weights, "output_norm", &[c.hidden_size])?;
+        let norm = norm(c, (last / f64::from(c.logits_divisor))?)?;
         let head = Head { norm, linear, softcap: c.final_softcap };
         Ok(Self {
             device: weights.device().clone(),
@@ -100,8 +95,10 @@ impl Decoder {
     pub fn activation_bytes(&self, tokens: usize, logit_rows: usize) -> u64 {
         let c = &self.config;
         let attention = (2 * c.heads + 2 * c.kv_heads) * c.head_dim;
+        // Layers side by side keep their input.
+        let kept = if c.norms == Placement::Beside { c.hidden_size } else { 0 };
         // Each of them twice: an operation's input lives until its output does.
-        let widest = 4 * c.hidden_size + 2 * attention.max(3 * c.intermediate_size);
+        let widest = kept + 4 * c.hidden_size + 2 * attention.max(3 * c.intermediate_size);
         4 * (tokens * widest + 2 * logit_rows * c.vocab_size) as u64
     }
 
@@ -127,8 +124,13 @@ impl Decoder {
         // What a step that panicked left there is written over.
         let mut workspace = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
         for layer in &self.layers {
+            // Layers work on the rows themselves.
+            let input = layer.beside.then(|| x.copy()).transpose()?;
             x = layer.attention.causal(x, &ropes[layer.rope], batch, cache, &mut workspace)?;
-            x = layer.mlp.forward(x, &mut workspace)?;
+            x = match input {
+                Some(input) => layer.mlp.beside(x, &input, &mut workspace)?,
+                None => layer.mlp.forward(x, &mut workspace)?,
+            };
         }
         self.head.forward(&x, &batch.logit_rows, logits, &mut workspace)
     }
@@ -139,35 +141,38 @@ impl Layer {
         c: &DecoderConfig,
         weights: &Weights<'_>,
         index: usize,
-        norm: &dyn Fn(&str, usize) -> std::result::Result<Norm, LoadError>,
     ) -> std::result::Result<Self, LoadError> {
         let name = |part: &str| format!("blk.{index}.{part}");
         let linear = |part: &str, out: usize, input: usize, bias: bool| {
             weights.linear(&name(part), (out, input), bias)
         };
         let (h, d) = (c.hidden_size, c.head_dim);
-        let qk_norm = match c.qk_norm {
-            true => Some((norm(&name("attn_q_norm"), d)?, norm(&name("attn_k_norm"), d)?)),
-            false => None,
-        };
         let norms = |before: &str, after: &str| {
-            Ok::<_, LoadError>(BlockNorms {
-                before: Some(norm(&name(before), h)?),
-                after: match c.sandwich_norms {
-                    true => Some(norm(&name(after), h)?),
-                    false => None,
-                },
-                last: None,
-            })
+            let (has_before, has_after) = match c.norms {
+                Placement::Before | Placement::Beside => (true, false),
+                Placement::Around => (true, true),
+                Placement::After => (false, true),
+            };
+            let read = |part: &str, has: bool| -> std::result::Result<_, LoadError> {
+                let weight = has.then(|| norm_weight(c, weights, &name(part), &[h])).transpose()?;
+                Ok(weight.map(|weight| norm(c, weight)).transpose()?)
+            };
+            let (before, after) = (read(before, has_before)?, read(after, has_after)?);
+            Ok::<_, LoadError>(BlockNorms { before, after, last: None })
+        };
+        let around_attention = norms("attn_norm", "post_attention_norm")?;
+        let around_mlp = match c.norms {
+            Placement::Beside => around_attention.clone(),
+            _ => norms("ffn_norm", "post_ffw_norm")?,
         };
         Ok(Self {
             attention: AttentionBlock {
-                norms: norms("attn_norm", "post_attention_norm")?,
+                norms: around_attention,
                 q: linear("attn_q", c.heads * d, h, c.qkv_bias)?,
                 k: linear("attn_k", c.kv_heads * d, h, c.qkv_bias)?,
                 v: linear("attn_v", c.kv_heads * d, h, c.qkv_bias)?,
                 output: linear("attn_output", h, c.heads * d, c.output_bias)?,
-                qk_norm,
+                qk_norm: qk_norm(c, weights, index)?,
                 spec: AttentionSpec {
                     heads: c.heads,
                     kv_heads: c.kv_heads,
@@ -179,13 +184,54 @@ impl Layer {
                 layer: index,
             },
             mlp: MlpBlock {
-                norms: norms("ffn_norm", "post_ffw_norm")?,
+                norms: around_mlp,
                 gate: Some(linear("ffn_gate", c.intermediate_size, h, c.mlp_bias)?),
                 up: linear("ffn_up", c.intermediate_size, h, c.mlp_bias)?,
                 down: linear("ffn_down", h, c.intermediate_size, c.mlp_bias)?,
                 activation: c.activation,
             },
+            beside: c.norms == Placement::Beside,
             rope: c.layers[index].rope,
         })
     }
+}
+
+/// The weight of a norm, as one vector.
+pub(super) fn norm_weight(
+    c: &DecoderConfig,
+    weights: &Weights<'_>,
+    name: &str,
+    shape: &[usize],
+) -> std::result::Result<Tensor, LoadError> {
+    let weight = weights.dense(&format!("{name}.weight"), shape)?.flatten_all()?;
+    Ok(if c.norm_plus_one { (weight + 1.0)? } else { weight })
+}
+
+/// The decoder's kind of norm.
+pub(super) fn norm(c: &DecoderConfig, weight: Tensor) -> Result<Norm> {
+    match c.layer_norms {
+        true => Norm::layer(weight.clone(), weight.zeros_like()?, c.rms_norm_eps),
+        false => Norm::rms(weight, c.rms_norm_eps),
+    }
+}
+
+fn qk_norm(
+    c: &DecoderConfig,
+    weights: &Weights<'_>,
+    layer: usize,
+) -> std::result::Result<Option<QkNorm>, LoadError> {
+    let Some(kind) = c.qk_norm else { return Ok(None) };
+    let read = |part: &str, heads: usize| -> std::result::Result<Norm, LoadError> {
+        let shape = match kind {
+            QkNorms::Heads => vec![c.head_dim],
+            QkNorms::OwnHeads => vec![heads, c.head_dim],
+            QkNorms::Row => vec![heads * c.head_dim],
+        };
+        Ok(norm(c, norm_weight(c, weights, &format!("blk.{layer}.{part}"), &shape)?)?)
+    };
+    Ok(Some(QkNorm {
+        q: read("attn_q_norm", c.heads)?,
+        k: read("attn_k_norm", c.kv_heads)?,
+        over: if kind == QkNorms::Row { Over::Row } else { Over::Heads },
+    }))
 }

@@ -5,24 +5,51 @@ use candle_core::Device;
 use super::config::DecoderConfig;
 use super::error::LoadError;
 use super::gguf::{GgufFile, type_name};
+use super::rows::{Pieces, in_halves, is_turned};
 use super::weights::{Purpose, TensorSource, from_bytes};
 use crate::backend::linear::Weight;
 
 /// A GGUF file whose q and k rows are brought into the order our rotary
-/// embedding expects.
+/// embedding expects, and whose fused matrices are taken apart.
 pub struct GgufSource {
     file: GgufFile,
-    /// Rotated heads of q and k, when the file interleaves their halves.
-    interleaved: Option<(usize, usize)>,
+    heads: usize,
+    kv_heads: usize,
+    /// Columns of a head of q and k, when the file turns neighbours.
+    pairs: Option<usize>,
 }
 
 impl GgufSource {
     pub fn new(file: GgufFile, config: &DecoderConfig) -> Self {
-        // Converters of the llama architecture interleave the two halves of
-        // each head of q and k; all others keep Hugging Face's order.
-        let interleaved = (file.string("general.architecture") == Some("llama"))
-            .then_some((config.heads, config.kv_heads));
-        Self { file, interleaved }
+        Self {
+            file,
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            pairs: config.turns_neighbours.then_some(config.head_dim),
+        }
+    }
+
+    /// What the file calls a tensor, or the larger one that it is part of (Phi-3).
+    fn find(&self, name: &str) -> (String, Pieces) {
+        let qkv = |which| Pieces::of_qkv(which, self.heads, self.kv_heads);
+        let mut parts = name.splitn(4, '.');
+        let parts = (parts.next(), parts.next(), parts.next(), parts.next());
+        if let (Some(blk), Some(layer), Some(part), Some(kind)) = parts {
+            let of = |part: &str| format!("{blk}.{layer}.{part}.{kind}");
+            let (fused, pieces) = match part {
+                "attn_q" => (of("attn_qkv"), qkv(0)),
+                "attn_k" => (of("attn_qkv"), qkv(1)),
+                "attn_v" => (of("attn_qkv"), qkv(2)),
+                // Without a tensor of its own the gate comes first in that of up.
+                "ffn_gate" => (of("ffn_up"), (0, 2).into()),
+                "ffn_up" if !self.has(&of("ffn_gate")) => return (name.to_owned(), (1, 2).into()),
+                _ => return (name.to_owned(), Pieces::ALL),
+            };
+            if !self.has(name) && self.has(&fused) {
+                return (fused, pieces);
+            }
+        }
+        (name.to_owned(), Pieces::ALL)
     }
 }
 
@@ -32,22 +59,18 @@ impl TensorSource for GgufSource {
     }
 
     fn read(&self, name: &str, device: &Device, purpose: Purpose) -> Result<Weight, LoadError> {
-        let (info, dtype, bytes) = self.file.tensor(name)?;
-        let heads = self.interleaved.and_then(|(heads, kv_heads)| {
-            let part = name.split('.').nth(2)?;
-            match part {
-                "attn_q" => Some(heads),
-                "attn_k" => Some(kv_heads),
-                _ => None,
-            }
-        });
-        let weight = match heads {
-            Some(heads) if info.shape[0] % (2 * heads) == 0 => {
-                let ordered = deinterleave(bytes, info.shape[0], heads);
-                from_bytes(&ordered, dtype, &info.shape, (device, purpose))
-            }
-            _ => from_bytes(bytes, dtype, &info.shape, (device, purpose)),
-        };
+        let (found, pieces) = self.find(name);
+        let (info, dtype, bytes) = self.file.tensor(&found)?;
+        let (part, shape) = pieces.cut(bytes, &info.shape).ok_or_else(|| {
+            let reason =
+                format!("tensor {found:?} of shape {:?} is not that of {name:?}", info.shape);
+            LoadError::Malformed { path: self.file.path().to_owned(), reason }
+        })?;
+        let pairs = self.pairs.filter(|_| is_turned(name));
+        let ordered = pairs.and_then(|head_dim| in_halves(name, part, &shape, head_dim));
+        // Rows in another number than the model's are refused for their shape.
+        let part = ordered.as_deref().unwrap_or(part);
+        let weight = from_bytes(part, dtype, &shape, (device, purpose));
         // Packed weights are a copy, so a model is not in memory twice.
         self.file.forget(bytes);
         weight
@@ -69,35 +92,5 @@ impl TensorSource for GgufSource {
         }
         let most = counts.into_iter().max_by_key(|(_, n)| *n);
         most.map_or_else(String::new, |(id, _)| type_name(id))
-    }
-}
-
-/// Reorders whole rows, so it works on blocks as on plain numbers: row
-/// `2j + s` of a head becomes row `s · d/2 + j`.
-fn deinterleave(bytes: &[u8], rows: usize, heads: usize) -> Vec<u8> {
-    let row = bytes.len() / rows;
-    let (d, half) = (rows / heads, rows / heads / 2);
-    let mut out = Vec::with_capacity(bytes.len());
-    for head in 0..heads {
-        for s in 0..2 {
-            for j in 0..half {
-                let from = (head * d + 2 * j + s) * row;
-                out.extend_from_slice(&bytes[from..from + row]);
-            }
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn halves_are_put_back_in_order() {
-        // Two heads of six rows of two bytes; the byte tells the row.
-        let bytes: Vec<u8> = (0..12).flat_map(|r| [r, r]).collect();
-        let rows: Vec<u8> = deinterleave(&bytes, 12, 2).chunks(2).map(|c| c[0]).collect();
-        assert_eq!(rows, [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]);
     }
 }

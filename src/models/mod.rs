@@ -12,6 +12,7 @@ pub mod quantize;
 pub mod random;
 pub mod registry;
 mod rope;
+mod rows;
 pub mod safetensors;
 pub mod weights;
 

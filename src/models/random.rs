@@ -156,7 +156,7 @@ fn sketch(wanted: &RandomModel) -> Result<Sketch, LoadError> {
         let tied = match json.get("tie_word_embeddings").and_then(Value::as_bool) {
             Some(tied) => tied,
             // The default of each architecture in transformers.
-            None => architecture.starts_with("gemma3"),
+            None => ["gemma", "cohere", "smollm3"].iter().any(|a| architecture.starts_with(a)),
         };
         let shapes = shapes::decoder(&config, tied);
         Ok(Sketch { config: Config::Decoder(config), architecture, layers, shapes })

@@ -109,18 +109,16 @@ pub fn load_as(
         Format::Safetensors => {
             let json = read_config(paths)?;
             let architecture = architecture(&json);
-            let open = |names| Safetensors::open(&paths.weights, names).map(Box::new);
             if config::DECODERS.contains(&architecture.as_str()) {
                 if wanted == Wanted::Sparse {
                     let reason = "asks for sparse vectors of a decoder";
                     return Err(LoadError::config("modules.json", reason));
                 }
                 let config = config::from_json(&json)?;
-                let names = match config.sandwich_norms {
-                    true => safetensors::names::sandwich_decoder,
-                    false => safetensors::names::decoder,
-                };
-                let weights = Weights::new(open(names)?, options.device, options.on_progress)
+                let source =
+                    Safetensors::open(&paths.weights, safetensors::names::decoder(&config))?
+                        .turning_neighbours(config.turns_neighbours.then_some(config.head_dim));
+                let weights = Weights::new(Box::new(source), options.device, options.on_progress)
                     .quantizing(options.quantize);
                 // A text whose tokens see those after them cannot be written.
                 let both_ways = json["use_bidirectional_attention"] == true;
@@ -129,7 +127,8 @@ pub fn load_as(
             } else if config::ENCODERS.contains(&architecture.as_str()) {
                 let mut config = config::encoder_from_json(&json)?;
                 config.sparse = wanted == Wanted::Sparse;
-                let source = open(safetensors::names::encoders::of(&architecture))?;
+                let names = safetensors::names::encoders::of(&architecture);
+                let source = Box::new(Safetensors::open(&paths.weights, names)?);
                 let weights = Weights::new(source, options.device, options.on_progress)
                     .quantizing(options.quantize);
                 encoder(config, architecture, weights)

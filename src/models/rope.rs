@@ -10,22 +10,20 @@ use crate::models::config::{RopeConfig, RopeScaling};
 /// Cosines and sines of every position.
 #[derive(Debug, Clone)]
 pub struct Rope {
-    /// (positions, head_dim / 2)
+    /// (positions, half of what is turned of a head)
     cos: Tensor,
     sin: Tensor,
 }
 
 impl Rope {
-    pub fn new(
-        config: &RopeConfig,
-        head_dim: usize,
-        positions: usize,
-        device: &Device,
-    ) -> Result<Self> {
-        let frequencies = frequencies(config, head_dim);
+    /// `dim` columns of a head are turned, at `positions` places at most: that
+    /// is the context by which LongRoPE takes its frequencies.
+    pub fn new(config: &RopeConfig, dim: usize, positions: usize, device: &Device) -> Result<Self> {
+        let frequencies = frequencies(config, dim, positions);
         let half = frequencies.len();
         let amplitude = match config.scaling {
-            RopeScaling::Yarn { attention_factor, .. } => attention_factor,
+            RopeScaling::Yarn { attention_factor, .. }
+            | RopeScaling::Long { attention_factor, .. } => attention_factor,
             _ => 1.0,
         };
         let (mut cos, mut sin) = (vec![0f32; positions * half], vec![0f32; positions * half]);
@@ -52,26 +50,31 @@ impl Rope {
     }
 }
 
-/// Radians a position, for each pair of a head's components.
-fn frequencies(config: &RopeConfig, head_dim: usize) -> Vec<f64> {
-    let base = |i: usize| config.theta.powf(-((2 * i) as f64) / head_dim as f64);
-    let half = head_dim / 2;
+/// Radians a position, for each pair of the `dim` components that are turned.
+fn frequencies(config: &RopeConfig, dim: usize, context: usize) -> Vec<f64> {
+    let base = |i: usize| config.theta.powf(-((2 * i) as f64) / dim as f64);
+    let half = dim / 2;
+    let divided = |divisors: &[f32]| -> Vec<f64> {
+        let divisor = |i: usize| f64::from(divisors.get(i).copied().unwrap_or(1.0));
+        (0..half).map(|i| base(i) / divisor(i)).collect()
+    };
     match &config.scaling {
         RopeScaling::None => (0..half).map(base).collect(),
         RopeScaling::Off => vec![0.0; half],
         RopeScaling::Linear { factor } => (0..half).map(|i| base(i) / factor).collect(),
-        RopeScaling::Divisors(divisors) => (0..half)
-            .map(|i| base(i) / f64::from(divisors.get(i).copied().unwrap_or(1.0)))
-            .collect(),
+        RopeScaling::Divisors(divisors) => divided(divisors),
+        RopeScaling::Long { short, long, original_context, .. } => {
+            divided(if context as f64 > *original_context { long } else { short })
+        }
         // As in transformers' modeling_rope_utils, `_compute_yarn_parameters`.
         RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, .. } => {
             // The pair that turns so often within the original context.
             let pair = |turns: f64| {
                 let ratio = original_context / (turns * std::f64::consts::TAU);
-                head_dim as f64 * ratio.ln() / (2.0 * config.theta.ln())
+                dim as f64 * ratio.ln() / (2.0 * config.theta.ln())
             };
             let low = pair(*beta_fast).floor().max(0.0);
-            let high = pair(*beta_slow).ceil().min(head_dim as f64 - 1.0);
+            let high = pair(*beta_slow).ceil().min(dim as f64 - 1.0);
             let width = if high > low { high - low } else { 0.001 };
             let keep = |i: usize| 1.0 - ((i as f64 - low) / width).clamp(0.0, 1.0);
             let mixed = |i| base(i) * keep(i) + base(i) / factor * (1.0 - keep(i));
@@ -99,9 +102,22 @@ mod tests {
         let scaling =
             RopeScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original_context: 8192.0 };
         let scaled = RopeConfig { theta: 5e5, scaling };
-        let (a, b) = (frequencies(&plain, 128), frequencies(&scaled, 128));
+        let (a, b) = (frequencies(&plain, 128, 1), frequencies(&scaled, 128, 1));
         assert_eq!(a[0], b[0]);
         assert!((a[63] / b[63] - 8.0).abs() < 1e-9);
         assert!(a.iter().zip(&b).all(|(a, b)| b <= a && *b >= a / 8.0 - 1e-12));
+    }
+
+    #[test]
+    fn longrope_goes_by_the_context() {
+        let scaling = RopeScaling::Long {
+            short: vec![1.0, 2.0],
+            long: vec![1.0, 8.0],
+            original_context: 64.0,
+            attention_factor: 1.0,
+        };
+        let rope = RopeConfig { theta: 1e4, scaling };
+        let (short, long) = (frequencies(&rope, 4, 64), frequencies(&rope, 4, 65));
+        assert_eq!((short[0], short[1] / long[1]), (long[0], 4.0));
     }
 }

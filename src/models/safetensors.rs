@@ -12,6 +12,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use self::names::Alias;
 use super::error::LoadError;
+use super::rows::{in_halves, is_turned};
 use super::weights::{Purpose, TensorSource, from_bytes};
 use crate::backend::kernels::mmap;
 use crate::backend::linear::Weight;
@@ -23,12 +24,17 @@ struct Entry {
     range: std::ops::Range<usize>,
 }
 
+/// For a name a model asks for, what a file may call it.
+type Names = Box<dyn Fn(&str) -> Vec<Alias>>;
+
 /// All tensors of a model's safetensors files.
 pub struct Safetensors {
     shards: Vec<(PathBuf, Mmap)>,
     entries: HashMap<String, Entry>,
     /// From the name a model asks for to the names a file may use.
-    names: fn(&str) -> Vec<Alias>,
+    names: Names,
+    /// Columns of a head of q and k, when the file turns neighbours.
+    pairs: Option<usize>,
 }
 
 impl Safetensors {
@@ -37,7 +43,10 @@ impl Safetensors {
     ///
     /// # Errors
     /// A file that cannot be read, is malformed, or repeats a tensor.
-    pub fn open(paths: &[PathBuf], names: fn(&str) -> Vec<Alias>) -> Result<Self, LoadError> {
+    pub fn open(
+        paths: &[PathBuf],
+        names: impl Fn(&str) -> Vec<Alias> + 'static,
+    ) -> Result<Self, LoadError> {
         let mut shards = Vec::new();
         let mut entries = HashMap::new();
         for (shard, path) in paths.iter().enumerate() {
@@ -50,7 +59,14 @@ impl Safetensors {
             }
             shards.push((path.clone(), map));
         }
-        Ok(Self { shards, entries, names })
+        Ok(Self { shards, entries, names: Box::new(names), pairs: None })
+    }
+
+    /// Says that the files turn neighbouring columns of a head of q and k
+    /// against each other; `None` for halves, as our rotary embedding does.
+    #[must_use]
+    pub fn turning_neighbours(self, head_dim: Option<usize>) -> Self {
+        Self { pairs: head_dim, ..self }
     }
 
     fn find(&self, name: &str) -> Option<(Alias, &Entry)> {
@@ -106,19 +122,16 @@ impl TensorSource for Safetensors {
             }
         };
         let bytes = &self.shards[entry.shard].1[entry.range.clone()];
-        let (index, parts) = alias.part;
-        let mut shape = entry.shape.clone();
-        match shape.first_mut() {
-            Some(rows) if rows.is_multiple_of(parts) => *rows /= parts,
-            _ if parts == 1 => {}
-            _ => {
-                let (path, _) = &self.shards[entry.shard];
-                let reason = format!("tensor {:?} has no {parts} equal parts", alias.name);
-                return Err(malformed(path, reason));
-            }
-        }
-        let len = bytes.len() / parts;
-        from_bytes(&bytes[index * len..(index + 1) * len], dtype, &shape, (device, purpose))
+        let (part, shape) = alias.pieces.cut(bytes, &entry.shape).ok_or_else(|| {
+            let (path, _) = &self.shards[entry.shard];
+            let reason = format!("tensor {:?} has no {} equal parts", alias.name, alias.pieces.of);
+            malformed(path, reason)
+        })?;
+        let pairs = self.pairs.filter(|_| is_turned(name));
+        let ordered = pairs.and_then(|head_dim| in_halves(name, part, &shape, head_dim));
+        // Rows in another number than the model's are refused for their shape.
+        let part = ordered.as_deref().unwrap_or(part);
+        from_bytes(part, dtype, &shape, (device, purpose))
     }
 
     fn len(&self) -> usize {

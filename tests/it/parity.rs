@@ -2,10 +2,10 @@
 //! alone, in one ragged batch, in chunks, token by token.
 
 use dragoman::backend::{Batch, KvCache, KvDtype, Logits};
-use dragoman::models::{Decoder, Network, Quantize};
+use dragoman::models::{Decoder, LoadOptions, Network, Quantize};
 use serde::Deserialize;
 
-use crate::support::{json, relative_error, tiny_as};
+use crate::support::{json, options, relative_error, tiny_with};
 
 const TOLERANCE: f32 = 1e-4;
 const BLOCK: usize = 8;
@@ -38,7 +38,10 @@ impl Bench {
     }
 
     fn with(name: &str, config: &str, quantize: Quantize) -> Self {
-        let Network::Decoder(model) = tiny_as(name, config, quantize).network else {
+        // Texts of this one are of the short kind, of which the context has to be.
+        let context_length = (name == "phi3").then_some(64);
+        let options = LoadOptions { quantize, context_length, ..options() };
+        let Network::Decoder(model) = tiny_with(name, config, options).network else {
             panic!("{name} is no decoder")
         };
         let cache =
@@ -158,6 +161,34 @@ decoders! {
     granite: "granite";
     smollm3: "smollm3";
     llama_with_yarn: "llama-yarn";
+    phi3: "phi3";
+    phi3_with_a_long_context: "phi3-longrope";
+    olmo2: "olmo2";
+    olmo3: "olmo3";
+    cohere: "cohere";
+    cohere_with_norms_of_heads: "cohere-qk-norm";
+    cohere2: "cohere2";
+}
+
+macro_rules! gguf {
+    ($($test:ident: $name:literal;)*) => { $(
+        #[test]
+        fn $test() {
+            decoder_parity($name, "model.gguf");
+        }
+    )* };
+}
+
+// Files that llama.cpp's converter made of the same weights.
+gguf! {
+    gguf_of_llama: "llama3-rope";
+    gguf_of_gemma2: "gemma2";
+    gguf_of_granite: "granite";
+    gguf_of_smollm3: "smollm3";
+    gguf_of_phi3: "phi3-longrope";
+    gguf_of_olmo: "olmo3";
+    gguf_of_command_r: "cohere";
+    gguf_of_cohere2: "cohere2";
 }
 
 /// Weights of f32 as 16-bit integers, and as bytes: how far logits may be off.

@@ -35,10 +35,23 @@ pub fn tiny(name: &str, config: &str) -> LoadedModel {
 
 /// The same with its weights kept in some way.
 pub fn tiny_as(name: &str, config: &str, quantize: Quantize) -> LoadedModel {
+    tiny_with(name, config, LoadOptions { quantize, ..options() })
+}
+
+/// The same with other options; for `model.gguf` its GGUF file is taken.
+pub fn tiny_with(name: &str, config: &str, options: LoadOptions<'_>) -> LoadedModel {
     let dir = fixture("tiny").join(name);
-    let paths =
-        ModelPaths { weights: vec![dir.join("model.safetensors")], config: Some(dir.join(config)) };
-    load(&paths, LoadOptions { quantize, ..options() }).unwrap_or_else(|e| panic!("{name}: {e}"))
+    let paths = match config {
+        "model.gguf" => ModelPaths {
+            weights: vec![fixture("gguf").join(name).with_extension("gguf")],
+            config: None,
+        },
+        _ => ModelPaths {
+            weights: vec![dir.join("model.safetensors")],
+            config: Some(dir.join(config)),
+        },
+    };
+    load(&paths, options).unwrap_or_else(|e| panic!("{name}, {config}: {e}"))
 }
 
 /// Weights stay in f32, in which the references were computed.

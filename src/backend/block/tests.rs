@@ -23,16 +23,16 @@ fn rms(width: usize) -> Result<Norm> {
     Norm::rms(Tensor::randn(1f32, 0.2f32, width, &Device::Cpu)?, 1e-5)
 }
 
-fn layer_norm() -> Result<Norm> {
-    let weight = Tensor::randn(1f32, 0.2f32, WIDTH, &Device::Cpu)?;
-    Norm::layer(weight, Tensor::randn(0f32, 0.2f32, WIDTH, &Device::Cpu)?, 1e-5)
+fn layer_norm(width: usize) -> Result<Norm> {
+    let weight = Tensor::randn(1f32, 0.2f32, width, &Device::Cpu)?;
+    Norm::layer(weight, Tensor::randn(0f32, 0.2f32, width, &Device::Cpu)?, 1e-5)
 }
 
 /// As decoders, as Gemma, and as BERT have them.
 fn norms() -> Result<[BlockNorms; 3]> {
     let before = BlockNorms { before: Some(rms(WIDTH)?), ..Default::default() };
     let both = BlockNorms { after: Some(rms(WIDTH)?), ..before.clone() };
-    let last = BlockNorms { last: Some(layer_norm()?), ..Default::default() };
+    let last = BlockNorms { last: Some(layer_norm(WIDTH)?), ..Default::default() };
     Ok([before, both, last])
 }
 
@@ -69,6 +69,12 @@ fn mlps_are_their_plain_versions() -> Result<()> {
                     let fast = block.forward(x, &mut workspace)?;
                     let off = difference(&fast, &plain)?;
                     assert!(off < TOLERANCE, "{dtype:?} {rows} rows: off by {off}");
+                    // Beside another layer, which changed the rows before.
+                    let input = Tensor::randn(0f32, 1f32, (rows, WIDTH), &Device::Cpu)?;
+                    let plain = block.beside_plain(&plain, &input)?;
+                    let fast = block.beside(fast, &input, &mut workspace)?;
+                    let off = difference(&fast, &plain)?;
+                    assert!(off < 2.0 * TOLERANCE, "{dtype:?} {rows} rows beside: off by {off}");
                 }
             }
         }
@@ -76,26 +82,47 @@ fn mlps_are_their_plain_versions() -> Result<()> {
     Ok(())
 }
 
-fn attention_block(dtype: GgmlDType, norms: BlockNorms, qk_norm: bool) -> Result<AttentionBlock> {
+/// Norms of queries and keys: of each head, of each with its own weights, of all.
+#[derive(Clone, Copy)]
+enum Kind {
+    Heads,
+    OwnHeads,
+    Row,
+}
+
+fn attention_block(
+    dtype: GgmlDType,
+    norms: BlockNorms,
+    kind: Option<Kind>,
+) -> Result<AttentionBlock> {
     let (heads, kv_heads, head_dim) = (8, 2, 32);
     let width = heads * head_dim;
+    let qk = |heads: usize, kind: Kind| match kind {
+        Kind::Heads => rms(head_dim),
+        Kind::OwnHeads => layer_norm(heads * head_dim),
+        Kind::Row => rms(heads * head_dim),
+    };
     Ok(AttentionBlock {
         norms,
         q: linear(dtype, width, WIDTH, true)?,
         k: linear(GgmlDType::Q8_0, kv_heads * head_dim, WIDTH, true)?,
         v: linear(dtype, kv_heads * head_dim, WIDTH, false)?,
         output: linear(dtype, WIDTH, width, true)?,
-        qk_norm: match qk_norm {
-            true => Some((rms(head_dim)?, rms(head_dim)?)),
-            false => None,
+        qk_norm: match kind {
+            Some(kind) => Some(QkNorm {
+                q: qk(heads, kind)?,
+                k: qk(kv_heads, kind)?,
+                over: if let Kind::Row = kind { Over::Row } else { Over::Heads },
+            }),
+            None => None,
         },
         spec: AttentionSpec {
             heads,
             kv_heads,
             head_dim,
             scale: 0.2,
-            softcap: qk_norm.then_some(20.0),
-            window: qk_norm.then_some(9),
+            softcap: kind.map(|_| 20.0),
+            window: kind.map(|_| 9),
         },
         layer: 1,
     })
@@ -105,8 +132,17 @@ fn attention_block(dtype: GgmlDType, norms: BlockNorms, qk_norm: bool) -> Result
 fn causal_attention_is_its_plain_version_and_writes_the_same_cache() -> Result<()> {
     let mut workspace = Workspace::default();
     for dtype in TYPES {
-        for (norms, qk_norm) in norms()?.into_iter().zip([false, true, true]) {
-            let block = attention_block(dtype, norms, qk_norm)?;
+        let [before, both, last] = norms()?;
+        let after = BlockNorms { before: None, ..both.clone() };
+        // With how many pairs of a head's columns are turned.
+        for (norms, kind, pairs) in [
+            (before.clone(), None, 16),
+            (both, Some(Kind::Heads), 16),
+            (last, Some(Kind::Heads), 12),
+            (after, Some(Kind::Row), 16),
+            (before, Some(Kind::OwnHeads), 5),
+        ] {
+            let block = attention_block(dtype, norms, kind)?;
             for kv in [KvDtype::F32, KvDtype::F16, KvDtype::BF16] {
                 let shape =
                     KvShape { layers: 2, kv_heads: 2, head_dim: 32, block_size: 16, dtype: kv };
@@ -122,7 +158,7 @@ fn causal_attention_is_its_plain_version_and_writes_the_same_cache() -> Result<(
                         batch.push(&vec![1; len], first, &table, 16, true);
                     }
                     let rows = batch.tokens();
-                    let angle = Tensor::randn(0f32, 3f32, (rows, 16), &Device::Cpu)?;
+                    let angle = Tensor::randn(0f32, 3f32, (rows, pairs), &Device::Cpu)?;
                     let rope = RopeRows { cos: angle.cos()?, sin: angle.sin()? };
                     let x = Tensor::randn(0f32, 1f32, (rows, WIDTH), &Device::Cpu)?;
                     let plain = block.causal_plain(&x, &rope, &batch, &mut plain_cache)?;
@@ -148,7 +184,7 @@ fn bidirectional_attention_is_its_plain_version() -> Result<()> {
     let mut workspace = Workspace::default();
     for dtype in TYPES {
         let [_, _, last] = norms()?;
-        let block = attention_block(dtype, last, false)?;
+        let block = attention_block(dtype, last, None)?;
         let cu_seqlens = [0u32, 1, 20, 90];
         let x = Tensor::randn(0f32, 1f32, (90, WIDTH), &Device::Cpu)?;
         let sequences = Sequences::whole(&cu_seqlens);

@@ -9,9 +9,9 @@ mod head;
 mod mlp;
 mod workspace;
 
-pub use attention::{AttentionView, Context, KvMut, Rotation, attention};
+pub use attention::{AttentionView, Context, KvMut, QkNormView, Rotation, attention};
 pub use head::{HeadView, head};
-pub use mlp::{MlpView, mlp};
+pub use mlp::{MlpView, mlp, mlp_beside};
 pub use workspace::Workspace;
 
 use super::norm::{NormView, normalize, normalize_in_place};

@@ -15,6 +15,32 @@ pub enum NormView<'a> {
     Layer { weight: &'a [f32], bias: &'a [f32], eps: f32 },
 }
 
+/// What a norm of queries and keys is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Each head; with one head's weights for all, or with its own.
+    Heads,
+    /// All heads as one row (OLMo 2).
+    Row,
+}
+
+impl<'a> NormView<'a> {
+    /// The same of `len` columns from `first` on; weights of so many columns
+    /// are those of all others too.
+    pub fn columns(self, first: usize, len: usize) -> Self {
+        let part = |all: &'a [f32]| {
+            let first = first % all.len();
+            &all[first..first + len]
+        };
+        match self {
+            Self::Rms { weight, eps } => Self::Rms { weight: part(weight), eps },
+            Self::Layer { weight, bias, eps } => {
+                Self::Layer { weight: part(weight), bias: part(bias), eps }
+            }
+        }
+    }
+}
+
 multiversion!(
     /// Writes the normalised `x` to `out`, of the same length as the weights.
     pub fn normalize(norm: NormView<'_>, x: &[f32], out: &mut [f32]) = body

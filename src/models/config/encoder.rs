@@ -7,7 +7,7 @@ use serde_json::Value;
 
 pub use head::{HeadActivation, HeadConfig};
 
-use super::hf::Fields;
+use super::hf::{Fields, refuse_quantized};
 use super::{LayerConfig, RopeConfig};
 use crate::backend::ops::Activation;
 use crate::models::error::LoadError;
@@ -117,10 +117,9 @@ impl EncoderConfig {
 /// field that is missing or out of range; the message names it.
 pub fn encoder_from_json(root: &Value) -> Result<EncoderConfig, LoadError> {
     let json = Fields(root);
-    for field in ["quantization_config", "lora_adaptations"] {
-        if json.get(field).is_some() {
-            return Err(LoadError::config(field, "is not supported for encoders"));
-        }
+    refuse_quantized(root)?;
+    if json.get("lora_adaptations").is_some() {
+        return Err(LoadError::config("lora_adaptations", "is not supported for encoders"));
     }
     if json.flag("is_decoder") || json.flag("add_cross_attention") {
         return Err(LoadError::config("is_decoder", "is set; only encoders are supported here"));

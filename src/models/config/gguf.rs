@@ -1,18 +1,35 @@
 //! The same configuration from GGUF metadata.
 
-use super::{DecoderConfig, LayerConfig, RopeConfig, RopeScaling};
+mod keys;
+mod ropes;
+
+use self::keys::Keys;
+use super::{DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling};
 use crate::backend::ops::Activation;
 use crate::models::error::LoadError;
 use crate::models::gguf::GgufFile;
 
 /// GGUF architectures [`from_gguf`] reads.
-pub const ARCHITECTURES: [&str; 4] = ["llama", "qwen2", "qwen3", "gemma3"];
+pub const ARCHITECTURES: [&str; 11] = [
+    "llama",
+    "qwen2",
+    "qwen3",
+    "gemma2",
+    "gemma3",
+    "granite",
+    "smollm3",
+    "phi3",
+    "olmo2",
+    "command-r",
+    "cohere2",
+];
 
-/// Every how many layers a Gemma 3 layer sees the whole context; GGUF does not
-/// store it.
-const GEMMA3_PATTERN: usize = 6;
-/// Gemma 3's rope base in windowed layers; GGUF does not store it.
-const GEMMA3_LOCAL_THETA: f64 = 10_000.0;
+/// Those whose files turn neighbouring columns of a head: because converters
+/// reorder the rows of q and k, or because the model does.
+const TURN_NEIGHBOURS: [&str; 5] = ["llama", "granite", "smollm3", "command-r", "cohere2"];
+
+/// Every so many layers a SmolLM3 layer has no positions; GGUF does not store it.
+const SMOLLM3_NO_ROPE: usize = 4;
 
 /// Reads a decoder's configuration.
 ///
@@ -26,105 +43,150 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
             supported: ARCHITECTURES.join(", "),
         });
     }
-    let key = |name: &str| format!("{arch}.{name}");
-    let size = |name: &str| match file.unsigned(&key(name)) {
-        Some(n) if (1..=1 << 30).contains(&n) => Ok(Some(n as usize)),
-        Some(n) => Err(LoadError::config(key(name), format!("{n} is not a size"))),
-        None => Ok(None),
-    };
-    let need = |name: &str| {
-        size(name)?.ok_or_else(|| LoadError::config(key(name), "is missing from the metadata"))
-    };
-    let gemma = arch == "gemma3";
-    let hidden_size = need("embedding_length")?;
-    let heads = need("attention.head_count")?;
-    let kv_heads = size("attention.head_count_kv")?.unwrap_or(heads);
+    let keys = Keys { file, arch };
+    let gemma = arch.starts_with("gemma");
+    let cohere = matches!(arch, "command-r" | "cohere2");
+    let hidden_size = keys.need("embedding_length")?;
+    let heads = keys.need("attention.head_count")?;
+    let kv_heads = keys.size("attention.head_count_kv")?.unwrap_or(heads);
     if heads % kv_heads != 0 {
-        return Err(LoadError::config(
-            key("attention.head_count_kv"),
-            format!("{kv_heads} does not divide {heads}"),
-        ));
+        let reason = format!("{kv_heads} does not divide {heads}");
+        return Err(keys.fault("attention.head_count_kv", reason));
     }
-    if size("expert_count")?.is_some() {
-        return Err(LoadError::config(
-            key("expert_count"),
-            "mixtures of experts are not supported",
-        ));
+    if keys.size("expert_count")?.is_some() {
+        return Err(keys.fault("expert_count", "mixtures of experts are not supported"));
     }
-    let head_dim = match size("attention.key_length")? {
+    let head_dim = match keys.size("attention.key_length")? {
         Some(d) => d,
         None => hidden_size / heads,
     };
     if !head_dim.is_multiple_of(2) {
-        return Err(LoadError::config(
-            key("attention.key_length"),
-            format!("{head_dim} is odd; the rotary embedding turns halves of a head"),
-        ));
+        let reason = format!("{head_dim} is odd; the rotary embedding turns halves of a head");
+        return Err(keys.fault("attention.key_length", reason));
     }
-    if size("attention.value_length")?.is_some_and(|d| d != head_dim) {
-        return Err(LoadError::config(key("attention.value_length"), "differs from key_length"));
+    if keys.size("attention.value_length")?.is_some_and(|d| d != head_dim) {
+        return Err(keys.fault("attention.value_length", "differs from key_length"));
     }
-    if size("rope.dimension_count")?.is_some_and(|d| d != head_dim) {
-        return Err(LoadError::config(
-            key("rope.dimension_count"),
-            "partial rotary embeddings are not supported",
-        ));
+    let rotary_dim = keys.size("rope.dimension_count")?.unwrap_or(head_dim);
+    if rotary_dim != head_dim && arch != "phi3" {
+        let reason = "partial rotary embeddings are supported for phi3 alone";
+        return Err(keys.fault("rope.dimension_count", reason));
     }
-    let vocab = file.tensor("token_embd.weight")?.0.shape.first().copied().unwrap_or(0);
-    let window = size("attention.sliding_window")?.filter(|_| gemma);
-    let layers = (0..need("block_count")?)
-        .map(|i| {
-            let local = gemma && (i + 1) % GEMMA3_PATTERN != 0;
-            LayerConfig { window: window.filter(|_| local), rope: usize::from(local) }
-        })
-        .collect();
-    let theta = file.float(&key("rope.freq_base")).unwrap_or(10_000.0);
-    let mut ropes = vec![RopeConfig { theta, scaling: scaling(file, &key)? }];
-    if gemma {
-        ropes.push(RopeConfig { theta: GEMMA3_LOCAL_THETA, scaling: RopeScaling::None });
+    if rotary_dim > head_dim || !rotary_dim.is_multiple_of(2) {
+        let reason = format!("{rotary_dim} is odd or more than a head of {head_dim}");
+        return Err(keys.fault("rope.dimension_count", reason));
     }
+    let count = keys.need("block_count")?;
+    let (layers, ropes) = layers(&keys, count, rotary_dim)?;
+    // Gemma's largest models scale by the width of the model (27B: 46 layers of
+    // Gemma 2, 62 of Gemma 3); GGUF does not store it.
+    let largest = matches!((arch, count), ("gemma2", 46) | ("gemma3", 62));
+    let scaled = if largest { hidden_size / heads } else { head_dim };
+    let attention_scale = keys.float("attention.scale").filter(|_| arch == "granite");
+    // As in config.json's residual_multiplier: see there.
+    let residual = keys.float("residual_scale").filter(|_| arch == "granite").unwrap_or(1.0);
+    let embedding_scale = match arch {
+        "granite" => Some(keys.float("embedding_scale").unwrap_or(1.0) / residual),
+        _ => gemma.then(|| f64::from((hidden_size as f32).sqrt())),
+    };
+    let eps = match cohere {
+        true => keys.float("attention.layer_norm_epsilon").unwrap_or(1e-5),
+        false => keys.float("attention.layer_norm_rms_epsilon").unwrap_or(1e-6),
+    };
+    let logits_divisor = match arch {
+        "granite" => keys.float("logit_scale").unwrap_or(1.0),
+        // Written where it is not 0, and multiplied with.
+        _ if cohere => 1.0 / keys.float("logit_scale").filter(|s| *s != 0.0).unwrap_or(1.0),
+        _ => 1.0,
+    };
+    if residual == 0.0 || logits_divisor == 0.0 || !logits_divisor.is_finite() {
+        return Err(keys.fault("logit_scale", "or residual_scale is out of range"));
+    }
+    let cap = |name: &str, default: Option<f64>| {
+        let cap = keys.float(name).or(default).filter(|cap| gemma && *cap != 0.0);
+        cap.map(|cap| cap as f32)
+    };
+    let gemma2 = |default: f64| (arch == "gemma2").then_some(default);
+    let has = |tensor: &str| file.tensors.contains_key(tensor);
     Ok(DecoderConfig {
-        vocab_size: vocab,
+        vocab_size: file.tensor("token_embd.weight")?.0.shape.first().copied().unwrap_or(0),
         hidden_size,
-        intermediate_size: need("feed_forward_length")?,
+        intermediate_size: keys.need("feed_forward_length")?,
         heads,
         kv_heads,
         head_dim,
-        context_length: need("context_length")?,
-        rms_norm_eps: file.float(&key("attention.layer_norm_rms_epsilon")).unwrap_or(1e-6) as f32,
+        context_length: keys.need("context_length")?,
+        rms_norm_eps: (eps / (residual * residual)) as f32,
+        layer_norms: cohere,
         activation: if gemma { Activation::GeluTanh } else { Activation::Silu },
         layers,
+        rotary_dim,
+        turns_neighbours: TURN_NEIGHBOURS.contains(&arch),
         ropes,
-        attention_scale: (head_dim as f32).powf(-0.5),
-        qkv_bias: file.tensors.contains_key("blk.0.attn_q.bias"),
-        output_bias: file.tensors.contains_key("blk.0.attn_output.bias"),
-        mlp_bias: file.tensors.contains_key("blk.0.ffn_up.bias"),
-        qk_norm: file.tensors.contains_key("blk.0.attn_q_norm.weight"),
-        sandwich_norms: gemma,
+        attention_scale: attention_scale.unwrap_or((scaled as f64).powf(-0.5)) as f32,
+        qkv_bias: has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias"),
+        output_bias: has("blk.0.attn_output.bias"),
+        mlp_bias: has("blk.0.ffn_up.bias"),
+        qk_norm: has("blk.0.attn_q_norm.weight").then_some(match arch {
+            "olmo2" => QkNorms::Row,
+            "command-r" => QkNorms::OwnHeads,
+            _ => QkNorms::Heads,
+        }),
+        norms: match arch {
+            "olmo2" => Placement::After,
+            _ if gemma => Placement::Around,
+            _ if cohere => Placement::Beside,
+            _ => Placement::Before,
+        },
         // Converters add the 1 before they write the file.
         norm_plus_one: false,
-        embedding_scale: gemma.then(|| (hidden_size as f32).sqrt()),
-        attention_softcap: None,
-        final_softcap: None,
-        logits_divisor: 1.0,
+        embedding_scale: embedding_scale.map(|x| x as f32),
+        attention_softcap: cap("attn_logit_softcapping", gemma2(50.0)),
+        final_softcap: cap("final_logit_softcapping", gemma2(30.0)),
+        logits_divisor: logits_divisor as f32,
     })
 }
 
-fn scaling(file: &GgufFile, key: &dyn Fn(&str) -> String) -> Result<RopeScaling, LoadError> {
-    if file.tensors.contains_key("rope_freqs.weight") {
-        let (_, _, bytes) = file.tensor("rope_freqs.weight")?;
-        let divisors = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        return Ok(RopeScaling::Divisors(divisors.collect()));
-    }
-    match file.string(&key("rope.scaling.type")).unwrap_or("none") {
-        "none" => Ok(RopeScaling::None),
-        "linear" => {
-            let factor = file.float(&key("rope.scaling.factor")).unwrap_or(1.0);
-            Ok(RopeScaling::Linear { factor })
-        }
-        other => Err(LoadError::config(
-            key("rope.scaling.type"),
-            format!("{other:?} is not supported; none and linear are"),
-        )),
-    }
+/// What each layer sees, and the ropes they take: the first is that of layers
+/// that see everything.
+fn layers(
+    keys: &Keys<'_>,
+    count: usize,
+    rotary_dim: usize,
+) -> Result<(Vec<LayerConfig>, Vec<RopeConfig>), LoadError> {
+    let arch = keys.arch;
+    let (default, every) = match arch {
+        "gemma2" => (Some(4096), 2),
+        "gemma3" => (None, 6),
+        "olmo2" | "cohere2" => (None, 4),
+        _ => (None, 0),
+    };
+    let windowed = every > 0 || arch == "phi3";
+    // 0 is for none.
+    let window = match keys.unsigned("attention.sliding_window") {
+        Some(0) => None,
+        _ => keys.size("attention.sliding_window")?.or(default),
+    };
+    let window = window.filter(|_| windowed);
+    let sliding = match (window, arch) {
+        (None, _) => vec![false; count],
+        (_, "phi3") => vec![true; count],
+        _ => keys.pattern("attention.sliding_window_pattern", every, count)?,
+    };
+    let full = ropes::full(keys, rotary_dim)?;
+    let local = ropes::local(keys, full.theta);
+    let off = RopeConfig { theta: 1.0, scaling: RopeScaling::Off };
+    // The second rope, and who takes it.
+    let (second, takes): (Option<RopeConfig>, Vec<bool>) = match arch {
+        "gemma3" | "olmo2" => (Some(local), sliding.clone()),
+        "cohere2" => (Some(off), sliding.iter().map(|s| !s).collect()),
+        "smollm3" => (Some(off), (1..=count).map(|i| i % SMOLLM3_NO_ROPE == 0).collect()),
+        _ => (None, vec![false; count]),
+    };
+    let layer = |(s, second): (bool, bool)| LayerConfig {
+        window: window.filter(|_| s),
+        rope: usize::from(second),
+    };
+    let layers = sliding.into_iter().zip(takes).map(layer).collect();
+    Ok((layers, std::iter::once(full).chain(second).collect()))
 }

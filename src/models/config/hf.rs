@@ -2,13 +2,33 @@
 
 use serde_json::Value;
 
-use super::{DecoderConfig, LayerConfig, RopeConfig, RopeScaling};
+#[cfg(test)]
+mod published;
+mod ropes;
+
+pub(super) use self::ropes::rope;
+use self::ropes::ropes;
+use super::{DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling};
 use crate::backend::ops::Activation;
 use crate::models::error::LoadError;
 
 /// Model types [`from_json`] reads.
-pub const DECODERS: [&str; 9] =
-    ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "gemma3_text", "granite", "smollm3"];
+pub const DECODERS: [&str; 14] = [
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma2",
+    "gemma3",
+    "gemma3_text",
+    "granite",
+    "smollm3",
+    "phi3",
+    "olmo2",
+    "olmo3",
+    "cohere",
+    "cohere2",
+];
 
 /// Fields of one object of the config, with errors that name the field.
 pub(super) struct Fields<'a>(pub &'a Value);
@@ -62,14 +82,9 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
     let model_type = root.get("model_type").and_then(Value::as_str).unwrap_or_default();
     // Multimodal Gemma 3 keeps its decoder's fields in `text_config`.
     let json = Fields(root.get("text_config").filter(|v| v.is_object()).unwrap_or(root));
-    if let Some(method) = root.get("quantization_config") {
-        let method = method.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
-        return Err(LoadError::config(
-            "quantization_config",
-            format!("{method} weights are not supported; use the f16, bf16 or GGUF weights"),
-        ));
-    }
+    refuse_quantized(root)?;
     let gemma = model_type.starts_with("gemma");
+    let (cohere, olmo) = (model_type.starts_with("cohere"), model_type.starts_with("olmo"));
     let heads = json.need("num_attention_heads")?;
     let hidden_size = json.need("hidden_size")?;
     let head_dim = match json.size("head_dim")? {
@@ -92,7 +107,16 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
             format!("{kv_heads} does not divide {heads}"),
         ));
     }
+    let rotary_dim = rotary_dim(&json, head_dim, model_type)?;
     let (ropes, layers) = layers(&json, json.need("num_hidden_layers")?, model_type)?;
+    for rope in &ropes {
+        if let RopeScaling::Long { short, long, .. } = &rope.scaling
+            && [short, long].iter().any(|factors| 2 * factors.len() != rotary_dim)
+        {
+            let reason = format!("and long_factor have to be {} numbers each", rotary_dim / 2);
+            return Err(LoadError::config("rope_scaling.short_factor", reason));
+        }
+    }
     let scale = json.float("query_pre_attn_scalar")?.unwrap_or(head_dim as f64);
     let attention_scale = json.float("attention_multiplier")?.unwrap_or(scale.powf(-0.5));
     let embedding_scale = match json.float("embedding_multiplier")? {
@@ -106,11 +130,21 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
         true => embedding_scale,
         false => Some(embedding_scale.unwrap_or(1.0) / residual),
     };
-    let eps = json.float("rms_norm_eps")?.unwrap_or(1e-6) / (residual * residual);
-    let logits_divisor = json.float("logits_scaling")?.unwrap_or(1.0) as f32;
-    if residual == 0.0 || logits_divisor == 0.0 {
-        return Err(LoadError::config("residual_multiplier", "or logits_scaling is 0"));
+    let eps = match cohere {
+        true => json.float("layer_norm_eps")?.unwrap_or(1e-5),
+        false => json.float("rms_norm_eps")?.unwrap_or(1e-6),
+    };
+    let logits_divisor = match cohere {
+        true => 1.0 / json.float("logit_scale")?.unwrap_or(0.0625),
+        false => json.float("logits_scaling")?.unwrap_or(1.0),
+    };
+    if residual == 0.0 || logits_divisor == 0.0 || !logits_divisor.is_finite() {
+        return Err(LoadError::config("residual_multiplier", "logits_scaling or logit_scale is 0"));
     }
+    let positions = match json.size("model_max_length")?.filter(|_| cohere) {
+        Some(positions) => positions,
+        None => json.need("max_position_embeddings")?,
+    };
     Ok(DecoderConfig {
         vocab_size: json.need("vocab_size")?,
         hidden_size,
@@ -118,23 +152,75 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
         heads,
         kv_heads,
         head_dim,
-        context_length: context_length(json.need("max_position_embeddings")?, &ropes),
-        rms_norm_eps: eps as f32,
+        context_length: context_length(positions, &ropes),
+        rms_norm_eps: (eps / (residual * residual)) as f32,
+        layer_norms: cohere,
         activation: activation(&json, &["hidden_activation", "hidden_act"])?,
         layers,
+        rotary_dim,
+        turns_neighbours: cohere,
         ropes,
         attention_scale: attention_scale as f32,
         qkv_bias: model_type == "qwen2" || json.flag("attention_bias"),
         output_bias: model_type != "qwen2" && json.flag("attention_bias"),
         mlp_bias: json.flag("mlp_bias"),
-        qk_norm: model_type.starts_with("gemma3") || model_type == "qwen3",
-        sandwich_norms: gemma,
+        qk_norm: match model_type {
+            "gemma3" | "gemma3_text" | "qwen3" => Some(QkNorms::Heads),
+            "olmo2" | "olmo3" => Some(QkNorms::Row),
+            "cohere" if json.flag("use_qk_norm") => Some(QkNorms::OwnHeads),
+            _ => None,
+        },
+        norms: match (gemma, olmo, cohere) {
+            (true, ..) => Placement::Around,
+            (_, true, _) => Placement::After,
+            (.., true) => Placement::Beside,
+            _ => Placement::Before,
+        },
         norm_plus_one: gemma,
         embedding_scale: embedding_scale.map(|x| x as f32),
         attention_softcap: json.float("attn_logit_softcapping")?.map(|x| x as f32),
         final_softcap: json.float("final_logit_softcapping")?.map(|x| x as f32),
-        logits_divisor,
+        logits_divisor: logits_divisor as f32,
     })
+}
+
+/// Refuses weights that are quantized in a way we do not read.
+pub(super) fn refuse_quantized(root: &Value) -> Result<(), LoadError> {
+    let Some(config) = root.get("quantization_config").filter(|v| !v.is_null()) else {
+        return Ok(());
+    };
+    let method = config.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
+    Err(LoadError::config(
+        "quantization_config.quant_method",
+        format!(
+            "{method:?} weights are not supported; use the model's GGUF files, or the repository \
+             it was quantized from, with f16 or bf16 weights"
+        ),
+    ))
+}
+
+/// How many columns of a head are turned (Phi-4-mini: not all).
+fn rotary_dim(json: &Fields<'_>, head_dim: usize, model_type: &str) -> Result<usize, LoadError> {
+    const FIELD: &str = "partial_rotary_factor";
+    let inner = json.get("rope_parameters").map(Fields);
+    let factor = match inner.map(|inner| inner.float(FIELD)).transpose()?.flatten() {
+        Some(factor) => factor,
+        None => json.float(FIELD)?.unwrap_or(1.0),
+    };
+    if factor == 1.0 {
+        return Ok(head_dim);
+    }
+    if model_type != "phi3" {
+        let reason = format!("{factor} is not supported for {model_type:?}");
+        return Err(LoadError::config(FIELD, reason));
+    }
+    match (head_dim as f64 * factor) as usize {
+        dim if dim > 0 && dim <= head_dim && dim.is_multiple_of(2) => Ok(dim),
+        dim => {
+            let reason = format!("{factor} leaves {dim} columns of {head_dim} to turn");
+            Err(LoadError::config(FIELD, reason))
+        }
+    }
 }
 
 /// What the positions were stretched to, if that is more than what is said.
@@ -157,9 +243,10 @@ fn layers(
     let sliding = match sliding_layers(json, count)? {
         Some(sliding) => sliding,
         None if model_type == "gemma2" => (0..count).map(|i| i % 2 == 0).collect(),
-        None if model_type == "mistral" => vec![window.is_some(); count],
-        None if gemma3 => {
-            let pattern = json.size("sliding_window_pattern")?.unwrap_or(6);
+        None if matches!(model_type, "mistral" | "phi3") => vec![window.is_some(); count],
+        None if gemma3 || matches!(model_type, "olmo3" | "cohere2") => {
+            let default = if gemma3 { 6 } else { 4 };
+            let pattern = json.size("sliding_window_pattern")?.unwrap_or(default);
             (0..count).map(|i| (i + 1) % pattern != 0).collect()
         }
         None => {
@@ -171,8 +258,11 @@ fn layers(
     if sliding.contains(&true) && window.is_none() {
         return Err(LoadError::config("sliding_window", "is missing, but layers use it"));
     }
-    let (full, local) = ropes(json, gemma3)?;
-    let turned = turned(json, count)?;
+    let (full, local) = ropes(json, model_type)?;
+    let turned = match model_type {
+        "cohere2" => sliding.clone(),
+        _ => turned(json, count)?,
+    };
     let mut ropes: Vec<RopeConfig> = std::iter::once(full).chain(local).collect();
     let (locals, off) = (usize::from(ropes.len() > 1), ropes.len());
     if turned.contains(&false) {
@@ -225,83 +315,6 @@ fn turned(json: &Fields<'_>, count: usize) -> Result<Vec<bool>, LoadError> {
     }
 }
 
-/// The rope of full layers, and of sliding layers where it differs.
-fn ropes(json: &Fields<'_>, gemma: bool) -> Result<(RopeConfig, Option<RopeConfig>), LoadError> {
-    if let Some(parameters) = json.get("rope_parameters") {
-        // transformers 5: one object, or one for each layer type.
-        let one = |value: &Value| rope(&Fields(value), "rope_parameters");
-        return match parameters.get("full_attention") {
-            Some(full) => {
-                let local = parameters.get("sliding_attention").map(one).transpose()?;
-                Ok((one(full)?, local))
-            }
-            None => Ok((one(parameters)?, None)),
-        };
-    }
-    let theta = json.float("rope_theta")?.unwrap_or(if gemma { 1e6 } else { 1e4 });
-    let mut full = match json.get("rope_scaling") {
-        Some(value) => rope(&Fields(value), "rope_scaling")?,
-        None => RopeConfig { theta, scaling: RopeScaling::None },
-    };
-    full.theta = theta;
-    let local = match json.float("rope_local_base_freq")? {
-        Some(theta) => Some(theta),
-        None => gemma.then_some(1e4),
-    };
-    Ok((full, local.map(|theta| RopeConfig { theta, scaling: RopeScaling::None })))
-}
-
-pub(super) fn rope(json: &Fields<'_>, field: &str) -> Result<RopeConfig, LoadError> {
-    let need = |key: &str| {
-        json.float(key)?.ok_or_else(|| LoadError::config(format!("{field}.{key}"), "is missing"))
-    };
-    let kind = json.text("rope_type").or_else(|| json.text("type")).unwrap_or("default");
-    let scaling = match kind {
-        "default" => RopeScaling::None,
-        "linear" => RopeScaling::Linear { factor: need("factor")? },
-        "llama3" => RopeScaling::Llama3 {
-            factor: need("factor")?,
-            low: need("low_freq_factor")?,
-            high: need("high_freq_factor")?,
-            original_context: need("original_max_position_embeddings")?,
-        },
-        "yarn" => yarn(json, &need)?,
-        other => {
-            return Err(LoadError::config(
-                format!("{field}.rope_type"),
-                format!("{other:?} is not supported; default, linear, llama3 and yarn are"),
-            ));
-        }
-    };
-    Ok(RopeConfig { theta: json.float("rope_theta")?.unwrap_or(1e4), scaling })
-}
-
-fn yarn(
-    json: &Fields<'_>,
-    need: &dyn Fn(&str) -> Result<f64, LoadError>,
-) -> Result<RopeScaling, LoadError> {
-    for key in ["mscale", "mscale_all_dim"] {
-        if json.get(key).is_some() {
-            return Err(LoadError::config(key, "is not supported with yarn"));
-        }
-    }
-    if json.get("truncate").is_some_and(|t| *t == Value::Bool(false)) {
-        return Err(LoadError::config("truncate", "false is not supported with yarn"));
-    }
-    let factor = need("factor")?;
-    Ok(RopeScaling::Yarn {
-        factor,
-        original_context: need("original_max_position_embeddings")?,
-        beta_fast: json.float("beta_fast")?.unwrap_or(32.0),
-        beta_slow: json.float("beta_slow")?.unwrap_or(1.0),
-        attention_factor: match json.float("attention_factor")? {
-            Some(given) => given,
-            None if factor <= 1.0 => 1.0,
-            None => 0.1 * factor.ln() + 1.0,
-        },
-    })
-}
-
 pub(super) fn activation(json: &Fields<'_>, keys: &[&str]) -> Result<Activation, LoadError> {
     let (key, name) = keys
         .iter()
@@ -337,10 +350,25 @@ mod tests {
             (
                 "rope_scaling",
                 json!({"rope_type": "longrope", "factor": 4}),
-                "rope_scaling.rope_type: \"longrope\"",
+                "rope_scaling.short_factor: is missing",
             ),
+            (
+                "rope_scaling",
+                json!({"type": "su", "short_factor": [1.0], "long_factor": [2.0],
+                    "original_max_position_embeddings": 64}),
+                "short_factor: and long_factor have to be 8 numbers",
+            ),
+            ("rope_scaling", json!({"rope_type": "dynamic"}), "rope_type: \"dynamic\""),
+            ("partial_rotary_factor", json!(0.5), "partial_rotary_factor: 0.5 is not supported"),
             ("rope_scaling", json!({"rope_type": "linear"}), "rope_scaling.factor: is missing"),
-            ("quantization_config", json!({"quant_method": "gptq"}), "gptq"),
+            (
+                "quantization_config",
+                json!({"quant_method": "gptq"}),
+                "quantization_config.quant_method: \"gptq\" weights",
+            ),
+            ("quantization_config", json!({"quant_method": "awq"}), "use the model's GGUF files"),
+            ("quantization_config", json!({"quant_method": "fp8"}), "\"fp8\""),
+            ("quantization_config", json!({}), "\"unknown\""),
             ("layer_types", json!(["full_attention"]), "layer_types: has 1 entries for 2"),
         ];
         for (key, value, expected) in cases {

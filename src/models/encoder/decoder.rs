@@ -6,9 +6,8 @@ use std::sync::Mutex;
 use candle_core::{DType, Tensor};
 
 use super::{Encoder, Layer};
-use crate::backend::Norm;
-use crate::models::config::{Biases, DecoderConfig, EncoderConfig, Positions};
-use crate::models::decoder;
+use crate::models::config::{Biases, DecoderConfig, EncoderConfig, Placement, Positions};
+use crate::models::decoder::{self, norm, norm_weight};
 use crate::models::error::LoadError;
 use crate::models::rope::Rope;
 use crate::models::weights::Weights;
@@ -18,7 +17,8 @@ impl Encoder {
     /// named as in GGUF. `both_ways` lets tokens see those after them.
     ///
     /// # Errors
-    /// A tensor is missing or has another shape than the configuration says.
+    /// A tensor is missing or has another shape than the configuration says,
+    /// or attention and MLP stand side by side, which encoders do not know.
     pub fn from_decoder(
         c: &DecoderConfig,
         weights: &Weights<'_>,
@@ -26,14 +26,14 @@ impl Encoder {
         both_ways: bool,
     ) -> Result<Self, LoadError> {
         let device = weights.device().clone();
-        let norm = |name: &str, len: usize| -> Result<Norm, LoadError> {
-            let weight = weights.vector(&format!("{name}.weight"), len)?;
-            let weight = if c.norm_plus_one { (weight + 1.0)? } else { weight };
-            Ok(Norm::rms(weight, c.rms_norm_eps)?)
-        };
+        if c.norms == Placement::Beside {
+            let reason =
+                "vectors of a decoder with attention and MLP side by side are not supported";
+            return Err(LoadError::config("model_type", reason));
+        }
         let layer = |i: usize| -> Result<Layer, LoadError> {
-            let decoder::Layer { mut attention, mlp, rope } =
-                decoder::Layer::load(c, weights, i, &norm)?;
+            let decoder::Layer { mut attention, mlp, rope, .. } =
+                decoder::Layer::load(c, weights, i)?;
             let window = attention.spec.window.take();
             let (before, after) = match both_ways {
                 // The window is the whole of it: half lies on either side.
@@ -56,10 +56,10 @@ impl Encoder {
             ropes: c
                 .ropes
                 .iter()
-                .map(|r| Rope::new(r, c.head_dim, context_length, &device))
+                .map(|r| Rope::new(r, c.rotary_dim, context_length, &device))
                 .collect::<candle_core::Result<_>>()?,
             bias: None,
-            final_norm: Some(norm("output_norm", c.hidden_size)?),
+            final_norm: Some(norm(c, norm_weight(c, weights, "output_norm", &[c.hidden_size])?)?),
             head: None,
             sparse: None,
             workspace: Mutex::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::models::config::{Bias, DecoderConfig, EncoderConfig, Positions};
+use crate::models::config::{Bias, DecoderConfig, EncoderConfig, Placement, Positions, QkNorms};
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
@@ -27,12 +27,22 @@ pub fn decoder(c: &DecoderConfig, tied: bool) -> Shapes {
         ("ffn_up", f, h, c.mlp_bias),
         ("ffn_down", h, f, c.mlp_bias),
     ];
-    let mut norms = vec![("attn_norm", h), ("ffn_norm", h)];
-    if c.qk_norm {
-        norms.extend([("attn_q_norm", d), ("attn_k_norm", d)]);
-    }
-    if c.sandwich_norms {
-        norms.extend([("post_attention_norm", h), ("post_ffw_norm", h)]);
+    let (before, after) = (["attn_norm", "ffn_norm"], ["post_attention_norm", "post_ffw_norm"]);
+    let around = match c.norms {
+        Placement::Before => before.to_vec(),
+        Placement::Around => [before, after].concat(),
+        Placement::After => after.to_vec(),
+        Placement::Beside => before[..1].to_vec(),
+    };
+    let mut norms: Vec<_> = around.into_iter().map(|name| (name, vec![h])).collect();
+    if let Some(kind) = c.qk_norm {
+        for (name, heads) in [("attn_q_norm", c.heads), ("attn_k_norm", c.kv_heads)] {
+            norms.push(match kind {
+                QkNorms::Heads => (name, vec![d]),
+                QkNorms::OwnHeads => (name, vec![heads, d]),
+                QkNorms::Row => (name, vec![heads * d]),
+            });
+        }
     }
     for layer in 0..c.layers.len() {
         for (part, out, input, bias) in linears {
@@ -41,8 +51,8 @@ pub fn decoder(c: &DecoderConfig, tied: bool) -> Shapes {
                 put(format!("blk.{layer}.{part}.bias"), &[out]);
             }
         }
-        for (part, len) in &norms {
-            put(format!("blk.{layer}.{part}.weight"), &[*len]);
+        for (part, shape) in &norms {
+            put(format!("blk.{layer}.{part}.weight"), shape);
         }
     }
     shapes

@@ -9,7 +9,7 @@ use crate::backend::cache::KvShape;
 use crate::backend::kernels::attention::{Keys, KvSlice, Segment, Shape};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::narrow::Element;
-use crate::backend::kernels::norm::{NormView, normalize_in_place};
+use crate::backend::kernels::norm::{NormView, Over, normalize_in_place};
 use crate::backend::kernels::packed::{Wants, best_level, products};
 use crate::backend::kernels::rows::Rows;
 use crate::backend::kernels::team::{Member, Parts, team};
@@ -19,10 +19,17 @@ use crate::backend::kernels::team::{Member, Parts, team};
 pub struct AttentionView<'a> {
     pub norms: Norms<'a>,
     pub qkv: [LinearView<'a>; 3],
-    /// Norms over each head of q and of k.
-    pub qk_norm: Option<[NormView<'a>; 2]>,
+    pub qk_norm: Option<QkNormView<'a>>,
     pub output: LinearView<'a>,
     pub shape: Shape,
+}
+
+/// Norms of queries and keys before they are rotated.
+#[derive(Clone, Copy)]
+pub struct QkNormView<'a> {
+    pub q: NormView<'a>,
+    pub k: NormView<'a>,
+    pub over: Over,
 }
 
 /// What rows attend to.
@@ -35,7 +42,7 @@ pub enum Context<'a> {
     Packed { cu_seqlens: &'a [u32] },
 }
 
-/// Cosines and sines of each row, (rows, half of a head).
+/// Cosines and sines of each row, (rows, half of what is turned of a head).
 #[derive(Clone, Copy)]
 pub struct Rotation<'a> {
     pub cos: &'a [f32],
@@ -138,6 +145,13 @@ pub fn attention(
             });
             member.meet();
             if let Context::Cache { .. } = context {
+                if let Some(norm) = layer.qk_norm.filter(|norm| norm.over == Over::Row) {
+                    for r in member.share(rows) {
+                        normalize_in_place(norm.q, q.write(r, 0, inner));
+                        normalize_in_place(norm.k, k.write(r, 0, kv_width));
+                    }
+                    member.meet();
+                }
                 place(member, layer, context, [q, k, v]);
                 member.meet();
             }
@@ -171,7 +185,8 @@ unsafe fn place(
     };
     let (d, kv_heads) = (layer.shape.head_dim, layer.shape.kv_heads);
     let group = layer.shape.heads / kv_heads;
-    let half = d / 2;
+    let half = rotation.cos.len() / q.count().max(1);
+    let norms = layer.qk_norm.filter(|norm| norm.over == Over::Heads);
     for item in member.share(q.count() * kv_heads) {
         let (row, head) = (item / kv_heads, item % kv_heads);
         let cos = &rotation.cos[row * half..(row + 1) * half];
@@ -186,10 +201,10 @@ unsafe fn place(
         // SAFETY: items are shared out, and so are the heads they stand for.
         unsafe {
             for h in head * group..(head + 1) * group {
-                turn(q.write(row, h * d, d), layer.qk_norm.map(|n| n[0]));
+                turn(q.write(row, h * d, d), norms.map(|n| n.q.columns(h * d, d)));
             }
             let key = k.write(row, head * d, d);
-            turn(key, layer.qk_norm.map(|n| n[1]));
+            turn(key, norms.map(|n| n.k.columns(head * d, d)));
             cached_k.write(cache.key_at(slot, head), key);
             cached_v.write(cache.value_at(slot, head), v.write(row, head * d, d));
         }
@@ -197,7 +212,8 @@ unsafe fn place(
 }
 
 multiversion!(
-    /// Rotates the halves of a head against each other.
+    /// Rotates the halves of a head against each other, or of its beginning
+    /// where there are fewer cosines.
     fn rotate(head: &mut [f32], cos: &[f32], sin: &[f32]) = rotate_body
 );
 

@@ -20,6 +20,16 @@ pub struct MlpView<'a> {
 
 /// Applies the layer to `x`, rows of the model's width.
 pub fn mlp(layer: &MlpView<'_>, x: &mut [f32], workspace: &mut Workspace) {
+    apply(layer, None, x, workspace);
+}
+
+/// Adds to `x` what the layer makes of `input`, as many rows.
+pub fn mlp_beside(layer: &MlpView<'_>, input: &[f32], x: &mut [f32], workspace: &mut Workspace) {
+    assert_eq!(input.len(), x.len());
+    apply(layer, Some(input), x, workspace);
+}
+
+fn apply(layer: &MlpView<'_>, input: Option<&[f32]>, x: &mut [f32], workspace: &mut Workspace) {
     let (team, level) = (team(), best_level());
     workspace.fit(team);
     let Workspace { rows: inputs, second, own, hidden, other, .. } = workspace;
@@ -41,7 +51,11 @@ pub fn mlp(layer: &MlpView<'_>, x: &mut [f32], workspace: &mut Workspace) {
         // the team meets between writing and reading.
         unsafe {
             let own = &mut own.write(me..me + 1)[0];
-            let a = prepare(member, norms.before, |r| x.read(r), a, own);
+            let row = |r: usize| match input {
+                Some(input) => &input[r * width..][..width],
+                None => x.read(r),
+            };
+            let a = prepare(member, norms.before, row, a, own);
             match layer.gate {
                 Some(gated) => {
                     let matrices = (gated.weight, up.weight);

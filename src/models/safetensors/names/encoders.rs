@@ -205,7 +205,7 @@ impl Family {
                 for prefix in self.prefixes {
                     for kind in [Some(kind), old].into_iter().flatten() {
                         let name = format!("{prefix}{layer}{theirs}.{kind}");
-                        all.push(Alias { name, part });
+                        all.push(Alias { name, pieces: part.into() });
                     }
                 }
             }
@@ -222,7 +222,7 @@ mod tests {
     fn names_are_those_of_the_files() {
         let check = |model: &str, ours: &str, theirs: &str, part: (usize, usize)| {
             let found = of(model)(ours);
-            let wanted = Alias { name: theirs.to_owned(), part };
+            let wanted = Alias { name: theirs.to_owned(), pieces: part.into() };
             assert!(found.contains(&wanted), "{model}: {found:?}");
         };
         let query = "encoder.layer.3.attention.self.query.weight";
