@@ -34,7 +34,7 @@ pub struct BlockNorms {
 
 impl BlockNorms {
     /// `None` where one of them is not on the CPU.
-    fn view(&self) -> Option<Norms<'_>> {
+    pub(super) fn view(&self) -> Option<Norms<'_>> {
         fn view(norm: &Option<Norm>) -> Option<Option<NormView<'_>>> {
             norm.as_ref().map_or(Some(None), |n| n.view().map(Some))
         }
@@ -46,7 +46,7 @@ impl BlockNorms {
     }
 
     /// `x + f(input)` with the norms, in tensor operations.
-    fn plain(
+    pub(super) fn plain(
         &self,
         x: &Tensor,
         input: &Tensor,
@@ -274,7 +274,7 @@ impl MlpBlock {
 }
 
 /// Lends the rows of `x`, which nobody else holds.
-fn with_rows(x: &Tensor, f: impl FnOnce(&mut [f32])) -> Result<()> {
+pub(super) fn with_rows(x: &Tensor, f: impl FnOnce(&mut [f32])) -> Result<()> {
     let Some((start, end)) = x.layout().contiguous_offsets() else {
         bail!("a layer needs the rows in order");
     };
@@ -297,4 +297,4 @@ fn kv_mut(storage: &mut CpuStorage) -> Result<KvMut<'_>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,12 +1,14 @@
 //! What a model is made of, read from `config.json` or from GGUF metadata.
 
 mod encoder;
+mod experts;
 mod gguf;
 mod hf;
 
 pub use encoder::{
     Bias, Biases, ENCODERS, EncoderConfig, HeadActivation, HeadConfig, Positions, encoder_from_json,
 };
+pub use experts::Experts;
 pub use gguf::{ARCHITECTURES, from_gguf};
 pub use hf::{DECODERS, from_json};
 
@@ -18,6 +20,8 @@ pub struct DecoderConfig {
     pub vocab_size: usize,
     pub hidden_size: usize,
     pub intermediate_size: usize,
+    /// Of layers that have experts in place of one feed-forward layer.
+    pub experts: Option<Experts>,
     pub heads: usize,
     pub kv_heads: usize,
     pub head_dim: usize,

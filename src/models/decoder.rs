@@ -1,6 +1,8 @@
 //! One decoder for every causal architecture: [`DecoderConfig`] says what it
 //! is made of.
 
+mod experts;
+
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Result, Tensor};
@@ -11,8 +13,8 @@ use super::rope::Rope;
 use super::weights::Weights;
 use crate::backend::attention::AttentionSpec;
 use crate::backend::{
-    AttentionBlock, Batch, BlockNorms, Embedding, Head, KvCache, KvDtype, KvShape, Logits,
-    MlpBlock, Norm, Over, QkNorm, Workspace,
+    AttentionBlock, Batch, BlockNorms, Embedding, FeedForward, Head, KvCache, KvDtype, KvShape,
+    Logits, MlpBlock, Norm, Over, QkNorm, Workspace,
 };
 
 /// A causal language model over a paged cache.
@@ -24,6 +26,7 @@ pub struct Decoder {
     ropes: Vec<Rope>,
     head: Head,
     lookup_bytes: u64,
+    expert_bytes: u64,
     /// One step runs at a time.
     workspace: Mutex<Workspace>,
 }
@@ -31,10 +34,12 @@ pub struct Decoder {
 /// One layer, and which of the model's ropes it takes.
 pub(super) struct Layer {
     pub attention: AttentionBlock,
-    pub mlp: MlpBlock,
+    pub mlp: FeedForward,
     /// They stand side by side: what goes into one goes into the other.
     pub beside: bool,
     pub rope: usize,
+    /// What the experts take that not every token reads.
+    pub expert_bytes: u64,
 }
 
 impl Decoder {
@@ -57,7 +62,7 @@ impl Decoder {
         };
         let layers = (0..c.layers.len())
             .map(|i| Layer::load(c, weights, i))
-            .collect::<std::result::Result<_, _>>()?;
+            .collect::<std::result::Result<Vec<_>, _>>()?;
         let ropes = c
             .ropes
             .iter()
@@ -70,6 +75,7 @@ impl Decoder {
         Ok(Self {
             device: weights.device().clone(),
             embedding,
+            expert_bytes: layers.iter().map(|layer| layer.expert_bytes).sum(),
             layers,
             ropes,
             head,
@@ -98,7 +104,9 @@ impl Decoder {
         // Layers side by side keep their input.
         let kept = if c.norms == Placement::Beside { c.hidden_size } else { 0 };
         // Each of them twice: an operation's input lives until its output does.
-        let widest = kept + 4 * c.hidden_size + 2 * attention.max(3 * c.intermediate_size);
+        let inner = c.experts.as_ref().map_or(0, |e| e.values(c.hidden_size));
+        let inner = inner.max(3 * c.intermediate_size);
+        let widest = kept + 4 * c.hidden_size + 2 * attention.max(inner);
         4 * (tokens * widest + 2 * logit_rows * c.vocab_size) as u64
     }
 
@@ -110,6 +118,12 @@ impl Decoder {
     /// embedding table, unless the output head is the same matrix.
     pub fn lookup_bytes(&self) -> u64 {
         self.lookup_bytes
+    }
+
+    /// Bytes of weights of which a step reads those of the experts that its
+    /// tokens take.
+    pub fn expert_bytes(&self) -> u64 {
+        self.expert_bytes
     }
 
     /// Runs every row of `batch`; `logits` gets those of its `logit_rows`.
@@ -165,6 +179,23 @@ impl Layer {
             Placement::Beside => around_attention.clone(),
             _ => norms("ffn_norm", "post_ffw_norm")?,
         };
+        let experts = c.experts.as_ref().filter(|e| e.layers.get(index) == Some(&true));
+        let (mlp, expert_bytes) = match experts {
+            Some(e) => {
+                let (block, bytes) = experts::load(c, e, weights, index, around_mlp)?;
+                (FeedForward::Experts(block), bytes)
+            }
+            None => {
+                let block = MlpBlock {
+                    norms: around_mlp,
+                    gate: Some(linear("ffn_gate", c.intermediate_size, h, c.mlp_bias)?),
+                    up: linear("ffn_up", c.intermediate_size, h, c.mlp_bias)?,
+                    down: linear("ffn_down", h, c.intermediate_size, c.mlp_bias)?,
+                    activation: c.activation,
+                };
+                (FeedForward::Mlp(block), 0)
+            }
+        };
         Ok(Self {
             attention: AttentionBlock {
                 norms: around_attention,
@@ -183,13 +214,8 @@ impl Layer {
                 },
                 layer: index,
             },
-            mlp: MlpBlock {
-                norms: around_mlp,
-                gate: Some(linear("ffn_gate", c.intermediate_size, h, c.mlp_bias)?),
-                up: linear("ffn_up", c.intermediate_size, h, c.mlp_bias)?,
-                down: linear("ffn_down", h, c.intermediate_size, c.mlp_bias)?,
-                activation: c.activation,
-            },
+            mlp,
+            expert_bytes,
             beside: c.norms == Placement::Beside,
             rope: c.layers[index].rope,
         })

@@ -1,10 +1,12 @@
 //! GGUF as a source of tensors.
 
+mod experts;
+
 use candle_core::Device;
 
 use super::config::DecoderConfig;
 use super::error::LoadError;
-use super::gguf::{GgufFile, type_name};
+use super::gguf::{GgufFile, TensorInfo, type_name};
 use super::rows::{Pieces, in_halves, is_turned};
 use super::weights::{Purpose, TensorSource, from_bytes};
 use crate::backend::linear::Weight;
@@ -59,6 +61,9 @@ impl TensorSource for GgufSource {
     }
 
     fn read(&self, name: &str, device: &Device, purpose: Purpose) -> Result<Weight, LoadError> {
+        if let Some(matrix) = self.read_expert(name, device, purpose) {
+            return matrix;
+        }
         let (found, pieces) = self.find(name);
         let (info, dtype, bytes) = self.file.tensor(&found)?;
         let (part, shape) = pieces.cut(bytes, &info.shape).ok_or_else(|| {
@@ -77,7 +82,9 @@ impl TensorSource for GgufSource {
     }
 
     fn len(&self) -> usize {
-        self.file.tensors.len()
+        // Experts are read one by one.
+        let experts = |t: &TensorInfo| if let [n, _, _] = t.shape[..] { n } else { 1 };
+        self.file.tensors.values().fold(0, |n, t| experts(t).saturating_add(n))
     }
 
     fn parameters(&self) -> u64 {
@@ -87,7 +94,7 @@ impl TensorSource for GgufSource {
 
     fn storage(&self) -> String {
         let mut counts = std::collections::BTreeMap::new();
-        for t in self.file.tensors.values().filter(|t| t.shape.len() == 2) {
+        for t in self.file.tensors.values().filter(|t| t.shape.len() >= 2) {
             *counts.entry(t.type_id).or_insert(0) += 1;
         }
         let most = counts.into_iter().max_by_key(|(_, n)| *n);

@@ -6,6 +6,7 @@ pub mod decoder;
 pub mod e5s1;
 pub mod encoder;
 pub mod error;
+mod experts;
 pub mod gguf;
 pub mod gguf_source;
 pub mod quantize;

@@ -43,6 +43,15 @@ impl WeightsType {
         ("f32", Self::F32),
     ];
 
+    /// The type of a matrix of this name with rows of `columns`: routers of
+    /// experts are f32 in every file.
+    fn of(self, name: &str, columns: usize) -> Option<GgmlDType> {
+        match name.ends_with("ffn_gate_inp.weight") {
+            true => Some(GgmlDType::F32),
+            false => self.of_row(columns),
+        }
+    }
+
     /// The type of a matrix with rows of `columns`; `None` if there is none.
     fn of_row(self, columns: usize) -> Option<GgmlDType> {
         let wanted = match self {
@@ -117,19 +126,19 @@ pub fn load(
 /// As [`load`].
 pub fn most_bytes(wanted: &RandomModel) -> Result<u64, LoadError> {
     let shapes = sketch(wanted)?.shapes;
-    let bytes = |shape: &Vec<usize>| {
+    let bytes = |(name, shape): (&String, &Vec<usize>)| {
         let packed = match shape.as_slice() {
             &[rows, columns] => wanted
                 .weights
-                .of_row(columns)
+                .of(name, columns)
                 .and_then(|dtype| Packed::bytes_of(dtype, rows, columns)),
             _ => None,
         };
         // As 16-bit integers a 32nd more, for scales. Vectors are f32.
         packed.map(|bytes| bytes + bytes / 32).unwrap_or(4 * shape.iter().product::<usize>()) as u64
     };
-    let largest = shapes.values().map(bytes).max().unwrap_or(0);
-    Ok(shapes.values().map(bytes).sum::<u64>() + largest)
+    let largest = shapes.iter().map(bytes).max().unwrap_or(0);
+    Ok(shapes.iter().map(bytes).sum::<u64>() + largest)
 }
 
 /// A model before its weights are made.
@@ -221,7 +230,7 @@ impl TensorSource for Random {
         });
         match shape[..] {
             [rows, columns] => {
-                let dtype = self.weights.of_row(columns).ok_or_else(missing)?;
+                let dtype = self.weights.of(name, columns).ok_or_else(missing)?;
                 let bytes = Pattern::new(dtype, columns, seed).rows(rows);
                 from_bytes(&bytes, dtype, shape, (device, purpose))
             }

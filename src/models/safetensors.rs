@@ -1,5 +1,6 @@
 //! Safetensors files, one or sharded, from memory maps.
 
+mod experts;
 pub mod names;
 
 use std::collections::HashMap;
@@ -106,6 +107,9 @@ impl TensorSource for Safetensors {
     }
 
     fn read(&self, name: &str, device: &Device, purpose: Purpose) -> Result<Weight, LoadError> {
+        if let Some(matrix) = self.read_expert(name, device, purpose) {
+            return matrix;
+        }
         let (alias, entry) = self.find(name).ok_or_else(|| LoadError::MissingTensor {
             name: (self.names)(name).into_iter().next().map_or_else(|| name.to_owned(), |a| a.name),
         })?;

@@ -152,6 +152,22 @@ impl<'a> Weights<'a> {
         Ok(Linear::new(weight, bias)?)
     }
 
+    /// `{name}.weight` of (out, in), kept as exact as it is in the file.
+    pub fn exact(&self, name: &str, (out, input): (usize, usize)) -> Result<Linear, LoadError> {
+        let purpose = Purpose::Product(Quantize::None);
+        Ok(Linear::new(self.read(&format!("{name}.weight"), &[out, input], purpose)?, None)?)
+    }
+
+    /// `{name}.weight`, a vector of which the product gives one number, as
+    /// exact as it is in the file.
+    pub fn row(&self, name: &str, len: usize) -> Result<Linear, LoadError> {
+        let values = self.vector(&format!("{name}.weight"), len)?;
+        let bytes: Vec<u8> =
+            values.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes).collect();
+        let placed = (&self.device, Purpose::Product(Quantize::None));
+        Ok(Linear::new(from_bytes(&bytes, GgmlDType::F32, &[1, len], placed)?, None)?)
+    }
+
     /// `{name}.weight` of (rows, hidden), looked up by row and, if it is
     /// `tied`, the output matrix as well.
     pub fn embedding(

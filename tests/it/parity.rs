@@ -151,6 +151,12 @@ macro_rules! decoders {
 }
 
 decoders! {
+    mixtral: "mixtral";
+    qwen2_moe: "qwen2-moe";
+    qwen3_moe: "qwen3-moe";
+    qwen3_moe_with_dense_layers: "qwen3-moe-mixed";
+    granite_moe: "granite-moe";
+    olmoe: "olmoe";
     llama: "llama";
     llama_with_scaled_rope: "llama3-rope";
     qwen2: "qwen2";
@@ -179,7 +185,7 @@ macro_rules! gguf {
     )* };
 }
 
-// Files that llama.cpp's converter made of the same weights.
+// Files of the same weights; llama.cpp's converter made those without experts.
 gguf! {
     gguf_of_llama: "llama3-rope";
     gguf_of_gemma2: "gemma2";
@@ -189,6 +195,31 @@ gguf! {
     gguf_of_olmo: "olmo3";
     gguf_of_command_r: "cohere";
     gguf_of_cohere2: "cohere2";
+    gguf_of_mixtral: "mixtral";
+    gguf_of_qwen2_moe: "qwen2-moe";
+    gguf_of_qwen3_moe: "qwen3-moe";
+    gguf_of_granite_moe: "granite-moe";
+    gguf_of_olmoe: "olmoe";
+}
+
+/// Bit for bit, whoever takes the same experts in a step.
+#[test]
+fn experts_give_a_row_the_same_in_any_company() {
+    for name in ["mixtral", "qwen2-moe", "qwen3-moe"] {
+        let fixture: DecoderFixture = json(&format!("tiny/{name}/fixture.json"));
+        for quantize in ["none", "int16", "q8_0"] {
+            let mut bench = Bench::with(name, "config.json", quantize.parse().unwrap());
+            let mut together = Batch::new();
+            let mut alone = Vec::new();
+            for (s, prompt) in fixture.prompts.iter().enumerate() {
+                let mut batch = Batch::new();
+                Bench::push(&mut batch, s, prompt, 0);
+                alone.extend(bench.forward(&batch));
+                Bench::push(&mut together, s, prompt, 0);
+            }
+            assert_eq!(bench.forward(&together), alone, "{name} {quantize}");
+        }
+    }
 }
 
 /// Weights of f32 as 16-bit integers, and as bytes: how far logits may be off.

@@ -35,7 +35,8 @@ fn outputs(wanted: &RandomModel) -> Vec<f32> {
 
 #[test]
 fn every_architecture_runs_and_a_seed_fixes_it() {
-    let all = ["llama", "llama3-rope", "qwen2", "qwen3", "gemma3", "bert", "xlm-roberta"];
+    let all =
+        ["llama", "llama3-rope", "mixtral", "qwen2", "qwen3", "gemma3", "bert", "xlm-roberta"];
     for name in all {
         for weights in [WeightsType::Q4K, WeightsType::Q8_0, WeightsType::Q4_0, WeightsType::F16] {
             let found = outputs(&model(name, weights, 3));
@@ -68,9 +69,13 @@ fn layers_and_ties_are_those_that_were_asked_for() {
 
 #[test]
 fn the_memory_they_take_is_known_before() {
-    for (name, weights) in
-        [("llama", WeightsType::Q4_0), ("gemma3", WeightsType::Q8_0), ("bert", WeightsType::BF16)]
-    {
+    for (name, weights) in [
+        ("llama", WeightsType::Q4_0),
+        ("mixtral", WeightsType::Q4_0),
+        ("qwen2-moe", WeightsType::F16),
+        ("gemma3", WeightsType::Q8_0),
+        ("bert", WeightsType::BF16),
+    ] {
         let wanted = model(name, weights, 0);
         let most = random::most_bytes(&wanted).unwrap();
         let (loaded, _) = random::load(&wanted, options()).unwrap();

@@ -28,7 +28,8 @@ pub fn json<T: DeserializeOwned>(path: &str) -> T {
     serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// A tiny random-weight model of `tests/fixtures/tiny` with one of its configs.
+/// A tiny random-weight model of `tests/fixtures/tiny` with one of its configs,
+/// or its GGUF file.
 pub fn tiny(name: &str, config: &str) -> LoadedModel {
     tiny_as(name, config, Quantize::None)
 }
@@ -41,11 +42,9 @@ pub fn tiny_as(name: &str, config: &str, quantize: Quantize) -> LoadedModel {
 /// The same with other options; for `model.gguf` its GGUF file is taken.
 pub fn tiny_with(name: &str, config: &str, options: LoadOptions<'_>) -> LoadedModel {
     let dir = fixture("tiny").join(name);
+    let gguf = fixture("gguf").join(name).with_extension("gguf");
     let paths = match config {
-        "model.gguf" => ModelPaths {
-            weights: vec![fixture("gguf").join(name).with_extension("gguf")],
-            config: None,
-        },
+        "model.gguf" => ModelPaths { weights: vec![gguf], config: None },
         _ => ModelPaths {
             weights: vec![dir.join("model.safetensors")],
             config: Some(dir.join(config)),

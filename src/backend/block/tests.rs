@@ -8,10 +8,15 @@ use crate::backend::kernels::packed::Packed;
 use crate::backend::linear::Weight;
 use crate::backend::{KvDtype, KvShape};
 
-const WIDTH: usize = 256;
+pub(in crate::backend) const WIDTH: usize = 256;
 
 /// A random matrix as the CPU has it.
-fn linear(dtype: GgmlDType, out: usize, input: usize, bias: bool) -> Result<Linear> {
+pub(in crate::backend) fn linear(
+    dtype: GgmlDType,
+    out: usize,
+    input: usize,
+    bias: bool,
+) -> Result<Linear> {
     let w = (Tensor::randn(0f32, 1f32, (out, input), &Device::Cpu)? / (input as f64).sqrt())?;
     let bytes = QTensor::quantize(&w, dtype)?.data()?.into_owned();
     let packed = Packed::new(&bytes, dtype, out, input).expect("the shape fits");
@@ -29,7 +34,7 @@ fn layer_norm(width: usize) -> Result<Norm> {
 }
 
 /// As decoders, as Gemma, and as BERT have them.
-fn norms() -> Result<[BlockNorms; 3]> {
+pub(in crate::backend) fn norms() -> Result<[BlockNorms; 3]> {
     let before = BlockNorms { before: Some(rms(WIDTH)?), ..Default::default() };
     let both = BlockNorms { after: Some(rms(WIDTH)?), ..before.clone() };
     let last = BlockNorms { last: Some(layer_norm(WIDTH)?), ..Default::default() };
@@ -37,7 +42,7 @@ fn norms() -> Result<[BlockNorms; 3]> {
 }
 
 /// The largest difference, relative to the largest value.
-fn difference(a: &Tensor, b: &Tensor) -> Result<f32> {
+pub(in crate::backend) fn difference(a: &Tensor, b: &Tensor) -> Result<f32> {
     let most = |t: Tensor| t.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>();
     Ok(most((a - b)?)? / most(b.clone())?)
 }
@@ -45,7 +50,7 @@ fn difference(a: &Tensor, b: &Tensor) -> Result<f32> {
 /// Both ways quantize the same activations, so only rounding differs.
 const TOLERANCE: f32 = 3e-3;
 
-const TYPES: [GgmlDType; 5] =
+pub(in crate::backend) const TYPES: [GgmlDType; 5] =
     [GgmlDType::F32, GgmlDType::BF16, GgmlDType::Q8_0, GgmlDType::Q4K, GgmlDType::Q6K];
 
 #[test]

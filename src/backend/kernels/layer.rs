@@ -7,11 +7,15 @@
 mod attention;
 mod head;
 mod mlp;
+mod moe;
+mod routing;
 mod workspace;
 
 pub use attention::{AttentionView, Context, KvMut, QkNormView, Rotation, attention};
 pub use head::{HeadView, head};
 pub use mlp::{MlpView, mlp, mlp_beside};
+pub use moe::{ExpertView, MoeView, moe};
+pub use routing::{Choice, Routing};
 pub use workspace::Workspace;
 
 use super::norm::{NormView, normalize, normalize_in_place};
@@ -97,13 +101,22 @@ unsafe fn add_product(
             Some(_) => piece.store(linear.bias, other),
             None => piece.add(linear.bias, x),
         });
+        norm_sums(member, norms, (x, other));
     }
+}
+
+/// Applies the norms that follow a layer, of which `other` has what is to be
+/// added to `x` where there is one before that, and `x` has the sum otherwise.
+///
+/// # Safety
+/// Until the job is over, nobody outside the team touches `x` and `other`.
+unsafe fn norm_sums(member: &Member<'_>, norms: Norms<'_>, (x, other): (Rows<'_>, Rows<'_>)) {
     if norms.after.is_none() && norms.last.is_none() {
         return;
     }
     member.meet();
     for r in member.share(x.count()) {
-        // SAFETY: shares are distinct, and the products are done.
+        // SAFETY: shares are distinct, and the rows are done.
         unsafe {
             let (x, y) = (x.write(r, 0, x.width()), other.write(r, 0, x.width()));
             if let Some(norm) = norms.after {

@@ -1,5 +1,7 @@
 //! A matrix of rows that the members of a team share.
 
+use std::ops::Range;
+
 use super::team::Parts;
 
 /// Rows of f32, all of one width.
@@ -21,6 +23,12 @@ impl<'a> Rows<'a> {
 
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// Some of the rows, as if they were all.
+    pub fn part(self, rows: Range<usize>) -> Self {
+        let elements = rows.start * self.width..rows.end * self.width;
+        Self { data: self.data.part(elements), ..self }
     }
 
     pub fn parts(&self) -> Parts<'a, f32> {

@@ -290,6 +290,16 @@ impl<'a, T> Parts<'a, T> {
         self.len == 0
     }
 
+    /// Some of the elements, as if they were all.
+    ///
+    /// # Panics
+    /// The range is not inside.
+    pub fn part(self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: inside the slice.
+        Self { data: unsafe { self.data.add(range.start) }, len: range.len(), ..self }
+    }
+
     /// Elements to be written.
     ///
     /// # Safety

@@ -94,15 +94,16 @@ impl Target {
         };
         let load_s = begun.elapsed().as_secs_f64();
         let LoadedModel { network, architecture, parameters, storage, arithmetic, bytes } = model;
-        let weights = |lookup| WeightBytes { all: bytes, lookup, arithmetic };
+        let weights = |lookup, experts| WeightBytes { all: bytes, lookup, experts, arithmetic };
         let (cost, layers, context_length, dims) = match &network {
             Network::Decoder(m) => {
                 let (_, bytes) = element(options.kv_dtype);
-                let cost = ModelCost::decoder(&m.config, weights(m.lookup_bytes()), bytes);
+                let weights = weights(m.lookup_bytes(), m.expert_bytes());
+                let cost = ModelCost::decoder(&m.config, weights, bytes);
                 (cost, m.config.layers.len(), m.config.context_length, None)
             }
             Network::Encoder(m) => {
-                let cost = ModelCost::encoder(&m.config, weights(m.lookup_bytes()));
+                let cost = ModelCost::encoder(&m.config, weights(m.lookup_bytes(), 0));
                 (cost, m.config.layers, m.config.context_length, Some(m.config.hidden_size))
             }
         };

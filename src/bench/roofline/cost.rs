@@ -33,6 +33,8 @@ impl std::ops::AddAssign for Work {
 pub struct ModelCost {
     /// Weights that every step reads.
     pub step_bytes: u64,
+    /// Weights of experts, of which a step reads those that its tokens take.
+    pub expert_bytes: u64,
     /// Weights that are only looked up, a row a token.
     pub lookup_bytes: u64,
     /// Keys and values of one position, over all layers that see everything.
@@ -45,6 +47,9 @@ pub struct ModelCost {
     pub attention_ops_per_position: u64,
     /// What the linear layers multiply.
     pub linear: Arithmetic,
+    /// Share of the experts that one token takes.
+    #[serde(skip)]
+    taken: f64,
     /// By layer: positions it sees at most, and its share of the costs above.
     #[serde(skip)]
     windows: Vec<Option<usize>>,
@@ -57,6 +62,8 @@ pub struct WeightBytes {
     pub all: u64,
     /// Those that are only looked up.
     pub lookup: u64,
+    /// Those of experts.
+    pub experts: u64,
     /// How most of the matrices are multiplied.
     pub arithmetic: Arithmetic,
 }
@@ -66,12 +73,15 @@ impl ModelCost {
     pub fn decoder(c: &DecoderConfig, weights: WeightBytes, kv_bytes: usize) -> Self {
         let layers = c.layers.len() as u64;
         let (h, d) = (c.hidden_size, c.head_dim);
-        let linear = 2 * c.heads * d * h + 2 * c.kv_heads * d * h + 3 * h * c.intermediate_size;
+        let attention = 2 * c.heads * d * h + 2 * c.kv_heads * d * h;
+        let linear: usize = (0..c.layers.len()).map(|i| attention + feed_forward(c, i)).sum();
         Self {
-            step_bytes: weights.all - weights.lookup,
+            step_bytes: weights.all - weights.lookup - weights.experts,
+            expert_bytes: weights.experts,
+            taken: c.experts.as_ref().map_or(0.0, |e| e.chosen as f64 / e.count as f64),
             lookup_bytes: weights.lookup,
             kv_bytes_per_position: layers * (2 * c.kv_heads * d * kv_bytes) as u64,
-            layer_ops_per_token: layers * 2 * linear as u64,
+            layer_ops_per_token: 2 * linear as u64,
             head_ops_per_row: 2 * (h * c.vocab_size) as u64,
             attention_ops_per_position: layers * (4 * c.heads * d) as u64,
             linear: weights.arithmetic,
@@ -85,6 +95,8 @@ impl ModelCost {
         let inner = (if c.gated { 3 } else { 2 }) * c.intermediate_size;
         Self {
             step_bytes: weights.all - weights.lookup,
+            expert_bytes: 0,
+            taken: 0.0,
             lookup_bytes: weights.lookup,
             kv_bytes_per_position: 0,
             layer_ops_per_token: layers * 2 * (4 * h * h + h * inner) as u64,
@@ -111,7 +123,8 @@ impl ModelCost {
         let (read, seen) = (read / layers, seen / layers);
         let (layers, head) = (self.layer_ops_per_token as f64, self.head_ops_per_row as f64);
         let linear = n * (rows as f64 * layers + logit_rows as f64 * head);
-        self.work(linear, n * read * self.kv_bytes_per_position as f64, n * seen)
+        let cache = n * read * self.kv_bytes_per_position as f64;
+        self.work(linear, cache + self.taken_bytes(n * rows as f64), n * seen)
     }
 
     /// `batch` sequences of `rows` tokens that all see each other.
@@ -120,9 +133,15 @@ impl ModelCost {
         self.work(n * rows * self.layer_ops_per_token as f64, 0.0, n * rows * rows)
     }
 
-    fn work(&self, linear_ops: f64, cache_bytes: f64, seen: f64) -> Work {
+    /// Bytes of the experts that so many tokens take together, where each
+    /// takes any as likely as any other.
+    fn taken_bytes(&self, tokens: f64) -> f64 {
+        self.expert_bytes as f64 * (1.0 - (1.0 - self.taken).powf(tokens))
+    }
+
+    fn work(&self, linear_ops: f64, other_bytes: f64, seen: f64) -> Work {
         let attention = seen * self.attention_ops_per_position as f64;
-        let bytes = self.step_bytes as f64 + cache_bytes;
+        let bytes = self.step_bytes as f64 + other_bytes;
         let mut work = Work { bytes, f32_ops: attention, ..Default::default() };
         *match self.linear {
             Arithmetic::Int8 => &mut work.int8_ops,
@@ -130,6 +149,18 @@ impl ModelCost {
             Arithmetic::F32 => &mut work.f32_ops,
         } += linear_ops;
         work
+    }
+}
+
+/// Multiplications of a token in what follows the attention of a layer.
+fn feed_forward(c: &DecoderConfig, layer: usize) -> usize {
+    let h = c.hidden_size;
+    match c.experts.as_ref().filter(|e| e.layers.get(layer) == Some(&true)) {
+        Some(e) => {
+            let shared = e.shared.map_or(0, |inner| 3 * inner + 1);
+            h * (e.count + 3 * e.chosen * e.intermediate_size + shared)
+        }
+        None => 3 * h * c.intermediate_size,
     }
 }
 
@@ -161,7 +192,8 @@ mod tests {
             "num_attention_heads": 9, "num_key_value_heads": 3, "num_hidden_layers": 30,
             "vocab_size": 49152, "max_position_embeddings": 8192, "hidden_act": "silu"});
         let config = config::from_json(&json).unwrap();
-        let weights = WeightBytes { all: 90_000_000, lookup: 0, arithmetic: Arithmetic::Int8 };
+        let weights =
+            WeightBytes { all: 90_000_000, lookup: 0, experts: 0, arithmetic: Arithmetic::Int8 };
         ModelCost::decoder(&config, weights, 2)
     }
 
@@ -193,6 +225,29 @@ mod tests {
     }
 
     #[test]
+    fn a_step_reads_the_experts_that_are_taken() {
+        // Qwen3-30B-A3B: 8 of 128 experts of 768 in 48 layers of 2048.
+        let json = json!({"model_type": "qwen3_moe", "hidden_size": 2048, "head_dim": 128,
+            "num_attention_heads": 32, "num_key_value_heads": 4, "num_hidden_layers": 48,
+            "vocab_size": 151936, "max_position_embeddings": 40960, "hidden_act": "silu",
+            "intermediate_size": 6144, "num_experts": 128, "num_experts_per_tok": 8,
+            "moe_intermediate_size": 768, "norm_topk_prob": true});
+        let config = config::from_json(&json).unwrap();
+        let weights =
+            WeightBytes { all: 1000, lookup: 100, experts: 640, arithmetic: Arithmetic::Int8 };
+        let cost = ModelCost::decoder(&config, weights, 0);
+        // A layer: 2 of 4096 and 2 of 512 by 2048, the router, and 8 experts of
+        // three matrices of 768 by 2048.
+        let layer = 2048 * (2 * 4096 + 2 * 512 + 128 + 8 * 3 * 768);
+        assert_eq!(cost.layer_ops_per_token, 48 * 2 * layer);
+        assert_eq!(cost.causal(1, 1, 0, 1).bytes, 260.0 + 40.0);
+        // Of 16 tokens each leaves 15 of 16: a fraction is left by all.
+        let left = 0.9375f64.powi(16);
+        assert!((cost.causal(16, 1, 0, 1).bytes - (260.0 + 640.0 * (1.0 - left))).abs() < 1e-9);
+        assert!((cost.causal(1, 2000, 0, 1).bytes - 900.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn windows_bound_what_is_seen() {
         for (before, rows, window, expected) in [
             (0, 4, None, 10.0),
@@ -211,7 +266,8 @@ mod tests {
             "num_attention_heads": 12, "num_hidden_layers": 6, "vocab_size": 30522,
             "max_position_embeddings": 512, "hidden_act": "gelu", "type_vocab_size": 2});
         let config = config::encoder_from_json(&json).unwrap();
-        let weights = WeightBytes { all: 1000, lookup: 400, arithmetic: Arithmetic::F32 };
+        let weights =
+            WeightBytes { all: 1000, lookup: 400, experts: 0, arithmetic: Arithmetic::F32 };
         let cost = ModelCost::encoder(&config, weights);
         assert_eq!((cost.step_bytes, cost.lookup_bytes), (600, 400));
         // MiniLM, 128 tokens: 2.7 GFLOP of linear layers, 0.15 of attention.

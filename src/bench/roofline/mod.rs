@@ -19,7 +19,8 @@ pub const DEFINITIONS: &str = "\
 limit: the tokens/s at which a step would take no longer than its slower half, either reading its
 bytes at the measured bandwidth or doing its operations at the measured peaks (int8 for quantized
 matrices, int16 for those kept so, f32 for others and for attention). share: measured tokens/s over the limit.
-bytes of a step: all weights once, without an embedding table that is only looked up, and the keys
+bytes of a step: all weights once, without an embedding table that is only looked up, of experts
+those that its tokens take where each takes any as likely as any other, and the keys
 and values of every position seen; operations: a multiplication and an addition count as two.";
 
 /// What a model needs, what the machine gives, and what was reached.

@@ -4,29 +4,34 @@ mod keys;
 mod ropes;
 
 use self::keys::Keys;
-use super::{DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling};
+use super::{DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling, experts};
 use crate::backend::ops::Activation;
 use crate::models::error::LoadError;
 use crate::models::gguf::GgufFile;
 
 /// GGUF architectures [`from_gguf`] reads.
-pub const ARCHITECTURES: [&str; 11] = [
+pub const ARCHITECTURES: [&str; 15] = [
     "llama",
     "qwen2",
+    "qwen2moe",
     "qwen3",
+    "qwen3moe",
     "gemma2",
     "gemma3",
     "granite",
+    "granitemoe",
     "smollm3",
     "phi3",
     "olmo2",
+    "olmoe",
     "command-r",
     "cohere2",
 ];
 
 /// Those whose files turn neighbouring columns of a head: because converters
 /// reorder the rows of q and k, or because the model does.
-const TURN_NEIGHBOURS: [&str; 5] = ["llama", "granite", "smollm3", "command-r", "cohere2"];
+const TURN_NEIGHBOURS: [&str; 6] =
+    ["llama", "granite", "granitemoe", "smollm3", "command-r", "cohere2"];
 
 /// Every so many layers a SmolLM3 layer has no positions; GGUF does not store it.
 const SMOLLM3_NO_ROPE: usize = 4;
@@ -46,15 +51,13 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
     let keys = Keys { file, arch };
     let gemma = arch.starts_with("gemma");
     let cohere = matches!(arch, "command-r" | "cohere2");
+    let granite = arch.starts_with("granite");
     let hidden_size = keys.need("embedding_length")?;
     let heads = keys.need("attention.head_count")?;
     let kv_heads = keys.size("attention.head_count_kv")?.unwrap_or(heads);
     if heads % kv_heads != 0 {
         let reason = format!("{kv_heads} does not divide {heads}");
         return Err(keys.fault("attention.head_count_kv", reason));
-    }
-    if keys.size("expert_count")?.is_some() {
-        return Err(keys.fault("expert_count", "mixtures of experts are not supported"));
     }
     let head_dim = match keys.size("attention.key_length")? {
         Some(d) => d,
@@ -82,11 +85,11 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
     // Gemma 2, 62 of Gemma 3); GGUF does not store it.
     let largest = matches!((arch, count), ("gemma2", 46) | ("gemma3", 62));
     let scaled = if largest { hidden_size / heads } else { head_dim };
-    let attention_scale = keys.float("attention.scale").filter(|_| arch == "granite");
+    let attention_scale = keys.float("attention.scale").filter(|_| granite);
     // As in config.json's residual_multiplier: see there.
-    let residual = keys.float("residual_scale").filter(|_| arch == "granite").unwrap_or(1.0);
+    let residual = keys.float("residual_scale").filter(|_| granite).unwrap_or(1.0);
     let embedding_scale = match arch {
-        "granite" => Some(keys.float("embedding_scale").unwrap_or(1.0) / residual),
+        _ if granite => Some(keys.float("embedding_scale").unwrap_or(1.0) / residual),
         _ => gemma.then(|| f64::from((hidden_size as f32).sqrt())),
     };
     let eps = match cohere {
@@ -94,7 +97,7 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
         false => keys.float("attention.layer_norm_rms_epsilon").unwrap_or(1e-6),
     };
     let logits_divisor = match arch {
-        "granite" => keys.float("logit_scale").unwrap_or(1.0),
+        _ if granite => keys.float("logit_scale").unwrap_or(1.0),
         // Written where it is not 0, and multiplied with.
         _ if cohere => 1.0 / keys.float("logit_scale").filter(|s| *s != 0.0).unwrap_or(1.0),
         _ => 1.0,
@@ -112,6 +115,7 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
         vocab_size: file.tensor("token_embd.weight")?.0.shape.first().copied().unwrap_or(0),
         hidden_size,
         intermediate_size: keys.need("feed_forward_length")?,
+        experts: experts::from_gguf(file, arch, count)?,
         heads,
         kv_heads,
         head_dim,
@@ -128,7 +132,7 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
         output_bias: has("blk.0.attn_output.bias"),
         mlp_bias: has("blk.0.ffn_up.bias"),
         qk_norm: has("blk.0.attn_q_norm.weight").then_some(match arch {
-            "olmo2" => QkNorms::Row,
+            "olmo2" | "olmoe" => QkNorms::Row,
             "command-r" => QkNorms::OwnHeads,
             _ => QkNorms::Heads,
         }),

@@ -8,24 +8,29 @@ mod ropes;
 
 pub(super) use self::ropes::rope;
 use self::ropes::ropes;
-use super::{DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling};
+use super::{DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling, experts};
 use crate::backend::ops::Activation;
 use crate::models::error::LoadError;
 
 /// Model types [`from_json`] reads.
-pub const DECODERS: [&str; 14] = [
+pub const DECODERS: [&str; 19] = [
     "llama",
     "mistral",
+    "mixtral",
     "qwen2",
+    "qwen2_moe",
     "qwen3",
+    "qwen3_moe",
     "gemma2",
     "gemma3",
     "gemma3_text",
     "granite",
+    "granitemoe",
     "smollm3",
     "phi3",
     "olmo2",
     "olmo3",
+    "olmoe",
     "cohere",
     "cohere2",
 ];
@@ -84,7 +89,14 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
     let json = Fields(root.get("text_config").filter(|v| v.is_object()).unwrap_or(root));
     refuse_quantized(root)?;
     let gemma = model_type.starts_with("gemma");
-    let (cohere, olmo) = (model_type.starts_with("cohere"), model_type.starts_with("olmo"));
+    let (cohere, olmo) =
+        (model_type.starts_with("cohere"), matches!(model_type, "olmo2" | "olmo3"));
+    if json.get("clip_qkv").is_some() {
+        return Err(LoadError::config(
+            "clip_qkv",
+            "is not supported: queries, keys and values are not cut off",
+        ));
+    }
     let heads = json.need("num_attention_heads")?;
     let hidden_size = json.need("hidden_size")?;
     let head_dim = match json.size("head_dim")? {
@@ -149,6 +161,7 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
         vocab_size: json.need("vocab_size")?,
         hidden_size,
         intermediate_size: json.need("intermediate_size")?,
+        experts: experts::from_json(&json, model_type, layers.len())?,
         heads,
         kv_heads,
         head_dim,
@@ -161,12 +174,16 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
         turns_neighbours: cohere,
         ropes,
         attention_scale: attention_scale as f32,
-        qkv_bias: model_type == "qwen2" || json.flag("attention_bias"),
-        output_bias: model_type != "qwen2" && json.flag("attention_bias"),
+        qkv_bias: match model_type {
+            "qwen2" => true,
+            "qwen2_moe" => json.get("qkv_bias") != Some(&Value::Bool(false)),
+            _ => json.flag("attention_bias"),
+        },
+        output_bias: !model_type.starts_with("qwen2") && json.flag("attention_bias"),
         mlp_bias: json.flag("mlp_bias"),
         qk_norm: match model_type {
-            "gemma3" | "gemma3_text" | "qwen3" => Some(QkNorms::Heads),
-            "olmo2" | "olmo3" => Some(QkNorms::Row),
+            "gemma3" | "gemma3_text" | "qwen3" | "qwen3_moe" => Some(QkNorms::Heads),
+            "olmo2" | "olmo3" | "olmoe" => Some(QkNorms::Row),
             "cohere" if json.flag("use_qk_norm") => Some(QkNorms::OwnHeads),
             _ => None,
         },
@@ -239,11 +256,23 @@ fn layers(
     model_type: &str,
 ) -> Result<(Vec<RopeConfig>, Vec<LayerConfig>), LoadError> {
     let gemma3 = model_type.starts_with("gemma3");
-    let window = json.size("sliding_window")?;
+    // Qwen2-MoE writes 0 where there is none.
+    let window = match json.get("sliding_window").and_then(Value::as_u64) {
+        Some(0) => None,
+        _ => json.size("sliding_window")?,
+    };
     let sliding = match sliding_layers(json, count)? {
         Some(sliding) => sliding,
         None if model_type == "gemma2" => (0..count).map(|i| i % 2 == 0).collect(),
-        None if matches!(model_type, "mistral" | "phi3") => vec![window.is_some(); count],
+        None if matches!(model_type, "mistral" | "mixtral" | "phi3") => {
+            vec![window.is_some(); count]
+        }
+        None if model_type == "qwen3_moe" => vec![json.flag("use_sliding_window"); count],
+        None if model_type == "qwen2_moe" => {
+            let until = json.size("max_window_layers")?.unwrap_or(28);
+            let on = json.flag("use_sliding_window");
+            (0..count).map(|i| on && i % 2 == 0 && i < until).collect()
+        }
         None if gemma3 || matches!(model_type, "olmo3" | "cohere2") => {
             let default = if gemma3 { 6 } else { 4 };
             let pattern = json.size("sliding_window_pattern")?.unwrap_or(default);

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use candle_core::{DType, Tensor};
 
 use super::{Encoder, Layer};
+use crate::backend::FeedForward;
 use crate::models::config::{Biases, DecoderConfig, EncoderConfig, Placement, Positions};
 use crate::models::decoder::{self, norm, norm_weight};
 use crate::models::error::LoadError;
@@ -34,6 +35,10 @@ impl Encoder {
         let layer = |i: usize| -> Result<Layer, LoadError> {
             let decoder::Layer { mut attention, mlp, rope, .. } =
                 decoder::Layer::load(c, weights, i)?;
+            let FeedForward::Mlp(mlp) = mlp else {
+                let reason = "mixtures of experts are not supported for vectors";
+                return Err(LoadError::config("num_experts", reason));
+            };
             let window = attention.spec.window.take();
             let (before, after) = match both_ways {
                 // The window is the whole of it: half lies on either side.

@@ -45,7 +45,24 @@ pub fn decoder(c: &DecoderConfig, tied: bool) -> Shapes {
         }
     }
     for layer in 0..c.layers.len() {
+        let experts = c.experts.as_ref().filter(|e| e.layers.get(layer) == Some(&true));
+        if let Some(e) = experts {
+            put(format!("blk.{layer}.ffn_gate_inp.weight"), &[e.count, h]);
+            let mut expert = |of: &str, inner: usize| {
+                put(format!("blk.{layer}.ffn_gate{of}.weight"), &[inner, h]);
+                put(format!("blk.{layer}.ffn_up{of}.weight"), &[inner, h]);
+                put(format!("blk.{layer}.ffn_down{of}.weight"), &[h, inner]);
+            };
+            (0..e.count).for_each(|i| expert(&format!(".{i}"), e.intermediate_size));
+            if let Some(inner) = e.shared {
+                expert("_shexp", inner);
+                put(format!("blk.{layer}.ffn_gate_inp_shexp.weight"), &[h]);
+            }
+        }
         for (part, out, input, bias) in linears {
+            if experts.is_some() && part.starts_with("ffn_") {
+                continue;
+            }
             put(format!("blk.{layer}.{part}.weight"), &[out, input]);
             if bias {
                 put(format!("blk.{layer}.{part}.bias"), &[out]);

@@ -111,7 +111,7 @@ pub fn attention(
 ) {
     let (team, level) = (team(), best_level());
     workspace.fit(team);
-    let Workspace { rows: inputs, second, own, q, k, v, hidden, other, plan } = workspace;
+    let Workspace { rows: inputs, second, own, q, k, v, hidden, other, plan, .. } = workspace;
     let AttentionView { norms, qkv, output, shape, .. } = *layer;
     let (width, inner) = (output.weight.rows(), shape.heads * shape.head_dim);
     let kv_width = shape.kv_heads * shape.head_dim;

@@ -1,5 +1,6 @@
 //! Memory that layers use for what is between their operations.
 
+use super::moe::Room;
 use crate::backend::kernels::attention::Plan;
 use crate::backend::kernels::packed::{Activations, Inputs};
 use crate::backend::kernels::team::Team;
@@ -23,6 +24,8 @@ pub struct Workspace {
     /// What a norm is still to be applied to.
     pub(super) other: Vec<f32>,
     pub(super) plan: Plan,
+    /// Of mixtures of experts.
+    pub(super) experts: Room,
 }
 
 /// What a member has for itself.
@@ -50,6 +53,11 @@ pub(super) fn room(vec: &mut Vec<f32>, len: usize) -> &mut [f32] {
 }
 
 impl Own {
+    /// A line of so many numbers.
+    pub(super) fn line(&mut self, len: usize) -> &mut [f32] {
+        room(&mut self.line, len)
+    }
+
     /// Inputs like `shared` where they are few, and a line as long as a row.
     pub(super) fn inputs(&mut self, shared: &Inputs<'_>) -> (Option<Inputs<'_>>, &mut [f32]) {
         let line = room(&mut self.line, shared.columns);

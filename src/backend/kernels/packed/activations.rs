@@ -2,6 +2,8 @@
 //! one scale for 32 columns, as 16-bit integers with one for 64, and as they are
 //! for weights that are not quantized.
 
+use std::ops::Range;
+
 use super::BLOCK;
 use super::matmul::MAX_ROWS;
 use super::sixteen::{self, SPAN};
@@ -39,6 +41,17 @@ pub struct Wants {
     pub plain: bool,
 }
 
+impl Wants {
+    /// Those of both.
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            quantized: self.quantized || other.quantized,
+            wide: self.wide || other.wide,
+            plain: self.plain || other.plain,
+        }
+    }
+}
+
 /// Rows of activations, kept from step to step so that nothing is allocated.
 ///
 /// Rows are multiplied in groups of up to [`MAX_ROWS`]. The quantized form has,
@@ -58,6 +71,8 @@ pub struct Activations {
 pub struct Inputs<'a> {
     pub rows: usize,
     pub columns: usize,
+    /// Rows of others that stand before them in the memory.
+    before: usize,
     wants: Wants,
     q: Parts<'a, i8>,
     steps: Parts<'a, Step>,
@@ -98,6 +113,7 @@ impl Activations {
         Inputs {
             rows,
             columns,
+            before: 0,
             wants,
             q: room(&mut self.q, n * quantized),
             steps: room(&mut self.steps, n / BLOCK * quantized),
@@ -122,27 +138,89 @@ impl<'a> Inputs<'a> {
         self.wants
     }
 
-    /// Sets row `r`.
-    ///
-    /// # Safety
-    /// Until the next meeting nobody else reads or writes this row.
-    pub unsafe fn set(&self, r: usize, x: &[f32]) {
-        assert!(r < self.rows && x.len() == self.columns);
-        if self.wants.plain {
-            // SAFETY: by the caller's promise.
-            let row = unsafe { self.plain.write(r * self.columns..(r + 1) * self.columns) };
-            row.copy_from_slice(x);
-        }
-        if !self.wants.quantized && !self.wants.wide {
-            return;
-        }
+    /// Some of the rows, as if they were all: their groups are their own, so
+    /// they have to be set and read as this part.
+    pub fn part(self, rows: Range<usize>) -> Self {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        Self { before: self.before + rows.start, rows: rows.len(), ..self }
+    }
+
+    /// The first row of the group of row `r`, and the first after it.
+    fn group_of(&self, r: usize) -> (usize, usize) {
         let groups = groups(self.rows);
         // The last group that starts at or before this row.
         let group = ((r + 1) * groups - 1) / self.rows;
         let (first, end) =
             (first_of(group, groups, self.rows), first_of(group + 1, groups, self.rows));
         debug_assert!((first..end).contains(&r));
-        let (base, blocks) = (first * self.columns, self.columns / BLOCK);
+        (first, end)
+    }
+
+    /// Sets row `r` to what row `from` of `other` is, which has its forms.
+    ///
+    /// # Safety
+    /// Until the next meeting nobody else reads or writes row `r`, and nobody
+    /// writes the other one.
+    pub unsafe fn copy(&self, r: usize, other: &Inputs<'_>, from: usize) {
+        assert!(r < self.rows && from < other.rows && self.columns == other.columns);
+        assert_eq!(self.wants.with(other.wants), other.wants);
+        let columns = self.columns;
+        let whole = |i: usize| i * columns..(i + 1) * columns;
+        if self.wants.plain {
+            // SAFETY: by the caller's promise.
+            unsafe {
+                let row = other.plain.read(whole(other.before + from));
+                self.plain.write(whole(self.before + r)).copy_from_slice(row);
+            }
+        }
+        let ((to_first, to_end), (from_first, from_end)) = (self.group_of(r), other.group_of(from));
+        // Item `i` of a row, of `items`: beside those of its group.
+        let to = |i: usize, items: usize| {
+            (self.before + to_first) * items + i * (to_end - to_first) + (r - to_first)
+        };
+        let source = |i: usize, items: usize| {
+            (other.before + from_first) * items + i * (from_end - from_first) + (from - from_first)
+        };
+        let blocks = columns / BLOCK;
+        let block = |at: usize| at * BLOCK..(at + 1) * BLOCK;
+        for b in 0..blocks {
+            let (to, from) = (to(b, blocks), source(b, blocks));
+            // SAFETY: by the caller's promise.
+            unsafe {
+                if self.wants.quantized {
+                    self.q.write(block(to)).copy_from_slice(other.q.read(block(from)));
+                    self.steps.put(to, other.steps.read(from..from + 1)[0]);
+                }
+                if self.wants.wide {
+                    self.wide.write(block(to)).copy_from_slice(other.wide.read(block(from)));
+                }
+            }
+        }
+        let spans = columns.div_ceil(SPAN);
+        for s in 0..if self.wants.wide { spans } else { 0 } {
+            let (to, from) = (to(s, spans), source(s, spans));
+            // SAFETY: by the caller's promise.
+            unsafe { self.wide_scales.put(to, other.wide_scales.read(from..from + 1)[0]) };
+        }
+    }
+
+    /// Sets row `r`.
+    ///
+    /// # Safety
+    /// Until the next meeting nobody else reads or writes this row.
+    pub unsafe fn set(&self, r: usize, x: &[f32]) {
+        assert!(r < self.rows && x.len() == self.columns);
+        let whole = self.before + r;
+        if self.wants.plain {
+            // SAFETY: by the caller's promise.
+            let row = unsafe { self.plain.write(whole * self.columns..(whole + 1) * self.columns) };
+            row.copy_from_slice(x);
+        }
+        if !self.wants.quantized && !self.wants.wide {
+            return;
+        }
+        let (first, end) = self.group_of(r);
+        let (base, blocks) = ((self.before + first) * self.columns, self.columns / BLOCK);
         let (at, stride) = (base + (r - first) * BLOCK, (end - first) * BLOCK);
         if self.wants.quantized {
             assert!(base + blocks * stride <= self.q.len());
@@ -155,7 +233,7 @@ impl<'a> Inputs<'a> {
                 scales: self.wide_scales,
                 first: at,
                 stride,
-                scale: first * self.columns.div_ceil(SPAN) + (r - first),
+                scale: (self.before + first) * self.columns.div_ceil(SPAN) + (r - first),
                 scale_stride: end - first,
             };
             sixteen::quantize(x, row);
@@ -170,7 +248,7 @@ impl<'a> Inputs<'a> {
         let groups = groups(self.rows);
         let first = first_of(group, groups, self.rows);
         let end = first_of(group + 1, groups, self.rows);
-        let (from, to) = (first * self.columns, end * self.columns);
+        let (from, to) = ((self.before + first) * self.columns, (self.before + end) * self.columns);
         // SAFETY: by the caller's promise.
         unsafe {
             let (q, steps) = match self.wants.quantized {
@@ -180,7 +258,8 @@ impl<'a> Inputs<'a> {
             let spans = self.columns.div_ceil(SPAN);
             let (wide, wide_scales) = match self.wants.wide {
                 true => {
-                    (self.wide.read(from..to), self.wide_scales.read(first * spans..end * spans))
+                    let scales = (self.before + first) * spans..(self.before + end) * spans;
+                    (self.wide.read(from..to), self.wide_scales.read(scales))
                 }
                 false => (&[][..], &[][..]),
             };

@@ -188,9 +188,12 @@ pub unsafe fn products(
     }
 }
 
-/// Some tiles of one matrix.
+/// Multiplies all rows with some tiles of one matrix.
+///
+/// # Safety
+/// Until the next meeting nobody writes the inputs.
 #[inline]
-unsafe fn product(
+pub unsafe fn product(
     w: &Packed,
     mine: Range<usize>,
     inputs: &Inputs<'_>,
@@ -248,11 +251,27 @@ pub unsafe fn products_of_pairs(
     (a, b): (&Packed, &Packed),
     inputs: &Inputs<'_>,
     level: Level,
+    put: impl FnMut(&mut Piece<'_>),
+) {
+    // SAFETY: by the caller's promise.
+    unsafe { product_of_pair((a, b), member.share(a.tiles()), inputs, level, put) }
+}
+
+/// Multiplies all rows with some tiles of two matrices of the same shape.
+/// `put` gets the results of both, as a pair.
+///
+/// # Safety
+/// Until the next meeting nobody writes the inputs.
+#[inline]
+pub unsafe fn product_of_pair(
+    (a, b): (&Packed, &Packed),
+    mine: Range<usize>,
+    inputs: &Inputs<'_>,
+    level: Level,
     mut put: impl FnMut(&mut Piece<'_>),
 ) {
     assert_eq!((a.columns, a.rows), (inputs.columns, b.rows));
     assert_eq!(a.columns, b.columns);
-    let mine = member.share(a.tiles());
     let steps =
         group_ranges(inputs.rows).flat_map(|some| mine.clone().map(move |t| (some.clone(), t)));
     // A kernel writes over the rows it is given; no others are read.

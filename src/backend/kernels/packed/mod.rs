@@ -69,7 +69,9 @@ use super::team::{Parts, team};
 use lines::Lines;
 
 pub use activations::{Activations, Inputs, Wants};
-pub use matmul::{Level, best_level, matmul, products, products_of_pairs};
+pub use matmul::{
+    Level, best_level, matmul, product, product_of_pair, products, products_of_pairs,
+};
 pub use piece::Piece;
 pub use quantize::is_plain;
 pub use stored::Stored;
@@ -324,7 +326,7 @@ impl Packed {
         self.data.bytes().len()
     }
 
-    fn tiles(&self) -> usize {
+    pub(super) fn tiles(&self) -> usize {
         self.rows.div_ceil(TILE)
     }
 

@@ -93,14 +93,16 @@ impl Expanded {
         let shift = self.format.zero_shift();
         let zero = |minus: i32| shift.map_or(0, |shift| minus << shift);
         let mut low = [zero(step.minus_low); TILE];
-        let mut high = [zero(step.minus - step.minus_low); TILE];
+        // Sums of a row that holds what is no number are anything; its scale makes
+        // the result no number either.
+        let mut high = [zero(step.minus.wrapping_sub(step.minus_low)); TILE];
         let (first, second) = self.columns.split_at(BLOCK / 2);
         for (dots, columns, q) in
             [(&mut low, first, &q[..BLOCK / 2]), (&mut high, second, &q[BLOCK / 2..])]
         {
             for (column, &q) in columns.iter().zip(q) {
                 for (dot, &w) in dots.iter_mut().zip(column) {
-                    *dot += i32::from(w) * i32::from(q);
+                    *dot = dot.wrapping_add(i32::from(w) * i32::from(q));
                 }
             }
         }

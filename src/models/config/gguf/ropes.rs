@@ -10,7 +10,7 @@ const GEMMA3_LOCAL_THETA: f64 = 10_000.0;
 /// Of layers that see everything.
 pub fn full(keys: &Keys<'_>, rotary_dim: usize) -> Result<RopeConfig, LoadError> {
     // What switches it off altogether in Granite's hybrids.
-    if keys.arch == "granite" && keys.bool("rope.scaling.finetuned") == Some(false) {
+    if keys.arch.starts_with("granite") && keys.bool("rope.scaling.finetuned") == Some(false) {
         return Err(keys.fault("rope.scaling.finetuned", "false is not supported"));
     }
     let theta = keys.float("rope.freq_base").unwrap_or(10_000.0);
