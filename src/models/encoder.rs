@@ -19,7 +19,7 @@ use super::config::EncoderConfig;
 use super::rope::Rope;
 use crate::backend::attention::within::PIECE;
 use crate::backend::{
-    AttentionBlock, DistanceBias, Embedding, Linear, MlpBlock, Norm, Sequences, Workspace,
+    AttentionBlock, DistanceBias, Embedding, Linear, MlpBlock, Norm, Sequences, Workspace, encode,
 };
 
 /// An encoder that gives one vector a token, with the classifier of its file.
@@ -107,7 +107,8 @@ impl Encoder {
     pub fn activation_bytes(&self, tokens: usize) -> u64 {
         let c = &self.config;
         let (mut rows, mut scores) = (8 * c.hidden_size + 2 * c.intermediate_size, 0);
-        if !self.ropes.is_empty() || self.bias.is_some() {
+        let kernels = self.layers.iter().all(|layer| layer.attention.has_kernel());
+        if !kernels && (!self.ropes.is_empty() || self.bias.is_some()) {
             // Tensor operations: an operation's input lives until its output does.
             rows = 12 * c.hidden_size.max(c.heads * c.head_dim) + 4 * c.intermediate_size;
             scores = 4 * PIECE.max(c.heads * c.context_length);
@@ -183,8 +184,7 @@ impl Encoder {
                 before: layer.before,
                 after: layer.after,
             };
-            x = layer.attention.packed(x, &sequences, &mut workspace)?;
-            x = layer.mlp.forward(x, &mut workspace)?;
+            x = encode(&layer.attention, &layer.mlp, x, &sequences, &mut workspace)?;
         }
         match &self.final_norm {
             Some(norm) => norm.forward(&x),

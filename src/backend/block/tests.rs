@@ -4,7 +4,9 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
 use super::*;
+use crate::backend::DistanceBias;
 use crate::backend::kernels::packed::Packed;
+use crate::backend::kernels::team::test_team;
 use crate::backend::linear::Weight;
 use crate::backend::{KvDtype, KvShape};
 
@@ -17,11 +19,25 @@ pub(in crate::backend) fn linear(
     input: usize,
     bias: bool,
 ) -> Result<Linear> {
+    packed(out, input, bias, dtype, |bytes| Packed::new(bytes, dtype, out, input))
+}
+
+/// A random matrix as 16-bit integers.
+fn as_int16(dtype: GgmlDType, out: usize, input: usize, bias: bool) -> Result<Linear> {
+    packed(out, input, bias, dtype, |bytes| Packed::sixteen(bytes, dtype, out, input))
+}
+
+fn packed(
+    out: usize,
+    input: usize,
+    bias: bool,
+    dtype: GgmlDType,
+    pack: impl FnOnce(&[u8]) -> Option<Packed>,
+) -> Result<Linear> {
     let w = (Tensor::randn(0f32, 1f32, (out, input), &Device::Cpu)? / (input as f64).sqrt())?;
     let bytes = QTensor::quantize(&w, dtype)?.data()?.into_owned();
-    let packed = Packed::new(&bytes, dtype, out, input).expect("the shape fits");
     let bias = bias.then(|| Tensor::randn(0f32, 1f32, out, &Device::Cpu)).transpose()?;
-    Linear::new(Weight::Packed(Arc::new(packed)), bias)
+    Linear::new(Weight::Packed(Arc::new(pack(&bytes).expect("the shape fits"))), bias)
 }
 
 fn rms(width: usize) -> Result<Norm> {
@@ -184,20 +200,95 @@ fn causal_attention_is_its_plain_version_and_writes_the_same_cache() -> Result<(
     Ok(())
 }
 
+/// The ends of texts: of one token, of several tiles of keys, and between.
+const ENDS: [u32; 5] = [0, 1, 20, 60, 140];
+const ROWS: usize = 140;
+
+/// What rows of packed texts see: all; turned; only their neighbourhood on
+/// either side; with a bias by distance, and both.
+fn with_sights(mut f: impl FnMut(&Sequences<'_>) -> Result<()>) -> Result<()> {
+    let angle = Tensor::randn(0f32, 3f32, (ROWS, 12), &Device::Cpu)?;
+    let rope = RopeRows { cos: angle.cos()?, sin: angle.sin()? };
+    let bias = DistanceBias::new(8, 79, |h, d| (d as f32 * 0.3 + h as f32).sin());
+    let whole = Sequences::whole(&ENDS);
+    f(&whole)?;
+    f(&Sequences { rope: Some(&rope), ..whole })?;
+    f(&Sequences { before: Some(64), after: Some(64), rope: Some(&rope), ..whole })?;
+    f(&Sequences { before: Some(5), after: Some(0), ..whole })?;
+    f(&Sequences { bias: Some(&bias), ..whole })?;
+    f(&Sequences { bias: Some(&bias), after: Some(70), ..whole })
+}
+
 #[test]
 fn bidirectional_attention_is_its_plain_version() -> Result<()> {
     let mut workspace = Workspace::default();
     for dtype in TYPES {
-        let [_, _, last] = norms()?;
-        let block = attention_block(dtype, last, None)?;
-        let cu_seqlens = [0u32, 1, 20, 90];
-        let x = Tensor::randn(0f32, 1f32, (90, WIDTH), &Device::Cpu)?;
-        let sequences = Sequences::whole(&cu_seqlens);
-        let plain = block.packed_plain(&x, &sequences)?;
-        let fast = block.packed(x, &sequences, &mut workspace)?;
-        let off = difference(&fast, &plain)?;
-        assert!(off < 4.0 * TOLERANCE, "{dtype:?}: off by {off}");
+        let [before, both, last] = norms()?;
+        for (norms, kind) in [
+            (last, None),
+            (before.clone(), Some(Kind::Heads)),
+            (both, Some(Kind::OwnHeads)),
+            (before, Some(Kind::Row)),
+        ] {
+            let block = attention_block(dtype, norms, kind)?;
+            with_sights(|sequences| {
+                let x = Tensor::randn(0f32, 1f32, (ROWS, WIDTH), &Device::Cpu)?;
+                let plain = block.packed_plain(&x, sequences)?;
+                let fast = block.packed(x, sequences, &mut workspace)?;
+                let off = difference(&fast, &plain)?;
+                assert!(off < 4.0 * TOLERANCE, "{dtype:?}: off by {off}");
+                Ok(())
+            })?;
+        }
     }
+    Ok(())
+}
+
+/// Bit for bit, whether threads take whole texts, parts of them, or columns.
+#[test]
+fn an_encoders_layer_is_attention_and_then_the_mlp() -> Result<()> {
+    let [before, both, last] = norms()?;
+    let layers = [
+        (linear as Make, GgmlDType::Q4K, last.clone(), false, None),
+        (linear, GgmlDType::F32, before, true, Some(Kind::Row)),
+        (linear, GgmlDType::Q8_0, both, true, Some(Kind::Heads)),
+        (as_int16, GgmlDType::F32, last, false, None),
+    ];
+    // One thread takes all texts; two take parts of the longest, but whole ones
+    // where all are of one length; for ten the rows are too few.
+    let cases = [(1, &ENDS), (2, &ENDS), (2, &[0, 35, 70, 105, 140]), (10, &ENDS)];
+    for (number, (make, dtype, norms, gated, kind)) in layers.into_iter().enumerate() {
+        let linear = |out, input| make(dtype, out, input, true);
+        let attention = attention_block(dtype, norms.clone(), kind)?;
+        let attention =
+            AttentionBlock { q: linear(WIDTH, WIDTH)?, output: linear(WIDTH, WIDTH)?, ..attention };
+        let mlp = MlpBlock {
+            norms,
+            gate: gated.then(|| linear(512, WIDTH)).transpose()?,
+            up: linear(512, WIDTH)?,
+            down: linear(WIDTH, 512)?,
+            activation: Activation::GeluErf,
+        };
+        // What rows see meets every case, each with another layer.
+        let mut cases = cases.iter().cycle().skip(number);
+        with_sights(|sequences| {
+            let Some(&(threads, cu_seqlens)) = cases.next() else { return Ok(()) };
+            let sequences = Sequences { cu_seqlens, ..*sequences };
+            test_team::with(threads, || is_both(&attention, &mlp, &sequences))
+        })?;
+    }
+    Ok(())
+}
+
+type Make = fn(GgmlDType, usize, usize, bool) -> Result<Linear>;
+
+fn is_both(attention: &AttentionBlock, mlp: &MlpBlock, sequences: &Sequences<'_>) -> Result<()> {
+    let mut workspace = Workspace::default();
+    let x = Tensor::randn(0f32, 1f32, (ROWS, WIDTH), &Device::Cpu)?;
+    let after = attention.packed(x.copy()?, sequences, &mut workspace)?;
+    let expected = mlp.forward(after, &mut workspace)?.to_vec2::<f32>()?;
+    let found = encode(attention, mlp, x, sequences, &mut workspace)?.to_vec2::<f32>()?;
+    assert!(found == expected, "{:?}", attention.q);
     Ok(())
 }
 

@@ -5,13 +5,19 @@
 //! The same layers in plain tensor operations are in [`crate::backend::block`].
 
 mod attention;
+mod by_rows;
+mod context;
 mod head;
+mod heads;
 mod mlp;
 mod moe;
 mod routing;
+mod texts;
 mod workspace;
 
-pub use attention::{AttentionView, Context, KvMut, QkNormView, Rotation, attention};
+pub use attention::{AttentionView, QkNormView, attention};
+pub use by_rows::encoder_layer;
+pub use context::{CacheContext, Context, KvMut, PackedContext, Rotation};
 pub use head::{HeadView, head};
 pub use mlp::{MlpView, mlp, mlp_beside};
 pub use moe::{ExpertView, MoeView, moe};

@@ -66,6 +66,11 @@ pub struct Member<'a> {
 }
 
 impl Member<'_> {
+    /// The only one, who does all and waits for nobody.
+    pub fn alone() -> Self {
+        Self { index: 0, threads: 1, shared: None }
+    }
+
     /// From 0 to `threads() - 1`.
     pub fn index(&self) -> usize {
         self.index
@@ -171,7 +176,7 @@ impl Team {
     pub fn run(&self, job: impl Fn(&Member<'_>) + Sync) {
         assert!(!IN_JOB.get(), "a job of the team started another one");
         if self.workers.is_empty() {
-            return job(&Member { index: 0, threads: 1, shared: None });
+            return job(&Member::alone());
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = &*self.shared;

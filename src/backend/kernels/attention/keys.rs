@@ -241,14 +241,8 @@ impl Keys<'_> {
     pub fn wide_values<S: Simd>(&self, span: &Span, lines: &mut Lines) -> Side {
         let d = span.head_dim;
         let width = d.next_multiple_of(16);
-        if let Self::Packed { v, first, .. } = self
-            && width == d
-        {
-            let stride = span.kv_heads * d;
-            let at = (first + span.start) * stride + span.kv_head * d;
-            let rows = &v[at..at + (span.len - 1) * stride + d];
-            return Side::new(Form::Wide, rows.as_ptr(), 16 * stride, stride);
-        }
+        // Rows of packed values are copied too: where they stand, one has the
+        // same place in the cache as every few others, which push it out.
         let room = lines.f32s(TILE * width);
         let mut place = (0, 0);
         for (j, to) in room.chunks_exact_mut(width).take(span.len).enumerate() {

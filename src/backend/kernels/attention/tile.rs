@@ -15,15 +15,18 @@ use crate::backend::kernels::simd::Simd;
 const AT_ONCE: usize = 8;
 
 /// Where a task's rows and keys are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Task {
     /// Number of its segment.
     pub segment: usize,
     /// Rows of the query array.
     pub rows: Range<usize>,
     pub kv_head: usize,
-    /// Position of the first row when causal.
-    pub first: Option<usize>,
+    /// Position of the first row.
+    pub first: usize,
+    /// How far a row sees before it and after it; `None` sees all.
+    pub before: Option<usize>,
+    pub after: Option<usize>,
     /// Keys that any of the rows sees.
     pub keys: Range<usize>,
     pub splits: Range<usize>,
@@ -229,13 +232,30 @@ impl Tile<'_> {
     /// Keys of the tile that a row sees.
     #[inline(always)]
     fn seen(&self, r: usize) -> (usize, usize) {
-        let Work { task, shape, group, .. } = self.work;
-        let Some(first) = task.first else { return (0, self.end - self.start) };
-        // In 32 bits, because division takes time.
-        let position = first + (r as u32 / group as u32) as usize;
-        let low = shape.window.map_or(0, |w| (position + 1).saturating_sub(w));
-        let high = (position + 1).min(self.end);
+        let Task { before, after, .. } = *self.work.task;
+        if before.is_none() && after.is_none() {
+            return (0, self.end - self.start);
+        }
+        let position = self.position(r);
+        let low = before.map_or(0, |b| position.saturating_sub(b));
+        let high = after.map_or(self.end, |a| (position + a + 1).min(self.end));
         (low.saturating_sub(self.start), high.saturating_sub(self.start))
+    }
+
+    /// Where in its sequence a row stands.
+    #[inline(always)]
+    fn position(&self, r: usize) -> usize {
+        // In 32 bits, because division takes time.
+        self.work.task.first + (r as u32 / self.work.group as u32) as usize
+    }
+
+    /// What the tile's scores of a row get.
+    #[inline(always)]
+    fn bias(&self, r: usize) -> &[f32] {
+        let Work { task, segment, group, .. } = self.work;
+        let Some(bias) = segment.near.bias else { return &[] };
+        let head = task.kv_head * group + r % group;
+        bias.row(head, self.position(r), self.start, self.end - self.start)
     }
 
     /// What the tile contributes to `M` rows from `row` on; returns `M`.
@@ -279,7 +299,8 @@ impl Tile<'_> {
         for m in 0..M {
             let r = row + m;
             let before = (part.max[r], part.sum[r]);
-            let now = weigh::<S, PAIRS>(&mut lines[m], shape.softcap, seen[m], before);
+            let change = (shape.softcap, self.bias(r));
+            let now = weigh::<S, PAIRS>(&mut lines[m], change, seen[m], before);
             (part.max[r], part.sum[r], shrink[m]) = (now.max, now.sum, now.shrink);
         }
         let weights = lines.as_ptr().cast::<F::Left>();

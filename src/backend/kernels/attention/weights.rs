@@ -17,12 +17,13 @@ pub struct Running {
 }
 
 /// Turns the scores of keys `low..high` of the tile into weights, and those of
-/// the others into zeros. With `PAIRS` weights become bf16, at the beginning of
+/// the others into zeros. Scores are capped, then get the bias of their keys,
+/// which may be empty. With `PAIRS` weights become bf16, at the beginning of
 /// the line.
 #[inline(always)]
 pub fn weigh<S: Simd, const PAIRS: bool>(
     line: &mut Line,
-    softcap: Option<f32>,
+    (softcap, bias): (Option<f32>, &[f32]),
     (low, high): (usize, usize),
     before: (f32, f32),
 ) -> Running {
@@ -34,6 +35,7 @@ pub fn weigh<S: Simd, const PAIRS: bool>(
     if let Some(cap) = softcap {
         line.as_flattened_mut().iter_mut().for_each(|s| *s = cap * tanh(*s / cap));
     }
+    line.as_flattened_mut().iter_mut().zip(bias).for_each(|(s, b)| *s += b);
     let mut scores = line.each_ref().map(S::load);
     if low > 0 || high < 16 * PIECES {
         for (n, scores) in scores.iter_mut().enumerate() {

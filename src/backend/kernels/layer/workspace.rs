@@ -1,7 +1,8 @@
 //! Memory that layers use for what is between their operations.
 
 use super::moe::Room;
-use crate::backend::kernels::attention::Plan;
+use super::texts::Texts;
+use crate::backend::kernels::attention::{Plan, Scratch};
 use crate::backend::kernels::packed::{Activations, Inputs};
 use crate::backend::kernels::team::Team;
 
@@ -26,6 +27,38 @@ pub struct Workspace {
     pub(super) plan: Plan,
     /// Of mixtures of experts.
     pub(super) experts: Room,
+    /// Of encoders, whose threads take rows through the layer each by itself.
+    pub(super) alone: Vec<Alone>,
+    pub(super) texts: Texts,
+}
+
+/// What a member has for the rows that it takes through a layer alone.
+// Apart from each other's: different threads write them.
+#[repr(align(128))]
+#[derive(Default)]
+pub struct Alone {
+    pub texts: TextRooms,
+    pub block: BlockRooms,
+}
+
+/// For whole texts.
+#[derive(Default)]
+pub struct TextRooms {
+    pub q: Vec<f32>,
+    pub k: Vec<f32>,
+    pub v: Vec<f32>,
+    pub attended: Vec<f32>,
+    pub scratch: Scratch,
+}
+
+/// For a block of rows.
+#[derive(Default)]
+pub struct BlockRooms {
+    pub own: Own,
+    pub first: Activations,
+    pub second: Activations,
+    pub hidden: Vec<f32>,
+    pub other: Vec<f32>,
 }
 
 /// What a member has for itself.
@@ -40,6 +73,7 @@ impl Workspace {
     pub(super) fn fit(&mut self, team: &Team) {
         if self.own.len() < team.threads() {
             self.own.resize_with(team.threads(), Own::default);
+            self.alone.resize_with(team.threads(), Alone::default);
         }
     }
 }

@@ -267,7 +267,14 @@ unsafe fn body<D: Dots, const F: u8, const MR: usize>(
         let mut sums = [_mm256_setzero_ps(); MR];
         let mut q = work.group.q.as_ptr().add(place.row * BLOCK);
         let mut steps = work.group.steps.as_ptr().add(place.row);
+        // Once for all lanes and rows.
+        let lines = if (h, place.row) == (0, 0) { work.ahead.lines } else { 0 };
+        let mut ahead = place.tile.wrapping_add(work.ahead.from);
         for b in 0..work.columns / BLOCK {
+            for _ in 0..lines {
+                _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                ahead = ahead.wrapping_add(64);
+            }
             let (weights_at, scales_at) = shape.block_at(b);
             let weights = place.tile.add(weights_at);
             let mut dots = [D::start(0); MR];

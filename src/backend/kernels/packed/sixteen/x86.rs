@@ -99,40 +99,44 @@ unsafe fn wide<const NT: usize, const MR: usize>(work: &Work<'_>, results: &mut 
 /// The machine has AVX2 and FMA.
 pub unsafe fn avx2(work: &Work<'_>, results: &mut Results) {
     check(work);
-    for t in 0..work.tiles.len() {
-        let mut row = 0;
-        while row < work.group.rows {
-            // SAFETY: the caller's promise, and what was checked.
-            row += unsafe {
-                match work.group.rows - row {
-                    1 => narrow::<1>(work, (t, row), results),
-                    2 => narrow::<2>(work, (t, row), results),
-                    _ => narrow::<3>(work, (t, row), results),
+    macro_rules! dispatch {
+        ($($rows:literal)*) => {
+            for t in 0..work.tiles.len() {
+                // SAFETY: the caller's promise, and what was checked.
+                unsafe {
+                    match work.group.rows {
+                        $($rows => narrow::<$rows>(work, t, results),)*
+                        _ => unreachable!("a group has one to six rows"),
+                    }
                 }
-            };
-        }
+            }
+        };
     }
+    dispatch!(1 2 3 4 5 6);
 }
 
-/// `MR` rows from a first one on for one tile, two vectors of eight; returns `MR`.
+/// `MR` rows for one tile, two vectors of eight. Dot products of six rows take
+/// all registers but four, so that weights are read once for all of them; sums
+/// of spans wait in memory.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn narrow<const MR: usize>(
-    work: &Work<'_>,
-    (t, first): (usize, usize),
-    results: &mut Results,
-) -> usize {
-    let all = work.group.rows;
+unsafe fn narrow<const MR: usize>(work: &Work<'_>, t: usize, results: &mut Results) {
     let mut sums = [[_mm256_setzero_ps(); 2]; MR];
-    // SAFETY: every pointer stays in the tile or in the rows of the group.
+    // SAFETY: every pointer stays in the tile or in the rows of the group, but
+    // for those of what is only asked for.
     unsafe {
         let mut tile = work.tiles[t].as_ptr();
-        let mut x = work.group.wide.as_ptr().add(first * BLOCK);
-        let mut by = work.group.wide_scales.as_ptr().add(first);
+        let mut x = work.group.wide.as_ptr();
+        let mut by = work.group.wide_scales.as_ptr();
+        let mut ahead = tile.wrapping_add(work.ahead.from);
         let mut left = work.columns;
         while left > 0 {
             let columns = left.min(SPAN);
             let mut dots = [[_mm256_setzero_si256(); 2]; MR];
             for block in 0..columns / BLOCK {
+                for _ in 0..work.ahead.lines {
+                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                    ahead = ahead.wrapping_add(64);
+                }
                 for p in 0..BLOCK / 2 {
                     let at = tile.add((block * (BLOCK / 2) + p) * PAIR_BYTES).cast::<__m256i>();
                     let w = [_mm256_load_si256(at), _mm256_load_si256(at.add(1))];
@@ -145,7 +149,7 @@ unsafe fn narrow<const MR: usize>(
                         }
                     }
                 }
-                x = x.wrapping_add(all * BLOCK);
+                x = x.wrapping_add(MR * BLOCK);
             }
             let scales = tile.add(scales_at(columns)).cast::<f32>();
             for h in 0..2 {
@@ -157,14 +161,13 @@ unsafe fn narrow<const MR: usize>(
                 }
             }
             tile = tile.wrapping_add(SPAN_BYTES);
-            by = by.wrapping_add(all);
+            by = by.wrapping_add(MR);
             left -= columns;
         }
-        for m in 0..MR {
-            let to = results[first + m][t].as_mut_ptr();
+        for (m, row) in results.iter_mut().enumerate().take(MR) {
+            let to = row[t].as_mut_ptr();
             _mm256_storeu_ps(to, sums[m][0]);
             _mm256_storeu_ps(to.add(8), sums[m][1]);
         }
     }
-    MR
 }
