@@ -213,8 +213,9 @@ pub struct Engine {
     /// Example: 8
     pub threads: Option<usize>,
     /// Instructions that computing on the CPU may use: "auto" for all that the
-    /// processor has; "avx512", "avxvnni", "avx2" or "portable" for no more
-    /// than that, to see what other machines would do.
+    /// processor has; "avx512", "avxvnni", "avx2" (x86), "i8mm", "dotprod",
+    /// "neon" (ARM) or "portable" for no more than that, to see what other
+    /// machines would do.
     #[config(default = "auto")]
     pub instructions: CpuInstructions,
 }
@@ -227,6 +228,9 @@ pub enum CpuInstructions {
     Avx512,
     AvxVnni,
     Avx2,
+    I8mm,
+    Dotprod,
+    Neon,
     Portable,
 }
 

@@ -8,6 +8,8 @@
 #![allow(clippy::needless_range_loop)]
 
 pub mod activation;
+#[cfg(target_arch = "aarch64")]
+mod arm;
 pub mod attention;
 pub mod instructions;
 pub mod layer;
@@ -25,11 +27,12 @@ pub mod zeroed;
 
 /// Defines `$name` as a function that runs `$body`, an `#[inline(always)]`
 /// function of the same signature, compiled for AVX-512, AVX2 or the baseline.
-/// With `simd fn` the body is generic over a [`simd::Simd`].
+/// With `simd fn` the body is generic over a [`simd::Simd`], NEON's among them;
+/// for the plain one NEON is the baseline.
 macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
         $crate::backend::kernels::multiversion!(
-            @define ($body, $body, $body) $(#[$doc])* $vis fn $name($($arg: $ty),*)
+            @define ($body, $body, (false, $body), $body) $(#[$doc])* $vis fn $name($($arg: $ty),*)
         );
     };
     ($(#[$doc:meta])* $vis:vis simd fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
@@ -37,13 +40,19 @@ macro_rules! multiversion {
             @define (
                 $body::<$crate::backend::kernels::simd::Avx512>,
                 $body::<$crate::backend::kernels::simd::Avx2>,
+                (
+                    $crate::backend::kernels::instructions::allows(
+                        $crate::backend::kernels::instructions::Instructions::Neon
+                    ),
+                    $body::<$crate::backend::kernels::simd::Neon>
+                ),
                 $body::<$crate::backend::kernels::simd::Portable>
             )
             $(#[$doc])* $vis fn $name($($arg: $ty),*)
         );
     };
     (
-        @define ($wide:expr, $middle:expr, $narrow:expr)
+        @define ($wide:expr, $middle:expr, ($has_neon:expr, $neon:expr), $narrow:expr)
         $(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),*)
     ) => {
         $(#[$doc])*
@@ -65,6 +74,10 @@ macro_rules! multiversion {
                     // SAFETY: the features were detected on this machine.
                     return unsafe { avx2($($arg),*) };
                 }
+            }
+            #[cfg(target_arch = "aarch64")]
+            if $has_neon {
+                return $neon($($arg),*);
             }
             $narrow($($arg),*)
         }

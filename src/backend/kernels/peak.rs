@@ -2,13 +2,16 @@
 //! bytes, of 16-bit integers and of f32 that never leave the registers. Kernels
 //! are held against these; see `bench::roofline`.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
+
 use std::hint::black_box;
 
 use super::multiversion;
 use super::packed::{Level, best_level};
 
 /// Independent chains of multiply-adds, enough to hide their latency.
-const CHAINS: usize = 12;
+const CHAINS: usize = if cfg!(target_arch = "aarch64") { 16 } else { 12 };
 
 multiversion!(
     /// Adds up all of `data`, which reads it once and in order.
@@ -42,6 +45,14 @@ pub fn int8(rounds: u64) -> u64 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
         Level::AvxVnni => unsafe { x86::int8_avx_vnni(rounds) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the level is available on this machine.
+        Level::I8mm => unsafe { arm::int8_i8mm(rounds) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the level is available on this machine.
+        Level::Dotprod => unsafe { arm::int8_dotprod(rounds) },
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => arm::int8_neon(rounds),
         #[allow(unreachable_patterns)] // The one level of other machines.
         _ => int8_portable(rounds),
     }
@@ -56,6 +67,8 @@ pub fn int16(rounds: u64) -> u64 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
         Level::Avx2 | Level::AvxVnni => unsafe { x86::int16_avx2(rounds) },
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon | Level::Dotprod | Level::I8mm => arm::int16_neon(rounds),
         #[allow(unreachable_patterns)] // The one level of other machines.
         _ => int8_portable(rounds),
     }

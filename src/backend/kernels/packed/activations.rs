@@ -27,8 +27,15 @@ impl Step {
     /// The sum of one half's `q`, times `scale`.
     #[inline(always)]
     pub fn weighted_of(self, half: usize) -> f32 {
-        let minus = if half == 0 { self.minus_low } else { self.minus - self.minus_low };
+        let minus = if half == 0 { self.minus_low } else { self.minus_high() };
         -(minus as f32) * self.scale
+    }
+
+    /// Minus the sum of the block's second half. Of a row that holds what is no
+    /// number, any.
+    #[inline(always)]
+    pub fn minus_high(self) -> i32 {
+        self.minus.wrapping_sub(self.minus_low)
     }
 }
 

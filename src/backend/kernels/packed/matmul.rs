@@ -1,11 +1,13 @@
 //! `y = x Wᵀ` with packed weights: the work is split over tiles of rows.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::is_aarch64_feature_detected;
 use std::ops::Range;
 
 use super::activations::{Activations, Group, Inputs, Wants, groups};
 use super::piece::Piece;
 use super::{BLOCK, Format, Packed, TILE, dense, portable, sixteen, two};
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::backend::kernels::instructions::{Instructions, allows};
 use crate::backend::kernels::rows::Rows;
 use crate::backend::kernels::team::{Member, team};
@@ -22,15 +24,32 @@ pub enum Level {
     /// AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     Vnni,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// NEON with dot products of bytes.
+    #[cfg(target_arch = "aarch64")]
+    Dotprod,
+    /// The same and products of matrices of bytes.
+    #[cfg(target_arch = "aarch64")]
+    I8mm,
 }
 
 /// The fastest level this machine has and may use.
 pub fn best_level() -> Level {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     for (level, set) in [
+        #[cfg(target_arch = "x86_64")]
         (Level::Vnni, Instructions::Avx512),
+        #[cfg(target_arch = "x86_64")]
         (Level::AvxVnni, Instructions::AvxVnni),
+        #[cfg(target_arch = "x86_64")]
         (Level::Avx2, Instructions::Avx2),
+        #[cfg(target_arch = "aarch64")]
+        (Level::I8mm, Instructions::I8mm),
+        #[cfg(target_arch = "aarch64")]
+        (Level::Dotprod, Instructions::Dotprod),
+        #[cfg(target_arch = "aarch64")]
+        (Level::Neon, Instructions::Neon),
     ] {
         if allows(set) && level.available() {
             return level;
@@ -49,6 +68,12 @@ impl Level {
         Self::AvxVnni,
         #[cfg(target_arch = "x86_64")]
         Self::Vnni,
+        #[cfg(target_arch = "aarch64")]
+        Self::Neon,
+        #[cfg(target_arch = "aarch64")]
+        Self::Dotprod,
+        #[cfg(target_arch = "aarch64")]
+        Self::I8mm,
     ];
 
     /// Whether this machine can run it.
@@ -69,6 +94,12 @@ impl Level {
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vnni")
             }
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => true,
+            #[cfg(target_arch = "aarch64")]
+            Self::Dotprod => is_aarch64_feature_detected!("dotprod"),
+            #[cfg(target_arch = "aarch64")]
+            Self::I8mm => Self::Dotprod.available() && is_aarch64_feature_detected!("i8mm"),
         }
     }
 }
@@ -318,6 +349,8 @@ fn run(level: Level, work: &Work<'_>, results: &mut Results) {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Level::Vnni => unsafe { sixteen::x86::vnni(work, results) },
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon | Level::Dotprod | Level::I8mm => sixteen::neon::kernel(work, results),
         };
     }
     if !work.format.is_quantized() {
@@ -337,5 +370,13 @@ fn run(level: Level, work: &Work<'_>, results: &mut Results) {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Vnni => unsafe { super::vnni::kernel(work, results) },
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => super::neon::kernel(work, results),
+        // SAFETY: as above.
+        #[cfg(target_arch = "aarch64")]
+        Level::Dotprod => unsafe { super::neon::kernel_dotprod(work, results) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "aarch64")]
+        Level::I8mm => unsafe { super::neon::kernel_i8mm(work, results) },
     }
 }

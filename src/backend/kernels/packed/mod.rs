@@ -26,7 +26,7 @@
 //! **`Sixteen`**: what is plain in the file as 16-bit integers; see [`sixteen`].
 
 /// Calls `$dispatch!(Name)` with the name of a quantized format.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! for_format {
     ($format:expr, $dispatch:ident) => {
         match $format {
@@ -53,6 +53,8 @@ mod dense;
 mod fill;
 mod lines;
 mod matmul;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod piece;
 mod portable;
 mod quantize;
@@ -216,7 +218,7 @@ impl Format {
 }
 
 /// The format with this number, of those that are quantized.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 const fn format<const F: u8>() -> Format {
     const FORMATS: [Format; 9] = [
         Format::Two,

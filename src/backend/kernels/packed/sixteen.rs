@@ -8,6 +8,8 @@
 //! of a span's products are exact: scales are chosen so that 32 bits hold them
 //! whatever the activations are.
 
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
 

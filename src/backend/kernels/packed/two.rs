@@ -6,6 +6,9 @@
 //! with, and sixteen for the offsets. So nothing is rounded, and a weight takes
 //! 3 bits instead of the file's 2.625.
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
 use half::f16;
 
 use super::matmul::{Level, Results, Work};
@@ -75,6 +78,12 @@ pub fn kernel(level: Level, work: &Work<'_>, results: &mut Results) {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Vnni => unsafe { x86::vnni(work, results) },
+        // SAFETY: the lengths were checked.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => unsafe { neon::kernel(work, results) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "aarch64")]
+        Level::Dotprod | Level::I8mm => unsafe { neon::kernel_dotprod(work, results) },
     }
 }
 
