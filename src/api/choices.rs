@@ -83,7 +83,7 @@ impl Choices {
 
     /// Tokens of all prompts, each counted once, and of the answers so far.
     pub fn usage(&self) -> Usage {
-        let prompt_tokens = self.prompts.iter().map(|request| request.prompt.len()).sum();
+        let prompt_tokens = self.prompts.iter().map(GenerationRequest::prompt_tokens).sum();
         Usage::new(prompt_tokens, self.cached_tokens, self.completion_tokens)
     }
 

@@ -10,6 +10,7 @@ use super::extract::Json;
 use super::inputs::tokens;
 use super::logprobs::{Offset, TokenTexts};
 use super::options::Options;
+use super::sources::Sources;
 use super::state::{Shared, unix_now};
 use super::stream::{self, Frames, Head};
 use super::wire::common::{FINGERPRINT, FinishReason, Usage};
@@ -23,16 +24,24 @@ pub async fn complete(
     State(shared): State<Shared>,
     Json(mut body): Json<CompletionRequest>,
 ) -> Result<Response, ApiError> {
-    let engine = shared.engine(body.model.as_deref(), ModelKind::Generation)?;
+    let kinds = [ModelKind::Generation, ModelKind::Translation];
+    let engine = shared.engine_of(body.model.as_deref(), &kinds)?;
+    let sources = Sources::of(&mut body, engine)?;
     let options = Options::new(body.take_shared(), body.logprobs)?;
     options.check_count(body.prompt.len())?;
     let names: Vec<String> =
         (0..body.prompt.len()).map(|index| body.prompt.name("prompt", index)).collect();
     let info = engine.info();
-    let prompts = tokens(engine, body.prompt, "prompt").await?;
+    let prompts = match &sources {
+        Some(sources) => sources.tokens(engine, body.prompt, "prompt").await?,
+        None => tokens(engine, body.prompt, "prompt").await?,
+    };
     let template = options.template(engine).await?;
     let requests = (prompts.into_iter().zip(&names))
-        .map(|(prompt, name)| options.request(&template, prompt, &info.limits, name))
+        .map(|(prompt, name)| match &sources {
+            Some(sources) => options.check(sources.request(&template, prompt), &info.limits, name),
+            None => options.request(&template, prompt, &info.limits, name),
+        })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| error.rename("top_logprobs", "logprobs"))?;
     let choices = Choices::start(engine.clone(), requests, options.n)

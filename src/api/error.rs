@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 use super::wire::common::{ErrorBody, ErrorDetail};
 use crate::engine::SubmitError;
@@ -115,6 +116,18 @@ pub fn echo(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// An error's answer with another status and body, for routes whose errors have
+/// another shape.
+pub fn reshaped(old: &Response, status: StatusCode, body: impl Serialize) -> Response {
+    let mut new = (status, Json(body)).into_response();
+    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW] {
+        if let Some(value) = old.headers().get(&name) {
+            new.headers_mut().insert(name, value.clone());
+        }
+    }
+    new
 }
 
 impl From<SubmitError> for ApiError {

@@ -4,7 +4,7 @@ use futures::stream::{StreamExt, TryStreamExt};
 
 use super::error::{ApiError, echo};
 use super::wire::inputs::Inputs;
-use crate::engine::{Engine, Limits, ModelInfo};
+use crate::engine::{Engine, Limits, ModelInfo, SubmitError};
 use crate::text::{Cut, EncodedText};
 
 /// Texts of one request that are tokenised at the same time.
@@ -18,6 +18,18 @@ pub async fn tokens(
     engine: &Engine,
     inputs: Inputs,
     field: &'static str,
+) -> Result<Vec<Vec<u32>>, ApiError> {
+    tokens_by(inputs, field, |text| engine.encode(text, true)).await
+}
+
+/// [`tokens`] by another way from a text to its tokens.
+///
+/// # Errors
+/// As [`tokens`].
+pub async fn tokens_by<F: Future<Output = Result<Vec<u32>, SubmitError>>>(
+    inputs: Inputs,
+    field: &'static str,
+    encode: impl Fn(String) -> F,
 ) -> Result<Vec<Vec<u32>>, ApiError> {
     if inputs.is_empty() {
         return Err(ApiError::invalid(field, format!("`{field}` is empty; send at least one")));
@@ -34,7 +46,7 @@ pub async fn tokens(
         Inputs::Tokens { lists, .. } => Ok(lists),
         Inputs::Texts { texts, .. } => {
             futures::stream::iter(texts)
-                .map(|text| engine.encode(text, true))
+                .map(encode)
                 .buffered(PARALLEL)
                 .map_err(|error| ApiError::from(error).rename("prompt", field))
                 .try_collect()

@@ -27,12 +27,14 @@ mod rerank;
 mod router;
 mod scores;
 mod serve;
+mod sources;
 mod state;
 mod stream;
 mod strict;
 mod suggest;
 mod tei;
 mod trace;
+mod translate;
 pub mod wire;
 
 pub use router::router;

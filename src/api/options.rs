@@ -190,6 +190,8 @@ impl Options {
         };
         Ok(GenerationRequest {
             prompt: Vec::new(),
+            source: None,
+            beams: None,
             sampling: self.sampling.clone(),
             stop: self.stop.clone(),
             grammar,
@@ -211,13 +213,28 @@ impl Options {
         limits: &Limits,
         prompt_name: &str,
     ) -> Result<GenerationRequest, ApiError> {
-        let request = GenerationRequest { prompt, ..template.clone() };
+        self.check(GenerationRequest { prompt, ..template.clone() }, limits, prompt_name)
+    }
+
+    /// Checks a request against the model's limits.
+    ///
+    /// # Errors
+    /// 400 that names the field.
+    pub fn check(
+        &self,
+        request: GenerationRequest,
+        limits: &Limits,
+        prompt_name: &str,
+    ) -> Result<GenerationRequest, ApiError> {
         request.validate(limits).map_err(|error| self.rename(error.into(), prompt_name))?;
         Ok(request)
     }
 
     /// Puts the client's names for fields into an error of the engine.
     pub fn rename(&self, error: ApiError, prompt_name: &str) -> ApiError {
-        error.rename("prompt", prompt_name).rename("max_tokens", self.limit_name)
+        error
+            .rename("prompt", prompt_name)
+            .rename("source", prompt_name)
+            .rename("max_tokens", self.limit_name)
     }
 }

@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, get, post};
 use super::error::{ApiError, echo};
 use super::state::{AppState, Lifecycle, Shared};
 use super::suggest::closest;
-use super::{auth, chat, completions, embeddings, health, models, rerank, tei, trace};
+use super::{auth, chat, completions, embeddings, health, models, rerank, tei, trace, translate};
 
 /// The routes of our own; see [`routes`].
 const ROUTES: [&str; 11] = [
@@ -29,7 +29,7 @@ const ROUTES: [&str; 11] = [
 
 /// Every route, for the suggestions of the fallback.
 fn routes() -> impl Iterator<Item = &'static str> {
-    ROUTES.into_iter().chain(tei::PATHS)
+    ROUTES.into_iter().chain(tei::PATHS).chain(translate::PATHS)
 }
 
 /// The whole service, for callers that bring their own listener. It serves
@@ -55,6 +55,7 @@ pub fn build(shared: Shared) -> Router {
         .route("/rerank", only(post(tei::rerank)))
         .route("/tokenize", only(post(tei::tokenize)))
         .route("/decode", only(post(tei::decode)))
+        .route("/translate", only(post(translate::translate)))
         .route_layer(from_fn_with_state(shared.clone(), admit));
     // The key is asked for outside of everything, the fallback included.
     let guarded = Router::new()
@@ -62,10 +63,12 @@ pub fn build(shared: Shared) -> Router {
         .route("/v1/models", only(get(models::list)))
         .route("/v1/models/{*id}", only(get(models::retrieve)))
         .route("/info", only(get(tei::info)))
+        .route("/languages", only(get(translate::languages)))
         .route("/metrics", only(get(health::metrics)))
         .fallback(unknown_route)
         .layer(from_fn_with_state(shared.clone(), auth::check))
-        .layer(from_fn(tei::reshape));
+        .layer(from_fn(tei::reshape))
+        .layer(from_fn(translate::reshape));
     Router::new()
         .route("/health", only(get(health::ready)))
         .route("/health/live", only(get(health::live)))

@@ -76,15 +76,23 @@ impl Shared {
     /// 400 when no model is named or it is of the other kind, 404 when it is
     /// not loaded; each names the models that would do.
     pub fn engine(&self, model: Option<&str>, kind: ModelKind) -> Result<&Engine, ApiError> {
+        self.engine_of(model, &[kind])
+    }
+
+    /// The engine for `model`, which must be of one of these kinds.
+    ///
+    /// # Errors
+    /// As [`Shared::engine`].
+    pub fn engine_of(&self, model: Option<&str>, kinds: &[ModelKind]) -> Result<&Engine, ApiError> {
         let Some(model) = model.filter(|model| !model.is_empty()) else {
             return Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "missing_field",
-                format!("`model` is required; {}", self.loaded(kind)),
+                format!("`model` is required; {}", self.all_loaded(kinds)),
             )
             .with_param("model"));
         };
-        self.named(model, &[kind])
+        self.named(model, kinds)
     }
 
     /// The engine for `model`, or without one the first that is of one of
@@ -102,8 +110,7 @@ impl Shared {
         }
         let found = kinds.iter().find_map(|&kind| self.app.engines.default_for(kind));
         found.ok_or_else(|| {
-            let what: Vec<String> = kinds.iter().map(|&kind| self.loaded(kind)).collect();
-            ApiError::new(StatusCode::NOT_FOUND, "model_not_found", what.join("; "))
+            ApiError::new(StatusCode::NOT_FOUND, "model_not_found", self.all_loaded(kinds))
         })
     }
 
@@ -143,6 +150,14 @@ impl Shared {
         .with_param("model")
     }
 
+    fn all_loaded(&self, kinds: &[ModelKind]) -> String {
+        let there = |kind: &&ModelKind| self.app.engines.default_for(**kind).is_some();
+        let any = kinds.iter().any(|kind| there(&kind));
+        let wanted = kinds.iter().filter(|kind| !any || there(kind));
+        let what: Vec<String> = wanted.map(|&kind| self.loaded(kind)).collect();
+        what.join("; ")
+    }
+
     fn loaded(&self, kind: ModelKind) -> String {
         let names: Vec<String> = (self.app.engines.iter())
             .filter(|engine| engine.info().kind == kind)
@@ -160,6 +175,7 @@ impl Shared {
 pub fn task(kind: ModelKind) -> &'static str {
     match kind {
         ModelKind::Generation => "generation",
+        ModelKind::Translation => "translation",
         ModelKind::Embedding => "embedding",
         ModelKind::SparseEmbedding => "sparse embedding",
         ModelKind::Reranking => "reranking",

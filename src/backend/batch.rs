@@ -22,6 +22,27 @@ pub struct Batch {
     pub block_tables: Vec<Vec<u32>>,
     /// Rows whose logits are wanted.
     pub logit_rows: Vec<u32>,
+    /// Texts that this step encodes before its rows, for encoder-decoders.
+    pub encode: Vec<SourceText>,
+    /// What each sequence attends to beside itself; none for decoders.
+    pub sources: Vec<SourceBlocks>,
+}
+
+/// A text to be encoded as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceText {
+    pub ids: Vec<u32>,
+    /// Cache slot of each token's keys and values for the decoder's layers.
+    pub slots: Vec<u32>,
+}
+
+/// Where the keys and values of an encoded text are, in the same cache as
+/// those of the texts written from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceBlocks {
+    pub blocks: Vec<u32>,
+    /// Tokens.
+    pub len: u32,
 }
 
 impl Batch {
@@ -69,6 +90,13 @@ impl Batch {
         }
     }
 
+    /// Asks for a text to be encoded, whose keys and values go to `blocks`.
+    pub fn push_source(&mut self, ids: &[u32], blocks: &[u32], block_size: usize) {
+        let slot = |i: usize| blocks[i / block_size] as usize * block_size + i % block_size;
+        let slots = (0..ids.len()).map(|i| slot(i) as u32).collect();
+        self.encode.push(SourceText { ids: ids.to_vec(), slots });
+    }
+
     /// Rows of sequence `s`.
     pub fn rows(&self, s: usize) -> std::ops::Range<usize> {
         self.cu_seqlens_q[s] as usize..self.cu_seqlens_q[s + 1] as usize
@@ -90,5 +118,7 @@ mod tests {
         assert_eq!(batch.context_lens, [6, 1]);
         assert_eq!(batch.logit_rows, [2]);
         assert_eq!(batch.rows(1), 3..4);
+        batch.push_source(&[1, 2, 3], &[4, 0], 2);
+        assert_eq!(batch.encode, [SourceText { ids: vec![1, 2, 3], slots: vec![8, 9, 0] }]);
     }
 }

@@ -6,10 +6,11 @@ use super::kernels::layer::{HeadView, Workspace, head};
 use super::lend::with_f32;
 use super::{Linear, Logits, Norm};
 
-/// `linear(norm(x))` of the rows whose logits are wanted.
+/// `linear(norm(x))` of the rows whose logits are wanted; not all models have
+/// the norm.
 #[derive(Debug, Clone)]
 pub struct Head {
-    pub norm: Norm,
+    pub norm: Option<Norm>,
     /// (vocabulary, hidden)
     pub linear: Linear,
     /// Logits are `cap * tanh(logits / cap)` (arXiv:2408.00118).
@@ -42,7 +43,11 @@ impl Head {
     /// [`Self::forward`] in tensor operations: (rows, vocabulary).
     pub fn plain(&self, x: &Tensor, rows: &[u32]) -> Result<Tensor> {
         let x = x.index_select(&Tensor::new(rows, x.device())?, 0)?;
-        let logits = self.linear.forward(&self.norm.forward(&x)?)?;
+        let x = match &self.norm {
+            Some(norm) => norm.forward(&x)?,
+            None => x,
+        };
+        let logits = self.linear.forward(&x)?;
         match self.softcap {
             Some(cap) => (logits / f64::from(cap))?.tanh()? * f64::from(cap),
             None => Ok(logits),
@@ -50,8 +55,11 @@ impl Head {
     }
 
     fn view(&self) -> Option<HeadView<'_>> {
-        let (norm, linear) = (self.norm.view()?, self.linear.view()?);
-        Some(HeadView { norm, linear, softcap: self.softcap })
+        let norm = match &self.norm {
+            Some(norm) => Some(norm.view()?),
+            None => None,
+        };
+        Some(HeadView { norm, linear: self.linear.view()?, softcap: self.softcap })
     }
 }
 
@@ -79,7 +87,7 @@ mod tests {
         for (softcap, bias) in [(None, true), (Some(3.0), false)] {
             let bias = bias.then(|| random(&[vocabulary])).transpose()?;
             let head = Head {
-                norm: Norm::rms(random(&[hidden])?, 1e-5)?,
+                norm: bias.is_none().then(|| Norm::rms(random(&[hidden])?, 1e-5)).transpose()?,
                 linear: Linear::new(Weight::Packed(Arc::new(packed.clone())), bias)?,
                 softcap,
             };

@@ -140,7 +140,7 @@ impl Embedding {
     }
 
     /// The same matrix as an output head.
-    pub fn as_linear(&self) -> Result<Linear> {
-        Linear::new(self.0.clone(), None)
+    pub fn as_linear(&self, bias: Option<Tensor>) -> Result<Linear> {
+        Linear::new(self.0.clone(), bias)
     }
 }

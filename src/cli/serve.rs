@@ -113,6 +113,7 @@ fn announce(address: SocketAddr, engines: &Engines) {
     for engine in engines.iter() {
         let route = match engine.info().kind {
             ModelKind::Generation => "/v1/chat/completions, /v1/completions",
+            ModelKind::Translation => "/translate, /languages, /v1/completions",
             ModelKind::Embedding => "/v1/embeddings, /embed",
             ModelKind::SparseEmbedding => "/embed_sparse",
             ModelKind::Reranking => "/v1/rerank, /rerank",

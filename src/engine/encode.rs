@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn inputs_are_held_against_the_limits() {
-        let limits = Limits { context_length: 4, vocab_size: 100 };
+        let limits = Limits { context_length: 4, vocab_size: 100, source: None };
         let check = |inputs: &[&[u32]], dimensions, expected: &str| {
             let inputs = inputs.iter().map(|ids| EncodedText::from(ids.to_vec())).collect();
             let output = Output::Vector { dimensions, normalize: None };

@@ -1,6 +1,7 @@
 //! The engine as its callers see it: a cheap handle to one model's thread.
 
 mod encoders;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -17,8 +18,9 @@ use super::error::SubmitError;
 use super::grammar::{Grammar, GrammarCompiler, GrammarSpec};
 use super::queue::QueueBound;
 use super::request::{Event, GenerationRequest, Limits};
+use super::rules::Writing;
 use crate::telemetry::metrics::ModelMetrics;
-use crate::text::{ChatInput, ChatTemplate, Tokenizer};
+use crate::text::{ChatInput, ChatTemplate, Languages, Tokenizer};
 
 /// A loaded model. Clones share it; it stops when the last one is dropped or
 /// [`Engine::shutdown`] is called.
@@ -31,6 +33,7 @@ pub(super) struct Inner {
     pub info: ModelInfo,
     pub tokenizer: Arc<Tokenizer>,
     pub template: Option<Arc<ChatTemplate>>,
+    pub languages: Arc<Languages>,
     pub grammars: GrammarCompiler,
     pub commands: mpsc::Sender<Command>,
     pub shared: Arc<Shared>,
@@ -69,6 +72,8 @@ pub(super) struct Shared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelKind {
     Generation,
+    /// Writes a text from another: an encoder-decoder.
+    Translation,
     Embedding,
     /// Weighs the words of its vocabulary.
     SparseEmbedding,
@@ -83,6 +88,7 @@ impl ModelKind {
     pub fn does(self) -> &'static str {
         match self {
             Self::Generation => "generates text",
+            Self::Translation => "translates texts",
             Self::Embedding => "makes embeddings",
             Self::SparseEmbedding => "makes sparse embeddings",
             Self::Reranking => "reranks texts",
@@ -94,6 +100,7 @@ impl ModelKind {
     pub fn ability(self) -> &'static str {
         match self {
             Self::Generation => "generate text",
+            Self::Translation => "translate texts",
             Self::Embedding => "make embeddings",
             Self::SparseEmbedding => "make sparse embeddings",
             Self::Reranking => "rerank texts",
@@ -122,6 +129,8 @@ pub struct ModelInfo {
     pub labels: Vec<String>,
     /// A text may have several of the labels.
     pub multi_label: bool,
+    /// How an encoder-decoder writes.
+    pub writing: Option<Writing>,
     /// When it was loaded, in seconds since 1970.
     pub created: u64,
     /// How most weights are stored: "Q4_K", "BF16".
@@ -224,9 +233,17 @@ impl Engine {
         request: GenerationRequest,
         n: usize,
     ) -> Result<Vec<Generation>, SubmitError> {
-        self.require(ModelKind::Generation)?;
+        if self.inner.info.kind != ModelKind::Translation {
+            self.require(ModelKind::Generation)?;
+        }
         request.validate(&self.inner.info.limits)?;
-        self.enter(n, request.prompt.len())?;
+        if request.beams.is_some() && n > 1 {
+            return Err(SubmitError::invalid(
+                "n",
+                "n does not go with num_beams; send one of them",
+            ));
+        }
+        self.enter(n, request.prompt_tokens())?;
         let (events, generations) = (0..n)
             .map(|_| {
                 let (events, receiver) = unbounded_channel();
@@ -244,7 +261,9 @@ impl Engine {
     /// [`SubmitError::Invalid`] for one that is malformed, not supported or
     /// too large.
     pub async fn compile_grammar(&self, spec: GrammarSpec) -> Result<Arc<Grammar>, SubmitError> {
-        self.require(ModelKind::Generation)?;
+        if self.inner.info.kind != ModelKind::Translation {
+            self.require(ModelKind::Generation)?;
+        }
         let compiler = self.inner.grammars.clone();
         blocking(move || compiler.compile(&spec)).await
     }

@@ -13,7 +13,7 @@ use crate::backend::device::DeviceError;
 use crate::backend::{DeviceSpec, KvDtype};
 use crate::models::{LoadError, Quantize};
 use crate::telemetry::metrics::ModelMetrics;
-use crate::text::{ChatTemplate, TemplateError, Tokenizer, TokenizerError};
+use crate::text::{ChatTemplate, Languages, TemplateError, Tokenizer, TokenizerError};
 
 /// Why a model could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub struct EngineOptions {
     pub block_size: usize,
     /// Tokens computed in one step.
     pub max_batch_tokens: usize,
-    /// Sequences running at once.
+    /// Sequences running at once; a search counts for as many as its beams.
     pub max_sequences: usize,
     /// Requests that may wait, and prompt tokens of all of them.
     pub queue_requests: usize,
@@ -162,9 +162,21 @@ impl Engine {
             .recv()
             .unwrap_or_else(|_| Err(EngineError::Thread("it ended while loading".into())))?;
         let template = template.map(Arc::new);
+        let languages = Arc::new(match &info.writing {
+            Some(writing) => Languages::of(&tokenizer, writing.pair.clone()),
+            None => Languages::default(),
+        });
         let grammars = GrammarCompiler::new(tokenizer.clone());
         Ok(Self {
-            inner: Arc::new(Inner { info, tokenizer, template, grammars, commands, shared }),
+            inner: Arc::new(Inner {
+                info,
+                tokenizer,
+                template,
+                languages,
+                grammars,
+                commands,
+                shared,
+            }),
         })
     }
 }

@@ -1,9 +1,12 @@
 //! What callers hand to the engine and what they get back. These types hold
 //! only values that were validated: see [`GenerationRequest::validate`].
 
+mod sources;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::sources::{BeamParams, EarlyStopping, SourceLimits};
 use super::error::SubmitError;
 use super::grammar::Grammar;
 
@@ -113,8 +116,13 @@ const MAX_PRIORITY: u32 = 1000;
 /// One text to generate.
 #[derive(Debug, Clone, Default)]
 pub struct GenerationRequest {
-    /// Prompt tokens, special tokens included; never empty.
+    /// Prompt tokens, special tokens included; never empty. An encoder-decoder's
+    /// text begins with them.
     pub prompt: Vec<u32>,
+    /// What an encoder-decoder reads, special tokens included.
+    pub source: Option<Vec<u32>>,
+    /// Searched for instead of drawn, by encoder-decoders.
+    pub beams: Option<BeamParams>,
     pub sampling: SamplingParams,
     pub stop: StopConditions,
     /// Only texts of this grammar are written.
@@ -160,6 +168,7 @@ impl GenerationRequest {
             range("dry_multiplier", dry.multiplier, 0.0, 100.0)?;
             range("dry_base", dry.base, 1.0, 10.0)?;
         }
+        self.validate_source(limits)?;
         if let Some(n) = s.logprobs.filter(|&n| n > MAX_TOP_LOGPROBS) {
             return Err(SubmitError::invalid(
                 "top_logprobs",
@@ -232,6 +241,8 @@ pub struct Limits {
     /// Tokens of prompt and output together.
     pub context_length: usize,
     pub vocab_size: usize,
+    /// Of encoder-decoders.
+    pub source: Option<SourceLimits>,
 }
 
 /// Why a text ended.

@@ -5,6 +5,7 @@
 //! OpenAI's and vLLM's servers, so that top-p means the share of the
 //! distribution that is drawn from.
 
+pub mod beams;
 mod cuts;
 mod dry;
 mod greedy;

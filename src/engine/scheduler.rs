@@ -5,19 +5,21 @@
 //! then those waiting, by their turn. Where blocks run out, the one whose turn
 //! is last gives its own back and is computed again later.
 
+mod admit;
+
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::blocks::{BlockCopy, BlockPool};
 use super::sequence::Sequence;
-use crate::backend::Batch;
+use crate::backend::{Batch, SourceBlocks};
 
 /// Bounds of one step.
 #[derive(Debug, Clone, Copy)]
 pub struct SchedulerConfig {
     /// Tokens computed in one step.
     pub max_batch_tokens: usize,
-    /// Sequences running at once.
+    /// Sequences running at once; a search counts for as many as its beams.
     pub max_sequences: usize,
     /// Rows of a step up to which tokens are guessed ahead: with more, a row
     /// costs what it saves.
@@ -54,8 +56,12 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     pub id: u64,
-    /// Known tokens that are computed.
+    /// Known tokens that are computed, of each line.
     pub tokens: usize,
+    /// Lines of a search; 1 where a text is drawn.
+    pub lines: usize,
+    /// Tokens of its source that are encoded.
+    pub source: usize,
     /// The last of its known tokens is computed, so a new one is drawn.
     pub samples: bool,
     /// Tokens guessed to follow, computed too.
@@ -68,15 +74,17 @@ pub struct Part {
 struct Plan {
     rows: Vec<usize>,
     budget: usize,
+    /// Something of a prompt is computed.
+    reads: bool,
     copies: Vec<BlockCopy>,
 }
 
 impl Step {
     /// Tokens of prompts in it, and rows of texts being written.
     pub fn load(&self) -> (usize, usize) {
-        self.parts.iter().fold((0, 0), |(reads, writes), part| match part.reads {
-            true => (reads + part.tokens, writes),
-            false => (reads, writes + part.tokens + part.guess.len()),
+        self.parts.iter().fold((0, 0), |(reads, writes), part| {
+            let rows = part.tokens * part.lines + part.guess.len() + part.source;
+            if part.reads { (reads + rows, writes) } else { (reads, writes + rows) }
         })
     }
 }
@@ -117,7 +125,7 @@ impl Scheduler {
     pub fn remove(&mut self, id: u64) -> Option<Sequence> {
         let at = self.running.iter().position(|s| s.id == id)?;
         let mut sequence = self.running.remove(at);
-        self.blocks.release(&mut sequence.table);
+        sequence.release(&mut self.blocks);
         Some(sequence)
     }
 
@@ -152,9 +160,7 @@ impl Scheduler {
 
     fn remove_where(&mut self, wanted: impl Fn(&Sequence) -> bool) -> Vec<Sequence> {
         let mut gone: Vec<_> = self.running.extract_if(.., |s| wanted(s)).collect();
-        for sequence in &mut gone {
-            self.blocks.release(&mut sequence.table);
-        }
+        gone.iter_mut().for_each(|sequence| sequence.release(&mut self.blocks));
         let (left, stay): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|s| wanted(s));
         self.waiting = stay.into();
         gone.extend(left);
@@ -181,6 +187,7 @@ impl Scheduler {
         let mut plan = Plan {
             rows: vec![0; self.running.len()],
             budget: self.config.max_batch_tokens,
+            reads: false,
             copies: Vec::new(),
         };
         // Texts being written go first: a prompt beside them gets what is left
@@ -189,7 +196,9 @@ impl Scheduler {
         if plan.rows.iter().any(|&n| n > 0) {
             plan.budget = plan.budget.min(prompt_tokens);
         }
+        let left = plan.budget;
         self.give(&mut plan, |s| s.pending() > WRITES);
+        plan.reads = plan.budget < left;
         self.admit(&mut plan);
         self.step(plan)
     }
@@ -199,10 +208,12 @@ impl Scheduler {
         let mut i = 0;
         while i < self.running.len() && plan.budget > 0 {
             if plan.rows[i] == 0 && wanted(&self.running[i]) {
-                let rows = self.running[i].pending().min(plan.budget);
+                let width = self.running[i].width();
+                // The lines of a search go on together.
+                let rows = self.running[i].pending().min((plan.budget / width).max(1));
                 if self.reserve(i, rows, plan) {
                     plan.rows[i] = rows;
-                    plan.budget -= rows;
+                    plan.budget = plan.budget.saturating_sub(rows * width);
                 }
             }
             i += 1;
@@ -214,12 +225,12 @@ impl Scheduler {
     fn reserve(&mut self, i: usize, rows: usize, plan: &mut Plan) -> bool {
         loop {
             let sequence = &mut self.running[i];
-            let from = sequence.computed;
-            if self.blocks.reserve(&mut sequence.table, from, from + rows, &mut plan.copies) {
+            let (blocks, copies, from) = (&mut self.blocks, &mut plan.copies, sequence.computed);
+            if sequence.lines_mut().all(|table| blocks.reserve(table, from, from + rows, copies)) {
                 return true;
             }
             let last = self.running.len() - 1;
-            plan.budget += plan.rows.pop().unwrap_or(0);
+            plan.budget += plan.rows.pop().unwrap_or(0) * self.running[last].width();
             self.preempt_last();
             if last == i {
                 return false;
@@ -229,52 +240,16 @@ impl Scheduler {
 
     fn preempt_last(&mut self) {
         if let Some(mut sequence) = self.running.pop() {
-            self.blocks.release(&mut sequence.table);
-            sequence.computed = 0;
+            sequence.release(&mut self.blocks);
             self.preempted += 1;
             self.add(sequence);
         }
     }
 
-    /// Starts waiting sequences while budget, places and blocks last.
-    fn admit(&mut self, plan: &mut Plan) {
-        let places = self.config.max_sequences.min(self.config.max_batch_tokens);
-        while plan.budget > 0 && self.running.len() < places {
-            let Some(next) = self.waiting.front() else { break };
-            // The last token is computed in any case: its logits are wanted.
-            let known = &next.tokens[..next.tokens.len() - 1];
-            let (held, idle) = self.blocks.known(known);
-            // Everything it knows and one more token, so that it is not
-            // preempted as soon as it runs.
-            let wanted = self.blocks.blocks_for(next.tokens.len() + 1) - held;
-            if wanted + idle > self.blocks.available() && !self.running.is_empty() {
-                break;
-            }
-            let Some(mut sequence) = self.waiting.pop_front() else { break };
-            let known = sequence.tokens.len() - 1;
-            let found = self.blocks.adopt(&mut sequence.table, &sequence.tokens[..known]);
-            sequence.computed = found;
-            let rows = sequence.pending().min(plan.budget);
-            let (table, copies) = (&mut sequence.table, &mut plan.copies);
-            if !self.blocks.reserve(table, found, found + rows, copies) {
-                self.blocks.release(&mut sequence.table);
-                sequence.computed = 0;
-                self.waiting.push_front(sequence);
-                break;
-            }
-            if !sequence.times.started {
-                sequence.cached = found;
-            }
-            plan.budget -= rows;
-            let at = self.running.partition_point(|r| r.order() < sequence.order());
-            self.running.insert(at, sequence);
-            plan.rows.insert(at, rows);
-        }
-    }
-
     fn step(&mut self, plan: Plan) -> Step {
         let mut step = Step { batch: Batch::new(), parts: Vec::new(), copies: plan.copies };
-        let total: usize = plan.rows.iter().sum();
+        let total: usize =
+            self.running.iter().zip(&plan.rows).map(|(s, &rows)| s.width() * rows).sum();
         let most = self.config.max_guess_rows.min(self.config.max_batch_tokens);
         let mut guesses = most.saturating_sub(total);
         for (sequence, &rows) in self.running.iter_mut().zip(&plan.rows) {
@@ -283,7 +258,8 @@ impl Scheduler {
             }
             let from = sequence.computed;
             let samples = rows == sequence.pending();
-            let reads = rows > WRITES || sequence.pending() > WRITES;
+            let source = sequence.unread();
+            let reads = rows > WRITES || sequence.pending() > WRITES || source > 0;
             let mut guess = Vec::new();
             if samples && !reads && guesses > 0 && sequence.has_output() {
                 guess = sequence.guess(guesses);
@@ -294,15 +270,26 @@ impl Scheduler {
                 }
                 guesses -= guess.len();
             }
-            let mut ids = sequence.tokens[from..from + rows].to_vec();
-            ids.extend(&guess);
-            let blocks = &sequence.table.blocks;
-            step.batch.push(&ids, from, blocks, self.blocks.block_size(), false);
-            if samples {
-                let end = step.batch.tokens() as u32;
-                step.batch.logit_rows.extend(end - guess.len() as u32 - 1..end);
+            let (batch, block_size) = (&mut step.batch, self.blocks.block_size());
+            if let Some(held) = sequence.source.as_ref().filter(|_| source > 0) {
+                batch.push_source(&held.ids, &held.table.blocks, block_size);
             }
-            step.parts.push(Part { id: sequence.id, tokens: rows, samples, guess, reads });
+            let lines = sequence.width();
+            for (tokens, table) in (0..lines).map(|i| sequence.line(i)) {
+                let mut ids = tokens[from..from + rows].to_vec();
+                ids.extend(&guess);
+                batch.push(&ids, from, &table.blocks, block_size, false);
+                if let Some(held) = &sequence.source {
+                    let (blocks, len) = (held.table.blocks.clone(), held.ids.len() as u32);
+                    batch.sources.push(SourceBlocks { blocks, len });
+                }
+                if samples {
+                    let end = batch.tokens() as u32;
+                    batch.logit_rows.extend(end - guess.len() as u32 - 1..end);
+                }
+            }
+            let id = sequence.id;
+            step.parts.push(Part { id, tokens: rows, lines, source, samples, guess, reads });
         }
         step
     }
@@ -314,7 +301,13 @@ impl Scheduler {
                 continue;
             };
             sequence.computed += part.tokens;
-            self.blocks.index(&mut sequence.table, &sequence.tokens, sequence.computed);
+            match &mut sequence.source {
+                Some(source) => source.encoded = true,
+                // What is known of a text holds for its source alone.
+                None => {
+                    self.blocks.index(&mut sequence.table, &sequence.tokens, sequence.computed);
+                }
+            }
         }
     }
 
@@ -322,16 +315,20 @@ impl Scheduler {
     /// its blocks. Returns those that go on from here; the others found no
     /// place and wait.
     pub fn fork(&mut self, id: u64) -> Vec<u64> {
-        let places = self.config.max_sequences.min(self.config.max_batch_tokens);
+        let places = self.places();
         let Some(leader) = self.get_mut(id) else { return Vec::new() };
         let siblings = std::mem::take(&mut leader.siblings);
         let computed = leader.computed;
         let mut forked = Vec::with_capacity(siblings.len());
         for mut sibling in siblings {
             let leader = self.running.iter().find(|s| s.id == id);
-            match leader.filter(|_| self.running.len() < places) {
+            match leader.filter(|_| self.taken() < places) {
                 Some(leader) => {
                     sibling.table = self.blocks.share(&leader.table);
+                    if let (Some(own), Some(source)) = (&mut sibling.source, &leader.source) {
+                        own.table = self.blocks.share(&source.table);
+                        own.encoded = true;
+                    }
                     sibling.computed = computed;
                     sibling.cached = computed;
                     forked.push(sibling.id);
@@ -344,13 +341,20 @@ impl Scheduler {
         forked
     }
 
+    /// Gives the lines of a search the blocks of those that they go on from.
+    pub fn rearrange(&mut self, id: u64) {
+        if let Some(sequence) = self.running.iter_mut().find(|s| s.id == id) {
+            sequence.rearrange(&mut self.blocks);
+        }
+    }
+
     /// Checks the block books.
     ///
     /// # Errors
     /// Says what does not add up.
     pub fn check(&self) -> Result<(), String> {
         let all = self.running.iter().chain(&self.waiting);
-        self.blocks.check(all.map(|s| &s.table))
+        self.blocks.check(all.flat_map(Sequence::tables))
     }
 }
 

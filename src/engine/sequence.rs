@@ -1,14 +1,21 @@
 //! One text on its way: its tokens, its blocks, and how far it is.
 
+mod search;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use self::search::Beams;
+pub use self::search::Source;
 use super::blocks::BlockTable;
 use super::cycle::CycleDetector;
 use super::delivery::Delivery;
 use super::grammar::{GrammarState, TokenMask};
 use super::request::{Event, FinishReason, GenerationRequest, TokenLogprob, Usage};
+use super::rules::Rules;
+use super::sampler::beams::{BeamSearch, Lengths};
 use super::sampler::{Allowed, SampleError, Sampler};
 use super::speculate::Speculator;
 use crate::text::Tokenizer;
@@ -34,6 +41,10 @@ pub struct Sequence {
     pub siblings: Vec<Sequence>,
     /// Prompt tokens that did not have to be computed.
     pub cached: usize,
+    /// What it is written from, by an encoder-decoder.
+    pub source: Option<Source>,
+    beams: Option<Beams>,
+    rules: Arc<Rules>,
     sampler: Sampler,
     grammar: Option<GrammarState>,
     /// Computed ahead, for the next token.
@@ -93,7 +104,9 @@ impl Sequence {
         model: ModelLimits<'_>,
         token_bytes: &dyn Fn(u32) -> &'a [u8],
     ) -> Self {
-        let GenerationRequest { prompt, sampling, stop, grammar, priority, timeout, .. } = request;
+        let queued_tokens = request.prompt_tokens();
+        let GenerationRequest { prompt, source, beams, sampling, stop, grammar, .. } = request;
+        let (priority, timeout) = (request.priority, request.timeout);
         let seed = sampling.seed.unwrap_or_else(random_seed);
         let mut stop_ids = stop.token_ids;
         // A grammar says by end-of-text that the text is complete.
@@ -104,6 +117,14 @@ impl Sequence {
             Some(n) => (prompt.len() + n).min(model.context_length),
             None => model.context_length,
         };
+        let min_len = prompt.len() + stop.min_tokens;
+        let beams = beams.map(|params| {
+            // The first token is no part of the text, those after it are.
+            let lengths = Lengths { start: 1, least: min_len, most: max_len };
+            Beams::new(BeamSearch::new(params, prompt.clone(), stop_ids.clone(), lengths))
+        });
+        // What a text repeats is not in its source's language.
+        let guesses = !request.no_speculation && source.is_none();
         let came = submitted.saturating_duration_since(model.epoch).as_millis() as i64;
         Self {
             id,
@@ -111,12 +132,15 @@ impl Sequence {
             sampler: Sampler::new(sampling, seed, &prompt, token_bytes),
             grammar: grammar.map(|g| g.start()),
             mask: None,
-            speculator: (!request.no_speculation).then(Speculator::default),
+            speculator: guesses.then(Speculator::default),
             cycle: stop.repetition.then(CycleDetector::default),
             prompt_len: prompt.len(),
-            queued_tokens: prompt.len(),
-            min_len: prompt.len() + stop.min_tokens,
+            queued_tokens,
+            min_len,
             max_len,
+            source: source.map(|ids| Source::new(ids.into())),
+            beams,
+            rules: Arc::default(),
             tokens: prompt,
             computed: 0,
             table: BlockTable::default(),
@@ -133,6 +157,11 @@ impl Sequence {
         }
     }
 
+    /// Makes it keep to the rules of its model.
+    pub fn obey(&mut self, rules: &Arc<Rules>) {
+        self.rules = rules.clone();
+    }
+
     /// A further answer to this one's prompt.
     pub fn add_sibling(&mut self, mut sibling: Sequence) {
         sibling.queued_tokens = 0;
@@ -147,10 +176,6 @@ impl Sequence {
     /// Tokens that are known and not yet computed; at least 1 while it runs.
     pub fn pending(&self) -> usize {
         self.tokens.len() - self.computed
-    }
-
-    pub fn prompt_len(&self) -> usize {
-        self.prompt_len
     }
 
     /// What it counts for in the queue: answers to one prompt wait once.
@@ -178,6 +203,7 @@ impl Sequence {
         heir.siblings = std::mem::take(&mut self.siblings);
         heir.table = std::mem::take(&mut self.table);
         heir.computed = std::mem::take(&mut self.computed);
+        std::mem::swap(&mut heir.source, &mut self.source);
         heir.cached = self.cached;
         heir.times.started = self.times.started;
         // It keeps the leader's place in line, which is before its own.
@@ -227,17 +253,20 @@ impl Sequence {
         tokenizer: &Tokenizer,
     ) -> Result<Option<FinishReason>, AdvanceError> {
         let known = self.tokens.len();
-        let mut ended = None;
+        let mut ended = match self.searches() {
+            true => self.search(rows, tokenizer)?,
+            false => None,
+        };
         // Row i follows the known tokens and i more, and those must be the
         // guessed ones.
-        while ended.is_none() {
+        while ended.is_none() && !self.searches() {
             let new = self.tokens.len() - known;
             if new > guess.len() || self.tokens[known..] != guess[..new] {
                 break;
             }
             ended = self.draw(rows[new], tokenizer)?;
         }
-        let right = self.tokens[known..].iter().zip(guess).take_while(|(a, b)| a == b).count();
+        let right = self.tokens.iter().skip(known).zip(guess).take_while(|(a, b)| a == b).count();
         self.computed += right;
         if let Some(speculator) = &mut self.speculator {
             speculator.learn(guess.len(), right);
@@ -262,10 +291,15 @@ impl Sequence {
             self.mask = Some(grammar.mask().map_err(failed)?);
         }
         let early = self.tokens.len() < self.min_len;
-        let allowed = Allowed {
-            mask: self.mask.as_deref(),
-            banned: if early { &self.stop_ids } else { &[] },
-        };
+        if let Some(end) = self.rules.forced_end.filter(|_| self.tokens.len() + 1 >= self.max_len) {
+            self.tokens.push(end);
+            return Ok(Some(self.end(FinishReason::Length)));
+        }
+        let mut banned = self.rules.banned(&self.tokens);
+        if early {
+            banned.extend_from_slice(&self.stop_ids);
+        }
+        let allowed = Allowed { mask: self.mask.as_deref(), banned: &banned };
         let drawn = match self.sampler.sample(&self.tokens, logits, allowed) {
             // The text is complete, though shorter than asked for.
             Err(SampleError::NothingAllowed) if early && self.grammar.is_some() => {
@@ -335,9 +369,15 @@ impl Sequence {
 
     /// Ends it at its deadline: with what it has, or with an error if that is
     /// nothing.
-    pub fn expire(&mut self) {
+    pub fn expire(&mut self, tokenizer: &Tokenizer) {
         if self.has_output() {
-            let reason = self.end(FinishReason::Timeout);
+            let reason = match self.searches() {
+                true => {
+                    self.deliver_best(tokenizer);
+                    FinishReason::Timeout
+                }
+                false => self.end(FinishReason::Timeout),
+            };
             self.delivery.flush();
             self.send_finished(reason);
         } else {
@@ -357,7 +397,7 @@ impl Sequence {
 
     pub fn usage(&self) -> Usage {
         Usage {
-            prompt_tokens: self.prompt_len,
+            prompt_tokens: self.source.as_ref().map_or(self.prompt_len, |s| s.ids.len()),
             completion_tokens: self.tokens.len() - self.prompt_len,
             cached_tokens: self.cached,
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use serde_json::Value;
 
-use super::config::{self, DecoderConfig, EncoderConfig};
+use super::config::{self, DecoderConfig, EncoderConfig, Seq2SeqConfig};
 use super::decoder::Decoder;
 use super::e5s1::{self, E5s1};
 use super::encoder::Encoder;
@@ -14,6 +14,7 @@ use super::gguf::GgufFile;
 use super::gguf_source::GgufSource;
 use super::quantize::Quantize;
 use super::safetensors::{self, Safetensors};
+use super::seq2seq::Seq2Seq;
 use super::weights::{OnProgress, Weights};
 use crate::backend::kernels::packed::Arithmetic;
 
@@ -43,6 +44,7 @@ pub struct LoadedModel {
 pub enum Network {
     Decoder(Box<Decoder>),
     Encoder(Box<Encoder>),
+    Seq2Seq(Box<Seq2Seq>),
 }
 
 /// Options of [`load`].
@@ -132,6 +134,17 @@ pub fn load_as(
                 let weights = Weights::new(source, options.device, options.on_progress)
                     .quantizing(options.quantize);
                 encoder(config, architecture, weights)
+            } else if config::SEQ2SEQ.contains(&architecture.as_str()) {
+                if wanted != Wanted::Own {
+                    let reason = "asks for vectors of an encoder-decoder, which is not supported";
+                    return Err(LoadError::config("modules.json", reason));
+                }
+                let config = config::seq2seq_from_json(&json)?;
+                let names = safetensors::names::seq2seq::of(&architecture);
+                let source = Box::new(Safetensors::open(&paths.weights, names)?);
+                let weights = Weights::new(source, options.device, options.on_progress)
+                    .quantizing(options.quantize);
+                seq2seq(config, architecture, weights, options.context_length)
             } else {
                 Err(unsupported(architecture))
             }
@@ -147,7 +160,9 @@ pub(super) fn architecture(json: &Value) -> String {
 pub(super) fn unsupported(architecture: String) -> LoadError {
     LoadError::Architecture {
         found: architecture,
-        supported: [&config::DECODERS[..], &config::ENCODERS[..]].concat().join(", "),
+        supported: [&config::DECODERS[..], &config::ENCODERS[..], &config::SEQ2SEQ[..]]
+            .concat()
+            .join(", "),
     }
 }
 
@@ -183,6 +198,17 @@ pub(super) fn encoder(
     weights: Weights<'_>,
 ) -> Result<LoadedModel, LoadError> {
     let network = Network::Encoder(Box::new(Encoder::load(config, &weights)?));
+    Ok(finish(network, architecture, &weights))
+}
+
+fn seq2seq(
+    config: Seq2SeqConfig,
+    architecture: String,
+    weights: Weights<'_>,
+    limit: Option<usize>,
+) -> Result<LoadedModel, LoadError> {
+    let context = limit.map_or(config.context_length, |l| l.min(config.context_length));
+    let network = Network::Seq2Seq(Box::new(Seq2Seq::load(config, &weights, context)?));
     Ok(finish(network, architecture, &weights))
 }
 

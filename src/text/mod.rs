@@ -10,6 +10,8 @@
 
 mod error;
 mod gguf;
+mod languages;
+mod sentencepiece;
 mod special;
 mod template;
 mod token_bytes;
@@ -17,5 +19,6 @@ mod tokenizer;
 
 pub use error::{TemplateError, TokenizerError};
 pub use gguf::GgufVocab;
+pub use languages::{Frame, Language, Languages};
 pub use template::{ChatInput, ChatTemplate, ContentForm, template_source};
 pub use tokenizer::{Cut, EncodedText, TokenSpan, Tokenizer};

@@ -26,6 +26,8 @@ pub struct Tokenizer {
     bos: Option<String>,
     eos: Option<String>,
     eos_ids: Vec<u32>,
+    /// Ids from the first on stand for the second.
+    unknown: Option<(u32, u32)>,
 }
 
 impl Tokenizer {
@@ -128,7 +130,14 @@ impl Tokenizer {
             bos,
             eos,
             eos_ids,
+            unknown: None,
         })
+    }
+
+    /// Writes as `writer` does, whose ids have other texts; of the own ones those
+    /// from `known` on are `unknown`.
+    pub(super) fn writing_as(self, writer: Self, known: u32, unknown: u32) -> Self {
+        Self { inner: self.inner, unknown: Some((known, unknown)), ..writer }
     }
 
     /// Adds ids that end a generation, as `generation_config.json` lists them
@@ -149,9 +158,13 @@ impl Tokenizer {
     /// The text has a character the vocabulary cannot spell, which happens with
     /// few models and no generative one.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TokenizerError> {
-        guarded(|| self.inner.encode_fast(text, add_special))
-            .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(TokenizerError::Encode)
+        let encoding = guarded(|| self.inner.encode_fast(text, add_special))
+            .map_err(TokenizerError::Encode)?;
+        let known = |id: u32| match self.unknown {
+            Some((from, unknown)) if id >= from => unknown,
+            _ => id,
+        };
+        Ok(encoding.get_ids().iter().map(|&id| known(id)).collect())
     }
 
     /// The text of a sequence of ids; bytes that are not UTF-8 become U+FFFD.

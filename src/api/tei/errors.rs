@@ -1,13 +1,12 @@
 //! Errors in the shape of text-embeddings-inference.
 
-use axum::Json;
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use super::PATHS;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, reshaped};
 use crate::api::wire::tei::ErrorBody;
 
 /// Gives errors of these routes their own shape and status.
@@ -24,13 +23,7 @@ pub async fn reshape(request: Request, next: Next) -> Response {
                 param: detail.param,
                 code: detail.code,
             };
-            let mut new = (status, Json(body)).into_response();
-            for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW] {
-                if let Some(value) = response.headers().get(&name) {
-                    new.headers_mut().insert(name, value.clone());
-                }
-            }
-            new
+            reshaped(&response, status, body)
         }
         _ => response,
     }

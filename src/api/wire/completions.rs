@@ -10,6 +10,7 @@ use super::common::{CALLER_LABELS, FinishReason, Stop, StreamOptions, Usage};
 use super::generation::{Raw, ResponseFormat, StructuredOutputs, generation_request};
 use super::inputs::Inputs;
 use super::logprobs::CompletionLogprobs;
+use crate::engine::EarlyStopping;
 
 generation_request! {
     /// Texts to go on with, as they are: no chat template.
@@ -23,6 +24,46 @@ generation_request! {
         /// likely ones beside it, up to 20.
         #[serde(default, deserialize_with = "count")]
         pub logprobs: Option<usize>,
+        /// Of encoder-decoders that are told it: the language of the texts, by
+        /// the model's own code or by two letters; an extension.
+        pub source_language: Option<String>,
+        /// Of encoder-decoders that are told it: the language to write; an
+        /// extension.
+        pub target_language: Option<String>,
+        /// Of encoder-decoders: search for the likeliest text with so many beams
+        /// instead of drawing one, as transformers' `generate` does; an extension.
+        pub num_beams: Option<usize>,
+        /// With `num_beams`: a text's score is divided by its length to this
+        /// power. Default: the model's own, or 1.
+        pub length_penalty: Option<f32>,
+        /// With `num_beams`: true, false or "never", as transformers defines
+        /// them. Default: the model's own, or false.
+        pub early_stopping: Option<EarlyStop>,
+    }
+}
+
+/// When a search with beams ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EarlyStop(pub EarlyStopping);
+
+impl<'de> Deserialize<'de> for EarlyStop {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected true, false or \"never\"")]
+        enum Given {
+            Switch(bool),
+            Word(Never),
+        }
+        #[derive(Deserialize)]
+        enum Never {
+            #[serde(rename = "never")]
+            Never,
+        }
+        Ok(Self(match Given::deserialize(deserializer)? {
+            Given::Switch(true) => EarlyStopping::Yes,
+            Given::Switch(false) => EarlyStopping::No,
+            Given::Word(Never::Never) => EarlyStopping::Never,
+        }))
     }
 }
 

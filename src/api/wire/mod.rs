@@ -11,3 +11,4 @@ pub mod logprobs;
 pub mod models;
 pub mod rerank;
 pub mod tei;
+pub mod translate;

@@ -1,6 +1,6 @@
 use candle_core::{Device, Result, Tensor};
 
-use super::super::batch::Batch;
+use super::super::batch::{Batch, SourceBlocks};
 use super::super::kernels::simd::has_bf16_products;
 use super::super::kernels::team::test_team;
 use super::*;
@@ -181,5 +181,59 @@ fn packed_kernel_agrees_with_the_plain_version() -> Result<()> {
         let fast = packed(&spec, &q, &k, &v, &cu)?;
         assert!(worst(&fast, &packed_plain(&spec, &q, &k, &v, &cu)?)? < 3e-5);
     }
+    Ok(())
+}
+
+#[test]
+fn cross_kernel_agrees_with_the_plain_version() -> Result<()> {
+    let block_size = 16;
+    for spec in [spec(4, 4, 8), spec(3, 3, 20), spec(8, 8, 64)] {
+        let mut batch = Batch::new();
+        // Three texts of one source, then others; one source is beyond a split.
+        for (number, (rows, source, len)) in
+            [(1, 0, 37), (1, 0, 37), (4, 0, 37), (2, 1, 1), (1, 2, 900), (1, 0, 37)]
+                .into_iter()
+                .enumerate()
+        {
+            batch.push(&vec![1; rows], 0, &table(number), block_size, true);
+            batch.sources.push(SourceBlocks { blocks: table(source), len });
+        }
+        let q = queries(&spec, batch.tokens())?;
+        for dtype in [DType::F32, DType::F16] {
+            let (k, v) = cache(&spec, block_size, dtype)?;
+            let fast = cross(&spec, &q, &k, &v, &batch)?;
+            let off = worst(&fast, &cross_plain(&spec, &q, &k, &v, &batch)?)?;
+            assert!(off < tolerance(&spec, dtype), "{spec:?} {dtype:?} is off by {off}");
+            // A row is the same whoever shares its source.
+            let mut alone = Batch::new();
+            alone.push(&[1], 0, &table(1), block_size, true);
+            alone.sources.push(batch.sources[1].clone());
+            let alone = cross(&spec, &q.narrow(0, 1, 1)?, &k, &v, &alone)?;
+            assert_eq!(worst(&alone, &fast.narrow(0, 1, 1)?)?, 0.0);
+        }
+        batch.sources.pop();
+        let (k, v) = cache(&spec, block_size, DType::F32)?;
+        assert!(cross(&spec, &q, &k, &v, &batch).is_err());
+    }
+    Ok(())
+}
+
+#[test]
+fn no_bias_changes_nothing() -> Result<()> {
+    let (spec, block_size) = (spec(4, 2, 8), 16);
+    let mut batch = Batch::new();
+    for (number, (rows, end)) in [(17, 23), (1, 1), (1, 15), (32, 32)].into_iter().enumerate() {
+        batch.push(&vec![1; rows], end - rows, &table(number), block_size, true);
+    }
+    let q = queries(&spec, batch.tokens())?;
+    let (k, v) = cache(&spec, block_size, DType::F16)?;
+    let zero = DistanceBias::new(4, 31, |_, _| 0.0);
+    let found = paged_biased(&spec, &q, &k, &v, &batch, &zero)?;
+    assert!(worst(&found, &paged_plain(&spec, &q, &k, &v, &batch)?)? < 1e-5);
+    // One that hides all but a row's own position leaves its value.
+    let own = DistanceBias::new(4, 31, |_, d| if d == 0 { 0.0 } else { -1e9 });
+    let found = paged_biased(&spec, &q, &k, &v, &batch, &own)?;
+    let only = AttentionSpec { window: Some(1), ..spec };
+    assert!(worst(&found, &paged_plain(&only, &q, &k, &v, &batch)?)? < 1e-5);
     Ok(())
 }

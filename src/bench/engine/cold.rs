@@ -53,6 +53,7 @@ pub fn in_this_process(target: &Target, options: &EngineOptions) -> Result<ColdS
             let ends = [0, prompt as u32];
             model.embed(&ids, &ends, target.pooling()?).map_err(LoadError::from)?;
         }
+        Network::Seq2Seq(_) => return Err(target.not_measured()),
     }
     let all = begun.elapsed().as_secs_f64();
     Ok(ColdStart {

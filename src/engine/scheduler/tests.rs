@@ -368,3 +368,51 @@ proptest! {
         }
     }
 }
+
+/// A text that is written from a source of so many tokens.
+fn from_source(id: u64, source: usize) -> Sequence {
+    let (events, _) = unbounded_channel();
+    let request = GenerationRequest {
+        prompt: vec![97],
+        source: Some(vec![98; source]),
+        stop: StopConditions { max_tokens: Some(20), ..Default::default() },
+        ..Default::default()
+    };
+    let epoch = Instant::now();
+    let model =
+        ModelLimits { context_length: 1000, eos_ids: &[], strips_leading_space: false, epoch };
+    Sequence::new(id, request, epoch, events, model, &|_| b"x")
+}
+
+#[test]
+fn sources_are_encoded_whole_and_one_at_a_time_beside_texts() {
+    let mut s = scheduler(16, 8, 64);
+    for (id, source) in [(0, 10), (1, 10), (2, 40)] {
+        s.add(from_source(id, source));
+    }
+    let mut encoded = Vec::new();
+    for step in 0..4 {
+        // Two tokens of prompts beside texts.
+        let planned = s.schedule(2);
+        let (batch, texts) = (&planned.batch, planned.parts.len());
+        assert_eq!((batch.sources.len(), batch.tokens()), (texts, texts));
+        for (part, text) in planned.parts.iter().zip(&batch.sources) {
+            assert!(part.samples);
+            assert_eq!(text.blocks.len(), (text.len as usize).div_ceil(BLOCK));
+        }
+        encoded.extend(batch.encode.iter().map(|text| (step, text.ids.len())));
+        s.computed(&planned);
+        s.running_mut().iter_mut().for_each(|sequence| sequence.tokens.push(99));
+        s.check().unwrap();
+    }
+    assert_eq!(encoded, [(0, 10), (1, 10), (2, 40)]);
+    // One that was sent back is encoded again, and shares nothing.
+    s.restart();
+    assert_eq!(s.blocks.used(), 0);
+    let again = s.schedule(ALL);
+    assert_eq!(again.batch.encode.len(), 1);
+    assert_eq!(again.parts[0].tokens, 5);
+    s.remove_all();
+    assert_eq!(s.blocks.used(), 0);
+    s.check().unwrap();
+}

@@ -17,15 +17,18 @@ use crate::engine::handle::{Command, Health, Shared};
 use crate::engine::load::EngineOptions;
 use crate::engine::pace::{Pace, PaceConfig};
 use crate::engine::request::{FinishReason, GenerationRequest};
+use crate::engine::rules::{Rules, Writing};
 use crate::engine::scheduler::{Scheduler, SchedulerConfig, Step};
 use crate::engine::sequence::{ModelLimits, Sequence, random_seed};
 use crate::telemetry::metrics::Finished;
 use crate::text::Tokenizer;
 
-/// A decoder with its cache, ready to run.
+/// A model that writes texts, with its cache, ready to run.
 pub struct GenerateWorker {
     pub(in crate::engine) state: ModelState,
     pub(in crate::engine) context_length: usize,
+    /// Of encoder-decoders.
+    pub(in crate::engine) writing: Option<Writing>,
 }
 
 /// The running loop.
@@ -38,6 +41,9 @@ struct Loop {
     commands: Receiver<Command>,
     shared: Arc<Shared>,
     tokenizer: Arc<Tokenizer>,
+    rules: Arc<Rules>,
+    /// Tokens of a text, with those it begins with, before which it does not end.
+    least: usize,
     speculate: bool,
     epoch: Instant,
     next_id: u64,
@@ -62,7 +68,10 @@ impl GenerateWorker {
             max_sequences: options.max_sequences,
             max_guess_rows: options.max_guess_rows,
         };
+        let (rules, least) = self.writing.map(|w| (w.rules, w.least)).unwrap_or_default();
         Loop {
+            rules: Arc::new(rules),
+            least,
             state: self.state,
             context_length: self.context_length,
             scheduler: Scheduler::new(config, blocks),
@@ -98,6 +107,9 @@ impl CommandLoop for Loop {
         match command {
             Command::Generate { mut request, submitted, events } => {
                 request.no_speculation |= !self.speculate;
+                let least = self.least.saturating_sub(request.prompt.len());
+                let most = request.stop.max_tokens.unwrap_or(usize::MAX);
+                request.stop.min_tokens = request.stop.min_tokens.max(least.min(most));
                 let seed = request.sampling.seed.unwrap_or_else(random_seed);
                 let tokenizer = self.tokenizer.clone();
                 let limits = ModelLimits {
@@ -113,7 +125,10 @@ impl CommandLoop for Loop {
                     let id = self.next_id;
                     self.next_id += 1;
                     let bytes = |id| tokenizer.token_bytes(id);
-                    Sequence::new(id, request, submitted, events, limits, &bytes)
+                    let mut sequence =
+                        Sequence::new(id, request, submitted, events, limits, &bytes);
+                    sequence.obey(&self.rules);
+                    sequence
                 });
                 let Some(mut leader) = answers.next() else { return };
                 answers.for_each(|answer| leader.add_sibling(answer));
@@ -196,7 +211,7 @@ impl Loop {
         for mut sequence in self.scheduler.remove_expired(now) {
             self.leave_queue(&sequence);
             self.shared.metrics.finished(Finished::Timeout, sequence.age(now));
-            sequence.expire();
+            sequence.expire(&self.tokenizer);
         }
     }
 
@@ -215,7 +230,7 @@ impl Loop {
                 continue;
             }
             let (shared, cached) = (&self.shared, leader.cached);
-            shared.metrics.add_prompt_tokens(leader.prompt_len());
+            shared.metrics.add_prompt_tokens(leader.usage().prompt_tokens);
             shared.metrics.prefix_cache_hit(cached);
             let siblings = std::mem::take(&mut leader.siblings);
             let mut started = |mut sequence: Sequence| {
@@ -238,7 +253,7 @@ impl Loop {
         let mut rows_of = HashMap::new();
         let mut next = 0;
         for part in step.parts.iter().filter(|p| p.samples) {
-            let rows = next..next + 1 + part.guess.len();
+            let rows = next..next + part.lines + part.guess.len();
             next = rows.end;
             // Further answers begin with a draw from the same row.
             for id in self.scheduler.fork(part.id) {
@@ -279,7 +294,7 @@ impl Loop {
         metrics.add_generation_tokens(new);
         metrics.speculated(guessed, new.saturating_sub(1).min(guessed));
         let how = match ended {
-            Ok(None) => return,
+            Ok(None) => return self.scheduler.rearrange(id),
             Ok(Some(FinishReason::Stop)) => Finished::Stop,
             Ok(Some(FinishReason::Length)) => Finished::Length,
             Ok(Some(FinishReason::Timeout)) => Finished::Timeout,
@@ -371,7 +386,12 @@ impl Drawing<'_> {
             let ended = sequence.advance(&all[rows.clone()], guess, tokenizer);
             ended.map_err(|e| candle_core::Error::msg(e.to_string()))
         });
-        let new = sequence.tokens.len() - before;
+        let new = match (sequence.searches(), &ended) {
+            (false, _) => sequence.tokens.len() - before,
+            // Its tokens are known when it is over.
+            (true, Ok(Some(_))) => sequence.usage().completion_tokens,
+            (true, _) => 0,
+        };
         self.advanced = Some(Advanced { id: sequence.id, new, guessed: guess.len(), ended });
     }
 }

@@ -3,15 +3,22 @@
 
 use candle_core::{Device, Result};
 
-use crate::backend::{Batch, KvCache, KvShape, Logits};
+use crate::backend::{Batch, KvCache, KvShape, Logits, SourceBlocks};
 use crate::engine::blocks::BlockCopy;
-use crate::models::Decoder;
+use crate::models::{Decoder, Seq2Seq};
 
 /// What the loop needs of a causal model.
 pub trait CausalModel: Send {
     /// Runs every row of `batch`; `logits` gets those of its `logit_rows`.
     fn forward(&self, batch: &Batch, cache: &mut KvCache, logits: &mut Logits) -> Result<()>;
     fn device(&self) -> &Device;
+
+    /// A step of one token, over two blocks, to see whether the model works.
+    fn probe(&self, block_size: usize) -> Batch {
+        let mut batch = Batch::new();
+        batch.push(&[0], 0, &[0], block_size, true);
+        batch
+    }
 }
 
 impl CausalModel for Decoder {
@@ -21,6 +28,24 @@ impl CausalModel for Decoder {
 
     fn device(&self) -> &Device {
         Decoder::device(self)
+    }
+}
+
+impl CausalModel for Seq2Seq {
+    fn forward(&self, batch: &Batch, cache: &mut KvCache, logits: &mut Logits) -> Result<()> {
+        Seq2Seq::forward(self, batch, cache, logits)
+    }
+
+    fn device(&self) -> &Device {
+        Seq2Seq::device(self)
+    }
+
+    fn probe(&self, block_size: usize) -> Batch {
+        let mut batch = Batch::new();
+        batch.push_source(&[0], &[1], block_size);
+        batch.push(&[0], 0, &[0], block_size, true);
+        batch.sources.push(SourceBlocks { blocks: vec![1], len: 1 });
+        batch
     }
 }
 
@@ -87,9 +112,8 @@ impl ModelState {
     fn install(&mut self, model: Box<dyn CausalModel>) -> std::result::Result<(), String> {
         let cache =
             KvCache::new(self.shape, self.blocks, model.device()).map_err(|e| e.to_string())?;
+        let batch = model.probe(self.shape.block_size);
         self.parts = Some((model, cache));
-        let mut batch = Batch::new();
-        batch.push(&[0], 0, &[0], self.shape.block_size, true);
         super::guarded(|| self.forward(&batch, &[], &mut Logits::default()))
     }
 }

@@ -3,10 +3,11 @@
 use crate::backend::DistanceBias;
 use crate::models::config::{Bias, EncoderConfig, Positions};
 use crate::models::error::LoadError;
+use crate::models::relative;
 use crate::models::weights::Weights;
 
 /// Distances from here on share the last range.
-const FAR: f32 = 128.0;
+const FAR: usize = 128;
 
 /// The bias that the configuration asks for.
 pub fn load(c: &EncoderConfig, weights: &Weights<'_>) -> Result<Option<DistanceBias>, LoadError> {
@@ -25,22 +26,10 @@ pub fn load(c: &EncoderConfig, weights: &Weights<'_>) -> Result<Option<DistanceB
             let name = "encoder.relative_attention_bias.weight";
             let table = weights.dense(name, &[ranges, c.heads])?.to_vec2::<f32>()?;
             Some(DistanceBias::new(c.heads, reach, |head, distance| {
-                table[range(distance, ranges)][head]
+                table[relative::range(distance, ranges, FAR)][head]
             }))
         }
     })
-}
-
-/// The range a distance is in, as in T5: half of them for keys after the row,
-/// half of those for single distances, the others wider the farther they are.
-fn range(distance: i64, ranges: usize) -> usize {
-    let (side, half) = (if distance > 0 { ranges / 2 } else { 0 }, ranges / 2);
-    let (exact, distance) = (half / 2, distance.unsigned_abs() as usize);
-    if distance < exact {
-        return side + distance;
-    }
-    let share = (distance as f32 / exact as f32).ln() / (FAR / exact as f32).ln();
-    side + (exact + (share * (half - exact) as f32) as usize).min(half - 1)
 }
 
 /// ALiBi's slopes: powers of 2^(-8/heads), and where the heads are no power of
@@ -57,15 +46,6 @@ fn slope(head: usize, heads: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_are_symmetric_and_grow() {
-        for (distance, expected) in
-            [(0, 0), (-1, 1), (1, 17), (-7, 7), (-8, 8), (8, 24), (-16, 10), (-127, 15), (500, 31)]
-        {
-            assert_eq!(range(distance, 32), expected, "{distance}");
-        }
-    }
 
     #[test]
     fn slopes_of_eight_and_of_twelve_heads() {

@@ -1,6 +1,7 @@
 //! What Hugging Face calls the tensors our models ask for.
 
 pub mod encoders;
+pub mod seq2seq;
 
 use crate::models::config::{DecoderConfig, Placement};
 use crate::models::rows::Pieces;

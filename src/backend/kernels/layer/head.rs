@@ -12,7 +12,7 @@ use crate::backend::kernels::team::{Parts, team};
 /// `linear(norm(x))`, and `cap * tanh(y / cap)` of that with a cap.
 #[derive(Clone, Copy)]
 pub struct HeadView<'a> {
-    pub norm: NormView<'a>,
+    pub norm: Option<NormView<'a>>,
     pub linear: LinearView<'a>,
     pub softcap: Option<f32>,
 }
@@ -43,7 +43,7 @@ pub fn head(
         unsafe {
             let own = &mut own.write(me..me + 1)[0];
             let row = |r: usize| &x[wanted[r] as usize * width..][..width];
-            let inputs = prepare(member, Some(norm), row, inputs, own);
+            let inputs = prepare(member, norm, row, inputs, own);
             products(member, &[linear.weight], &inputs, level, |_, piece| {
                 piece.store(linear.bias, out);
                 if let Some(cap) = softcap {

@@ -38,19 +38,27 @@ fn engine(model: &HashModel, blocks: usize, options: EngineOptions) -> Engine {
             id: "hash".into(),
             kind: ModelKind::Generation,
             architecture: "hash".into(),
-            limits: Limits { context_length: CONTEXT, vocab_size: VOCABULARY },
+            limits: Limits { context_length: CONTEXT, vocab_size: VOCABULARY, source: None },
             embedding_dims: None,
             default_prompt: None,
             pooling: None,
             labels: Vec::new(),
             multi_label: false,
             prompts: Default::default(),
+            writing: None,
             created: 0,
             quantization: String::new(),
             parameters: 0,
             device: "cpu".into(),
         };
-        Ok((Worker::Generate(GenerateWorker { state, context_length: CONTEXT }), info))
+        Ok((
+            Worker::Generate(Box::new(GenerateWorker {
+                state,
+                context_length: CONTEXT,
+                writing: None,
+            })),
+            info,
+        ))
     };
     Engine::launch("hash", || Ok((byte_tokenizer(), None)), options, prepare).unwrap()
 }
