@@ -12,7 +12,7 @@ pub enum TokenizerError {
     Invalid { what: String, message: String },
     /// `tokenizer.ggml.model` names a kind of tokenizer this server lacks.
     #[error(
-        "this model's tokenizer is of the kind '{0}', which is not supported (known: gpt2, llama, bert, t5); \
+        "this model's tokenizer is of the kind '{0}', which is not supported (known: gpt2, llama, gemma4, bert, t5); \
          use a copy of the model that has a tokenizer.json"
     )]
     UnknownModel(String),
@@ -22,6 +22,12 @@ pub enum TokenizerError {
          would give the model wrong tokens; use a copy of the model that has a tokenizer.json (known: {known})"
     )]
     UnknownPreTokenizer { name: String, known: String },
+    /// `tokenizer.ggml.pre` names a way of splitting text that is known and not supported.
+    #[error(
+        "this model splits text by the rules '{name}' (tokenizer.ggml.pre), which are not supported: {reason}; \
+         use a copy of the model that has a tokenizer.json"
+    )]
+    RefusedPreTokenizer { name: String, reason: String },
     /// A metadata field the tokenizer cannot do without.
     #[error("the model file lacks {0}")]
     Missing(&'static str),

@@ -22,8 +22,8 @@ use super::token_bytes::Piece;
 /// (`tokenizer.ggml.*`).
 #[derive(Debug, Clone, Default)]
 pub struct GgufVocab {
-    /// `gpt2` (byte-level BPE), `llama` (SentencePiece BPE), `bert`
-    /// (WordPiece) or `t5` (Unigram).
+    /// `gpt2` (byte-level BPE), `llama` (SentencePiece BPE), `gemma4` (the same
+    /// with its merges), `bert` (WordPiece) or `t5` (Unigram).
     pub model: String,
     /// How text is split into words before BPE.
     pub pre: Option<String>,
@@ -44,13 +44,17 @@ pub struct GgufVocab {
     pub mask: Option<u32>,
     pub add_bos: Option<bool>,
     pub add_eos: Option<bool>,
+    /// A separator stands between the texts of a pair.
+    pub add_sep: Option<bool>,
     pub add_space_prefix: Option<bool>,
     /// SentencePiece's compiled normalization rules (`t5` only).
     pub precompiled_charsmap: Option<Vec<u8>>,
     /// Runs of spaces count as one (`t5` only).
     pub remove_extra_whitespaces: Option<bool>,
-    /// `normalizer.lowercase` (`bert` only).
+    /// `normalizer.lowercase` (`bert` and `gpt2`).
     pub lowercase: Option<bool>,
+    /// `normalizer.strip_accents` (`bert` and `gpt2`).
+    pub strip_accents: Option<bool>,
 }
 
 /// What [`build`] makes.
@@ -68,7 +72,8 @@ pub(super) fn build(vocab: &GgufVocab) -> Result<Built, TokenizerError> {
     let entries = Entries::new(vocab);
     match vocab.model.as_str() {
         "gpt2" => bpe::build(vocab, entries),
-        "llama" => spm::build(vocab, entries),
+        "llama" => spm::build(vocab, entries, true),
+        "gemma4" => spm::build(vocab, entries, false),
         "bert" => wordpiece::build(vocab, entries),
         "t5" => unigram::build(vocab, entries),
         other => Err(TokenizerError::UnknownModel(other.to_owned())),
@@ -169,30 +174,55 @@ impl Entries {
     }
 }
 
-/// The post-processor that puts tokens around a text; `None` without any.
-fn frame(before: Option<(u32, &str)>, after: Option<(u32, &str)>) -> Option<PostProcessorWrapper> {
-    if before.is_none() && after.is_none() {
-        return None;
+/// The tokens around a text, and between the texts of a pair.
+struct Frame<'a> {
+    before: Option<(u32, &'a str)>,
+    after: Option<(u32, &'a str)>,
+    pair: Pair,
+}
+
+/// How two texts are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pair {
+    /// Each as it is alone.
+    Twice,
+    /// The second without its begin token, as BERT has it.
+    Separator,
+    /// The second with the end token in place of its begin token, and both
+    /// texts of one type, as RoBERTa has it.
+    DoubleSeparator,
+}
+
+impl Frame<'_> {
+    /// The post-processor that does it; `None` where there is nothing to add.
+    fn processor(&self) -> Option<PostProcessorWrapper> {
+        if self.before.is_none() && self.after.is_none() {
+            return None;
+        }
+        let around = |sequence: &str, type_id: u32, before: Option<(u32, &str)>| -> Vec<Value> {
+            let special = |token: Option<(u32, &str)>| {
+                token.map(|(_, text)| json!({"SpecialToken": {"id": text, "type_id": type_id}}))
+            };
+            let middle = json!({"Sequence": {"id": sequence, "type_id": type_id}});
+            let pieces = [special(before), Some(middle), special(self.after)];
+            pieces.into_iter().flatten().collect()
+        };
+        let single = around("A", 0, self.before);
+        let second = match self.pair {
+            Pair::Twice => around("B", 1, self.before),
+            Pair::Separator => around("B", 1, None),
+            Pair::DoubleSeparator => around("B", 0, self.after),
+        };
+        let pair: Vec<Value> = single.iter().cloned().chain(second).collect();
+        let tokens = [self.before, self.after].into_iter().flatten().map(|(id, text)| {
+            (text.to_owned(), json!({"id": text, "ids": [id], "tokens": [text]}))
+        });
+        let tokens: serde_json::Map<String, Value> = tokens.collect();
+        let described = json!({
+            "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": tokens,
+        });
+        serde_json::from_value(described).ok()
     }
-    let side = |token: Option<(u32, &str)>, type_id: u32| -> Option<Value> {
-        token.map(|(_, text)| json!({"SpecialToken": {"id": text, "type_id": type_id}}))
-    };
-    let around = |sequence: &str, type_id: u32| -> Vec<Value> {
-        let middle = json!({"Sequence": {"id": sequence, "type_id": type_id}});
-        let pieces = [side(before, type_id), Some(middle), side(after, type_id)];
-        pieces.into_iter().flatten().collect()
-    };
-    let tokens = [before, after]
-        .into_iter()
-        .flatten()
-        .map(|(id, text)| (text.to_owned(), json!({"id": text, "ids": [id], "tokens": [text]})));
-    let single = around("A", 0);
-    let pair: Vec<Value> = single.iter().cloned().chain(around("B", 1)).collect();
-    let tokens: serde_json::Map<String, Value> = tokens.collect();
-    let described = json!({
-        "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": tokens,
-    });
-    serde_json::from_value(described).ok()
 }
 
 /// The token to put at an end of a text. A switch that is on without a token

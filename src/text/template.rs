@@ -8,9 +8,10 @@
 mod budget;
 mod content;
 mod filters;
+mod methods;
 mod source;
 
-use minijinja::value::Serde;
+use minijinja::value::{Rest, Serde};
 use minijinja::{AutoEscape, Environment, ErrorKind, Value};
 use serde_json::Map;
 
@@ -81,6 +82,7 @@ impl ChatTemplate {
     /// or does more work than any conversation needs.
     pub fn render(&self, input: &ChatInput) -> Result<String, TemplateError> {
         let mut input = input.clone();
+        content::normalize(&mut input.messages);
         self.needs.prepare(&mut input.messages)?;
         self.render_prepared(&input)
     }
@@ -143,10 +145,18 @@ fn environment() -> Environment<'static> {
         environment.set_syntax(syntax);
     }
     environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_unknown_method_callback(methods::call);
     environment.add_filter("tojson", filters::tojson);
     // Indents without limit, and no chat template wants it.
     environment.remove_filter("pprint");
+    environment.add_filter("escape", filters::escape);
+    environment.add_filter("e", filters::escape);
+    environment.add_filter("trim", filters::trim);
+    environment.add_filter("int", filters::int);
+    environment.add_filter("float", filters::float);
+    environment
+        .add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
+    environment.add_function("joiner", minijinja_contrib::globals::joiner);
     environment.add_test("iterable", filters::is_iterable);
     environment.add_test("sequence", filters::is_sequence);
     environment.add_function("raise_exception", filters::raise_exception);

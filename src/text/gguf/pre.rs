@@ -1,130 +1,106 @@
-//! How text is split into words before byte-level BPE, by `tokenizer.ggml.pre`.
+//! How text is split into words before BPE, by `tokenizer.ggml.pre`.
 //!
 //! A model is trained with one way of splitting; with another it gets tokens
-//! it has never seen together, so an unknown name is refused. Each entry is
-//! the pipeline of the family's `tokenizer.json` (normalization included,
-//! which llama.cpp leaves out).
+//! it has never seen together, so a name that is not in the table (`pre/families.toml`)
+//! is refused.
 
-use tokenizers::SplitDelimiterBehavior::Isolated;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tokenizers::SplitDelimiterBehavior::{Contiguous, Isolated};
+use tokenizers::normalizers::{Lowercase, NFC, NFKC, NormalizerWrapper, Sequence as Normalizers};
+use tokenizers::normalizers::{NFD, StripAccents};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::punctuation::Punctuation;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 
 use super::super::error::TokenizerError;
-use super::failed;
+use super::{GgufVocab, failed};
+
+const TABLE: &str = include_str!("pre/families.toml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    family: Vec<Family>,
+    refused: Vec<Refused>,
+    pattern: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Family {
+    names: Vec<String>,
+    steps: Vec<String>,
+    normalizer: Option<Form>,
+    #[serde(default)]
+    ignore_merges: bool,
+    #[serde(default)]
+    add_bos: bool,
+    #[serde(default)]
+    mask_takes_space: bool,
+    #[serde(default)]
+    double_separator: bool,
+    #[serde(default)]
+    sentencepiece: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refused {
+    names: Vec<String>,
+    reason: String,
+}
+
+/// A normalization form of Unicode.
+#[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
+enum Form {
+    #[serde(rename = "NFC")]
+    Nfc,
+    #[serde(rename = "NFKC")]
+    Nfkc,
+}
 
 /// One family's rules.
 #[derive(Debug)]
 pub(super) struct Rules {
-    names: &'static [&'static str],
-    steps: &'static [Step],
-    /// The text is brought into Unicode's composed form first.
-    pub nfc: bool,
+    steps: Vec<Step>,
+    normalizer: Option<Form>,
     /// A word that is a token is that token, even if no merges lead to it.
     pub ignore_merges: bool,
     /// Whether a text begins with the begin token where the file does not say.
     pub add_bos: bool,
+    /// The space before the mask token is part of it.
+    pub mask_takes_space: bool,
+    /// Between the texts of a pair stand two end tokens.
+    pub double_separator: bool,
+    /// No words and no byte-level alphabet: SentencePiece's BPE.
+    pub sentencepiece: bool,
 }
 
 #[derive(Debug)]
 enum Step {
     /// Matches of the pattern are words, and so is what lies between them.
-    Split(&'static str),
-    /// Every digit is a word.
-    Digits,
+    Pattern(String),
+    Digits {
+        each: bool,
+    },
+    Punctuation {
+        each: bool,
+    },
+    /// Spells the words in bytes.
+    ByteLevel,
 }
-use Step::{Digits as EachDigit, Split as By};
-
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const SEED: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+";
-const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const GPT4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const DEEPSEEK_LETTERS: &str = r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+";
-const DEEPSEEK_MARKS: &str = r"\s?[!-/:-~！-／：-～‘-‟　-。]+";
-const DEEPSEEK_EAST_ASIAN: &str = r"[一-龥ࠀ-一가-퟿]+";
-const DEEPSEEK3_EAST_ASIAN: &str = r"[一-龥぀-ゟ゠-ヿ]+";
-const DEEPSEEK3: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##;
-
-static RULES: &[Rules] = &[
-    // What llama.cpp does with a file that does not say.
-    Rules {
-        names: &["default"],
-        steps: &[By(r"[\p{P}\$\+<=>\^~\|]+"), By(GPT2), By(r"\p{N}+"), By(r"[0-9][0-9][0-9]")],
-        ..PLAIN
-    },
-    Rules {
-        names: &["gpt-2", "phi-2", "mellum", "a.x-4.0", "trillion"],
-        steps: &[By(GPT2)],
-        ..PLAIN
-    },
-    Rules { names: &["olmo"], steps: &[By(GPT2)], nfc: true, ..PLAIN },
-    Rules {
-        names: &["smollm", "starcoder", "refact", "minerva-7b", "mellum2"],
-        steps: &[EachDigit, By(GPT2)],
-        ..PLAIN
-    },
-    Rules { names: &["command-r"], steps: &[EachDigit, By(GPT2)], nfc: true, ..PLAIN },
-    Rules {
-        names: &["qwen2", "deepseek-r1-qwen", "megrez"],
-        steps: &[By(QWEN2)],
-        nfc: true,
-        ..PLAIN
-    },
-    Rules { names: &["qwen35"], steps: &[By(QWEN35)], nfc: true, ..PLAIN },
-    Rules {
-        names: &["llama-bpe", "llama3", "llama-v3", "falcon3"],
-        steps: &[By(LLAMA3)],
-        ignore_merges: true,
-        add_bos: true,
-        ..PLAIN
-    },
-    // Llama 3's tokenizer without its begin token (SmolLM3 among others).
-    Rules { names: &["smaug-bpe"], steps: &[By(LLAMA3)], ignore_merges: true, ..PLAIN },
-    Rules { names: &["dbrx"], steps: &[By(LLAMA3)], ..PLAIN },
-    Rules { names: &["seed-coder"], steps: &[By(SEED)], ..PLAIN },
-    Rules { names: &["tekken"], steps: &[By(TEKKEN)], ignore_merges: true, add_bos: true, ..PLAIN },
-    Rules { names: &["gpt-4o", "llama4", "kanana2"], steps: &[By(GPT4O)], ..PLAIN },
-    Rules {
-        names: &["deepseek-llm"],
-        steps: &[
-            By(r"[\r\n]"),
-            By(DEEPSEEK_LETTERS),
-            By(DEEPSEEK_MARKS),
-            By(r"\s+$"),
-            By(DEEPSEEK_EAST_ASIAN),
-            By(r"\p{N}+"),
-        ],
-        ..PLAIN
-    },
-    Rules {
-        names: &["deepseek-coder"],
-        steps: &[
-            By(r"[\r\n]"),
-            By(r"\s?\p{L}+"),
-            By(r"\s?\p{P}+"),
-            By(DEEPSEEK_EAST_ASIAN),
-            EachDigit,
-        ],
-        ..PLAIN
-    },
-    Rules {
-        names: &["deepseek-v3"],
-        steps: &[By(r"\p{N}{1,3}"), By(DEEPSEEK3_EAST_ASIAN), By(DEEPSEEK3)],
-        ..PLAIN
-    },
-];
-
-const PLAIN: Rules =
-    Rules { names: &[], steps: &[], nfc: false, ignore_merges: false, add_bos: false };
 
 /// The rules of a name. A file without one was written by a tool too old to
 /// know which it needs; like llama.cpp, guess and say so.
-pub(super) fn rules(name: Option<&str>) -> Result<&'static Rules, TokenizerError> {
+///
+/// # Errors
+/// The name is not known, or known and refused.
+pub(super) fn rules(name: Option<&str>) -> Result<Rules, TokenizerError> {
     let name = name.filter(|name| !name.is_empty()).unwrap_or("default");
     if name == "default" {
         tracing::warn!(
@@ -132,33 +108,84 @@ pub(super) fn rules(name: Option<&str>) -> Result<&'static Rules, TokenizerError
              than they should be; a newer conversion of the model says it"
         );
     }
-    let found = RULES.iter().find(|rules| rules.names.contains(&name));
-    found.ok_or_else(|| TokenizerError::UnknownPreTokenizer {
-        name: name.to_owned(),
-        known: RULES.iter().flat_map(|r| r.names).copied().collect::<Vec<_>>().join(", "),
+    let table = table()?;
+    if let Some(refused) = table.refused.iter().find(|r| r.names.iter().any(|n| n == name)) {
+        let (name, reason) = (name.to_owned(), refused.reason.clone());
+        return Err(TokenizerError::RefusedPreTokenizer { name, reason });
+    }
+    let Some(family) = table.family.iter().find(|f| f.names.iter().any(|n| n == name)) else {
+        let names = table.family.iter().flat_map(|f| &f.names).map(String::as_str);
+        let known = names.collect::<Vec<_>>().join(", ");
+        return Err(TokenizerError::UnknownPreTokenizer { name: name.to_owned(), known });
+    };
+    let step = |name: &String| {
+        Ok(match name.as_str() {
+            "digits" => Step::Digits { each: true },
+            "digit-runs" => Step::Digits { each: false },
+            "byte-level" => Step::ByteLevel,
+            "punctuation" => Step::Punctuation { each: true },
+            "punctuation-runs" => Step::Punctuation { each: false },
+            other => match table.pattern.get(other) {
+                Some(pattern) => Step::Pattern(pattern.clone()),
+                None => return Err(failed("its word splitting", format!("no step '{other}'"))),
+            },
+        })
+    };
+    let mut steps: Vec<Step> = family.steps.iter().map(step).collect::<Result<_, _>>()?;
+    if !steps.iter().any(|step| matches!(step, Step::ByteLevel)) {
+        steps.push(Step::ByteLevel);
+    }
+    Ok(Rules {
+        steps,
+        normalizer: family.normalizer,
+        ignore_merges: family.ignore_merges,
+        add_bos: family.add_bos,
+        mask_takes_space: family.mask_takes_space,
+        double_separator: family.double_separator,
+        sentencepiece: family.sentencepiece,
     })
 }
 
-#[cfg(test)]
-pub(super) fn known_names() -> impl Iterator<Item = &'static str> {
-    RULES.iter().flat_map(|rules| rules.names).copied()
+fn table() -> Result<Table, TokenizerError> {
+    toml::from_str(TABLE).map_err(|e| failed("the table of word splitting", e))
 }
 
 impl Rules {
+    /// What is done to a text first: the family's form of Unicode, and what
+    /// the file asks for.
+    pub(super) fn normalizer(&self, vocab: &GgufVocab) -> Option<NormalizerWrapper> {
+        let mut steps: Vec<NormalizerWrapper> = Vec::new();
+        steps.extend(self.normalizer.map(|form| match form {
+            Form::Nfc => NFC.into(),
+            Form::Nfkc => NFKC.into(),
+        }));
+        if vocab.strip_accents == Some(true) {
+            steps.extend([NFD.into(), StripAccents.into()]);
+        }
+        if vocab.lowercase == Some(true) {
+            steps.push(Lowercase.into());
+        }
+        (!steps.is_empty()).then(|| Normalizers::new(steps).into())
+    }
+
     pub(super) fn pre_tokenizer(&self) -> Result<PreTokenizerWrapper, TokenizerError> {
-        let mut steps: Vec<PreTokenizerWrapper> = Vec::with_capacity(self.steps.len() + 1);
-        for step in self.steps {
+        let behavior = |each: bool| if each { Isolated } else { Contiguous };
+        let mut steps: Vec<PreTokenizerWrapper> = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
             steps.push(match step {
-                Step::Digits => Digits::new(true).into(),
-                Step::Split(pattern) => {
-                    let pattern = SplitPattern::Regex((*pattern).to_owned());
-                    let split = Split::new(pattern, Isolated, false);
+                Step::Digits { each } => Digits::new(*each).into(),
+                Step::Punctuation { each } => Punctuation::new(behavior(*each)).into(),
+                // Steps do the splitting, this does none.
+                Step::ByteLevel => ByteLevel::new(false, true, false).into(),
+                Step::Pattern(pattern) => {
+                    let split = Split::new(SplitPattern::Regex(pattern.clone()), Isolated, false);
                     split.map_err(|e| failed("its word splitting", e))?.into()
                 }
             });
         }
-        // The patterns have split already; this only spells the words in bytes.
-        steps.push(ByteLevel::new(false, true, false).into());
         Ok(Sequence::new(steps).into())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,12 +14,17 @@ use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace, Sequence};
 use tokenizers::{AddedToken, DecoderWrapper, Tokenizer};
 
 use super::super::error::TokenizerError;
-use super::{Built, Entries, GgufVocab, Kind, bpe, failed, frame, framing};
+use super::{Built, Entries, Frame, GgufVocab, Kind, Pair, bpe, failed, framing};
 
 /// What SentencePiece writes for a space.
 const SPACE: &str = "▁";
 
-pub(super) fn build(vocab: &GgufVocab, entries: Entries) -> Result<Built, TokenizerError> {
+/// `prefix`: whether a space is put before a text where the file does not say.
+pub(super) fn build(
+    vocab: &GgufVocab,
+    entries: Entries,
+    prefix: bool,
+) -> Result<Built, TokenizerError> {
     let tokens: Vocab = entries.vocabulary();
     let merges = match (&vocab.merges, &vocab.scores) {
         (Some(merges), _) => bpe::pairs(merges)?,
@@ -33,7 +38,7 @@ pub(super) fn build(vocab: &GgufVocab, entries: Entries) -> Result<Built, Tokeni
     }
     let model = model.build().map_err(|e| failed("its merges", e))?;
 
-    let prefix = vocab.add_space_prefix.unwrap_or(true);
+    let prefix = vocab.add_space_prefix.unwrap_or(prefix);
     let mut tokenizer = Tokenizer::new(model);
     tokenizer
         .with_normalizer(Some(normalizer(prefix)?))
@@ -54,7 +59,7 @@ pub(super) fn build(vocab: &GgufVocab, entries: Entries) -> Result<Built, Tokeni
     let eos = entries.token(vocab.eos, Some(2));
     let before = framing(vocab.add_bos, true, bos, "tokenizer.ggml.bos_token_id")?;
     let after = framing(vocab.add_eos, false, eos, "tokenizer.ggml.eos_token_id")?;
-    tokenizer.with_post_processor(frame(before, after));
+    tokenizer.with_post_processor(Frame { before, after, pair: Pair::Twice }.processor());
     let (bos, eos) = (bos.map(|t| t.1.to_owned()), eos.map(|t| t.1.to_owned()));
     Ok(entries.finish(tokenizer, bos, eos))
 }

@@ -8,7 +8,7 @@ fn strings(items: &[&str]) -> Vec<String> {
 }
 
 /// A byte-level vocabulary: four control tokens, a tool tag, letters, merges.
-fn byte_level(pre: &str) -> GgufVocab {
+pub(super) fn byte_level(pre: &str) -> GgufVocab {
     let tokens = strings(&[
         "<s>",
         "</s>",
@@ -226,6 +226,58 @@ fn wordpiece_is_restored_from_phantom_spaces() {
     assert_eq!((text.token_bytes(5), text.token_bytes(6)), (&b" go"[..], &b"ing"[..]));
 }
 
+/// The ids and types of a pair.
+fn pair(vocab: &GgufVocab, first: &str, second: &str) -> (Vec<u32>, Vec<u32>) {
+    let text = Text::from_gguf(vocab).unwrap().encode_text(first, Some(second), None).unwrap();
+    (text.ids, text.types)
+}
+
+#[test]
+fn pairs_are_put_together_as_the_families_do() {
+    // BERT: one begin token.
+    let bert = GgufVocab {
+        model: "bert".into(),
+        tokens: strings(&["[UNK]", "[CLS]", "[SEP]", "a", "b"]),
+        unk: Some(0),
+        cls: Some(1),
+        sep: Some(2),
+        ..GgufVocab::default()
+    };
+    assert_eq!(pair(&bert, "a", "b"), (vec![1, 3, 2, 4, 2], vec![0, 0, 0, 1, 1]));
+    // Llama: each as it is alone.
+    let mut llama = byte_level("llama-bpe");
+    assert_eq!(pair(&llama, "hi", "hi").0, [0, 10, 0, 10]);
+    // ModernBERT says so in the file.
+    llama.pre = Some("modern-bert".into());
+    (llama.add_bos, llama.add_eos, llama.add_sep) = (Some(true), Some(true), Some(true));
+    assert_eq!(pair(&llama, "hi", "hi"), (vec![0, 10, 1, 10, 1], vec![0, 0, 0, 1, 1]));
+    // RoBERTa: two separators, no types, and both ends by default.
+    let roberta = byte_level("roberta-bpe");
+    assert_eq!(pair(&roberta, "hi", "hi"), (vec![0, 10, 1, 1, 10, 1], vec![0; 6]));
+}
+
+#[test]
+fn files_say_how_text_is_normalized() {
+    let mut vocab = byte_level("jina-v2-de");
+    vocab.lowercase = Some(true);
+    assert_eq!(Text::from_gguf(&vocab).unwrap().encode("HI", false).unwrap(), [10]);
+    vocab.strip_accents = Some(true);
+    assert_eq!(Text::from_gguf(&vocab).unwrap().encode("Hí", false).unwrap(), [10]);
+}
+
+#[test]
+fn sentencepiece_with_its_merges_written_out() {
+    let mut vocab = spm();
+    vocab.model = "gemma4".into();
+    vocab.merges = Some(strings(&["▁ a", "a b"]));
+    (vocab.scores, vocab.add_bos) = (None, Some(false));
+    let text = Text::from_gguf(&vocab).unwrap();
+    assert_eq!(text.encode("ab ab", true).unwrap(), [262, 264, 261]);
+    vocab.model = "gpt2".into();
+    vocab.pre = Some("granite-embed-multi-311m".into());
+    assert_eq!(Text::from_gguf(&vocab).unwrap().encode("ab ab", true).unwrap(), [262, 264, 261]);
+}
+
 #[test]
 fn unigram_takes_the_likeliest_cut() {
     let tokens = strings(&["<pad>", "</s>", "<unk>", "▁a", "▁", "a", "b", "ab", "[PAD8]"]);
@@ -242,61 +294,6 @@ fn unigram_takes_the_likeliest_cut() {
     assert_eq!(text.encode("  ａ   a☃", true).unwrap(), [3, 3, 2, 1]);
     assert_eq!(text.decode(&[3, 6, 1], true).unwrap(), "ab");
     assert_eq!(text.eos_ids(), [1]);
-}
-
-#[test]
-fn every_family_of_the_table_splits_text() {
-    for name in pre::known_names() {
-        let mut vocab = byte_level(name);
-        vocab.add_bos = Some(false);
-        let text = Text::from_gguf(&vocab).unwrap();
-        assert_eq!(text.encode("hi hi", true).unwrap(), [10, 11], "{name}");
-    }
-}
-
-#[test]
-fn families_split_as_their_tokenizer_json_does() {
-    use tokenizers::{
-        OffsetReferential::Original, OffsetType::Byte, PreTokenizedString, PreTokenizer,
-    };
-    let split = |pre: &str, text: &str| -> Vec<String> {
-        let mut words = PreTokenizedString::from(text);
-        let rules = pre::rules(Some(pre)).unwrap();
-        rules.pre_tokenizer().unwrap().pre_tokenize(&mut words).unwrap();
-        let words = words.get_splits(Original, Byte).into_iter();
-        words.map(|(_, (from, to), _)| text[from..to].to_owned()).collect()
-    };
-    let text = "I'VE 12345 x\r\n\n  y  ÀB'll कि!?\n";
-    assert_eq!(
-        split("gpt-2", text),
-        ["I", "'", "VE", " 12345", " x", "\r\n\n ", " y", " ", " ÀB", "'ll", " क", "ि!?", "\n"]
-    );
-    assert_eq!(
-        split("smollm", text),
-        [
-            "I", "'", "VE", " ", "1", "2", "3", "4", "5", " x", "\r\n\n ", " y", " ", " ÀB", "'ll",
-            " क", "ि!?", "\n"
-        ]
-    );
-    assert_eq!(
-        split("qwen2", text),
-        [
-            "I", "'VE", " ", "1", "2", "3", "4", "5", " x", "\r\n\n", " ", " y", " ", " ÀB", "'ll",
-            " क", "ि!?\n"
-        ]
-    );
-    assert_eq!(
-        split("llama-bpe", text),
-        ["I", "'VE", " ", "123", "45", " x", "\r\n\n", " ", " y", " ", " ÀB", "'ll", " क", "ि!?\n"]
-    );
-    assert_eq!(split("qwen35", "कि!?"), ["कि", "!?"]);
-    assert_eq!(split("tekken", "HelloWorld a/b/\n"), ["Hello", "World", " a", "/b", "/\n"]);
-    assert_eq!(split("gpt-4o", "HelloWorld's x"), ["Hello", "World's", " x"]);
-    assert_eq!(
-        split("deepseek-coder", "a, 12日本\n\n"),
-        ["a", ",", " ", "1", "2", "日本", "\n", "\n"]
-    );
-    assert_eq!(split("default", "a-1234 b"), ["a", "-", "123", "4", " b"]);
 }
 
 /// A vocabulary that can spell any text, and a few merges.

@@ -9,7 +9,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 
 use super::super::error::TokenizerError;
-use super::{Built, Entries, GgufVocab, Kind, failed, frame, framing};
+use super::{Built, Entries, Frame, GgufVocab, Kind, Pair, failed, framing};
 
 pub(super) fn build(vocab: &GgufVocab, entries: Entries) -> Result<Built, TokenizerError> {
     let scores = vocab.scores.as_deref().ok_or(TokenizerError::Missing("tokenizer.ggml.scores"))?;
@@ -33,13 +33,19 @@ pub(super) fn build(vocab: &GgufVocab, entries: Entries) -> Result<Built, Tokeni
     };
     tokenizer.with_pre_tokenizer(Some(pre));
     tokenizer.with_decoder(Some(spaces));
-    entries.add_to(&mut tokenizer, |token| token)?;
-
     let bos = entries.token(vocab.bos, None);
     let eos = entries.token(vocab.eos, Some(1));
+    // Where there is a mask it is XLM-RoBERTa's, which takes the space before it.
+    let mask = entries.token(vocab.mask, None).map(|(_, text)| text);
+    entries.add_to(&mut tokenizer, |token| {
+        let takes_space = mask == Some(token.content.as_str());
+        token.lstrip(takes_space)
+    })?;
     let before = framing(vocab.add_bos, false, bos, "tokenizer.ggml.bos_token_id")?;
     let after = framing(vocab.add_eos, true, eos, "tokenizer.ggml.eos_token_id")?;
-    tokenizer.with_post_processor(frame(before, after));
+    // With both it is XLM-RoBERTa's, otherwise T5's.
+    let pair = if before.is_some() { Pair::DoubleSeparator } else { Pair::Twice };
+    tokenizer.with_post_processor(Frame { before, after, pair }.processor());
     let (bos, eos) = (bos.map(|t| t.1.to_owned()), eos.map(|t| t.1.to_owned()));
     Ok(entries.finish(tokenizer, bos, eos))
 }

@@ -7,7 +7,7 @@ use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 
 use super::super::error::TokenizerError;
-use super::{Built, Entries, GgufVocab, Kind, failed, frame};
+use super::{Built, Entries, Frame, GgufVocab, Kind, Pair, failed};
 
 /// What BERT writes before a token that continues a word.
 const CONTINUATION: &str = "##";
@@ -43,7 +43,7 @@ pub(super) fn build(vocab: &GgufVocab, mut entries: Entries) -> Result<Built, To
     let mut tokenizer = Tokenizer::new(model);
     let lowercase = vocab.lowercase.unwrap_or(true);
     tokenizer
-        .with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))
+        .with_normalizer(Some(BertNormalizer::new(true, true, vocab.strip_accents, lowercase)))
         .map_err(|e| failed("its normalizer", e))?;
     tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
     tokenizer.with_decoder(Some(WordPieceDecoder::default()));
@@ -54,7 +54,8 @@ pub(super) fn build(vocab: &GgufVocab, mut entries: Entries) -> Result<Built, To
     let sep = entries
         .token(sep, None)
         .ok_or(TokenizerError::Missing("tokenizer.ggml.seperator_token_id"))?;
-    tokenizer.with_post_processor(frame(Some(cls), Some(sep)));
+    let frame = Frame { before: Some(cls), after: Some(sep), pair: Pair::Separator };
+    tokenizer.with_post_processor(frame.processor());
     let (cls, sep) = (cls.1.to_owned(), sep.1.to_owned());
     Ok(entries.finish(tokenizer, Some(cls), Some(sep)))
 }

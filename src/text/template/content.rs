@@ -5,7 +5,7 @@
 //! say what they read, so each is asked: it renders small conversations that
 //! hold a needle, and what comes out tells.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::error::TemplateError;
 use super::ChatInput;
@@ -87,6 +87,25 @@ impl Needs {
             }
         }
         Ok(())
+    }
+}
+
+/// Brings messages into the form that transformers hands to every template:
+/// keys without a value are left out, and a message's reasoning is found under
+/// the names that templates read.
+pub(super) fn normalize(messages: &mut [Value]) {
+    const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
+    for message in messages.iter_mut().filter_map(Value::as_object_mut) {
+        message.retain(|_, value| !value.is_null());
+        let reasoning = REASONING.iter().find_map(|name| message.get(*name)).cloned();
+        if let Some(reasoning) = reasoning {
+            // In this order, which templates that print a whole message show.
+            let mut aliased = Map::new();
+            aliased.insert("thinking".to_owned(), reasoning.clone());
+            aliased.append(message);
+            aliased.insert("reasoning_content".to_owned(), reasoning);
+            *message = aliased;
+        }
     }
 }
 

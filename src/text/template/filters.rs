@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
+
+use super::methods::is_space;
 
 /// The message of a template that called `raise_exception`.
 #[derive(Debug)]
@@ -34,10 +36,11 @@ pub(super) fn strftime_now(format: &str) -> Result<String, Error> {
 pub(super) fn tojson(
     value: &Value,
     ensure_ascii: Option<bool>,
+    indent: Option<Value>,
     options: Kwargs,
 ) -> Result<String, Error> {
     let keyword: Option<bool> = options.get("ensure_ascii")?;
-    let indent: Option<Value> = options.get("indent")?;
+    let indent = options.get::<Option<Value>>("indent")?.or(indent);
     let separators: Option<Vec<String>> = options.get("separators")?;
     let sort_keys: Option<bool> = options.get("sort_keys")?;
     options.assert_all_used()?;
@@ -67,6 +70,55 @@ pub(super) fn tojson(
     };
     json.value(value)?;
     Ok(json.out)
+}
+
+/// Jinja's filter, with the entities that MarkupSafe writes.
+pub(super) fn escape(value: &Value) -> String {
+    let text = value.to_string();
+    if value.is_safe() {
+        return text;
+    }
+    [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&#34;"), ("'", "&#39;")]
+        .iter()
+        .fold(text, |text, (from, to)| text.replace(from, to))
+}
+
+/// Jinja's filter, which strips what Python does.
+pub(super) fn trim(value: &Value, chars: Option<&str>) -> String {
+    let text = value.to_string();
+    let strips = |c: char| chars.map_or_else(|| is_space(c), |chars| chars.contains(c));
+    text.trim_matches(strips).to_owned()
+}
+
+/// Jinja's filter: the default where a value is no integer, which is 0.
+pub(super) fn int(
+    state: &State,
+    value: &Value,
+    default: Option<Value>,
+    base: Option<u32>,
+    options: Kwargs,
+) -> Result<Value, Error> {
+    let named: Option<Value> = options.get("default")?;
+    let named_base: Option<u32> = options.get("base")?;
+    options.assert_all_used()?;
+    let default = default.or(named).unwrap_or_else(|| Value::from(0));
+    let base = base.or(named_base);
+    let number = minijinja::filters::int(state, value, Some(default.clone()), base, options);
+    Ok(number.unwrap_or(default))
+}
+
+/// The same for numbers with a fraction.
+pub(super) fn float(
+    state: &State,
+    value: &Value,
+    default: Option<Value>,
+    options: Kwargs,
+) -> Result<Value, Error> {
+    let named: Option<Value> = options.get("default")?;
+    options.assert_all_used()?;
+    let default = default.or(named).unwrap_or_else(|| Value::from(0.0));
+    let number = minijinja::filters::float(state, value, Some(default.clone()), options);
+    Ok(number.unwrap_or(default))
 }
 
 /// Jinja's test: what `iter()` takes in Python. (minijinja counts none, too.)
@@ -103,7 +155,7 @@ impl Json {
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number if value.is_integer() => self.out.push_str(&value.to_string()),
-            ValueKind::Number => self.out.push_str(&float(f64::try_from(value.clone())?)),
+            ValueKind::Number => self.out.push_str(&as_python(f64::try_from(value.clone())?)),
             ValueKind::String => self.string(value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<Value> = value.try_iter()?.collect();
@@ -194,7 +246,7 @@ impl Json {
 
 /// A float as Python writes it. Rust's shortest digits are the same; the
 /// exponent differs (`1e16` is `1e+16`, `1e-7` is `1e-07`).
-fn float(value: f64) -> String {
+fn as_python(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
