@@ -24,6 +24,10 @@ ci:
 template:
     DRAGOMAN_TEST_UPDATE=1 cargo test --locked --test it committed_template
 
+# Write docs/models.md anew, after a change of models/.
+models-page:
+    DRAGOMAN_TEST_UPDATE=1 cargo test --locked --test it committed_page
+
 # Licences, banned crates and sources of all dependencies; needs cargo-deny.
 deny:
     cargo deny --locked check bans licenses sources

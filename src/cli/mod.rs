@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 pub mod bench;
+pub mod doctor;
 pub mod load;
 pub mod models;
 pub mod pull;
@@ -39,6 +40,8 @@ enum Command {
     Pull(pull::Args),
     /// List the catalogue and what is on disk.
     Models(models::Args),
+    /// Check that a model works here: files, tokenizer, results, memory, speed.
+    Doctor(doctor::Args),
     /// Check the files of models against their hashes.
     Verify(verify::Args),
     /// Delete models from the cache.
@@ -73,6 +76,7 @@ pub fn run() -> anyhow::Result<()> {
         Command::Serve(_) => serve::run(config),
         Command::Pull(args) => pull::run(args, &config),
         Command::Models(args) => models::run(args, &config),
+        Command::Doctor(args) => doctor::run(args, &config),
         Command::Verify(args) => verify::run(args, &config),
         Command::Remove(args) => remove::run(args, &config),
         Command::Bench(command) => bench::run(command, &config),

@@ -1,175 +1,155 @@
-//! `dragoman models`: what can be asked for by name, and what is here.
+//! `dragoman models`: what can be asked for by name, what is here, what fits
+//! this machine, and what is good at a language.
 
-use anyhow::{Context, Result};
+mod details;
+mod entry;
+mod json;
+pub mod markdown;
+mod recommend;
+mod table;
 
-use crate::config::Config;
-use crate::provision::{Listing, Manifest, Presence, Provisioner, Source, Task, progress, size};
+use anyhow::{Context, Result, bail};
+
+use self::entry::{Entry, Machine};
+use crate::config::{Config, edit_distance};
+use crate::provision::{Provisioner, Task, languages, progress};
 
 /// Lists the catalogue and the cache, or tells all about one model.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Show everything known about this model.
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", conflicts_with_all = ["task", "language", "fits", "markdown"])]
     pub model: Option<String>,
+    /// Only models for this: generate, embed, rerank, or translate (models made
+    /// for it, and those that generate, which translate when they are told to).
+    #[arg(long)]
+    pub task: Option<Wanted>,
+    /// Only models that know this language, how well, and which to take: a tag
+    /// (fr, sw, zh) or its name in English.
+    #[arg(long, value_name = "LANGUAGE")]
+    pub language: Option<String>,
+    /// Only models that fit the memory that is free now, or engine.memory_mib.
+    #[arg(long)]
+    pub fits: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the catalogue as a page in Markdown, which is docs/models.md.
+    #[arg(long, conflicts_with_all = ["task", "language", "fits", "json"])]
+    pub markdown: bool,
 }
 
-const HEAD: [&str; 6] = ["MODEL", "TASK", "SIZE", "LICENCE", "STATE", "SOURCES"];
+/// What somebody needs a model for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wanted {
+    Generate,
+    Embed,
+    Rerank,
+    Translate,
+}
 
-/// Runs the command.
-pub fn run(args: Args, config: &Config) -> Result<()> {
-    let provisioner = Provisioner::new(&config.provision, progress::for_stderr())?;
-    let listing = provisioner.list();
-    match args.model {
-        None => print!("{}", table(&listing)),
-        Some(name) => {
-            let entry = listing.iter().find(|l| l.name.eq_ignore_ascii_case(&name));
-            let entry = entry
-                .with_context(|| format!("no model `{name}`; `dragoman models` lists them all"))?;
-            print!("{}", details(&provisioner, entry));
+impl Wanted {
+    const ALL: [Self; 4] = [Self::Generate, Self::Embed, Self::Rerank, Self::Translate];
+
+    /// As it is written after `--task`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Generate => "generate",
+            Self::Embed => "embed",
+            Self::Rerank => "rerank",
+            Self::Translate => "translate",
         }
     }
+
+    /// Whether a model of this task can do it.
+    fn takes(self, task: Task) -> bool {
+        match self {
+            Self::Generate => task == Task::Generation,
+            Self::Embed => task == Task::Embedding,
+            Self::Rerank => task == Task::Reranking,
+            Self::Translate => matches!(task, Task::Translation | Task::Generation),
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model or language that is not known; the message says which are.
+pub fn run(args: Args, config: &Config) -> Result<()> {
+    if args.markdown {
+        print!("{}", markdown::page()?);
+        return Ok(());
+    }
+    let provisioner = Provisioner::new(&config.provision, progress::for_stderr())?;
+    print!("{}", answer(&args, config, &provisioner)?);
     Ok(())
 }
 
-fn table(listing: &[Listing]) -> String {
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(listing.iter().map(row));
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
-    let line = |row: &[String; 6]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
-}
-
-fn row(entry: &Listing) -> [String; 6] {
-    let manifest = entry.manifest.as_ref();
-    [
-        entry.name.clone(),
-        manifest.map_or("-", |m| task(m.task)).to_owned(),
-        model_size(entry),
-        manifest.map_or("-", |m| &m.licence).to_owned(),
-        state(&entry.presence),
-        manifest.map_or_else(
-            || "hub".to_owned(),
-            |m| m.sources.iter().map(Source::kind).collect::<Vec<_>>().join(", "),
-        ),
-    ]
-}
-
-/// On disk when it is here; else what the first source that says so says.
-fn model_size(entry: &Listing) -> String {
-    let known = match &entry.presence {
-        Presence::Present(receipt) => Some(receipt.files.iter().map(|f| f.bytes).sum()),
-        _ => entry.manifest.as_ref().and_then(|m| m.sources.iter().find_map(Source::bytes)),
-    };
-    known.map_or_else(|| "?".to_owned(), size)
-}
-
-fn state(presence: &Presence) -> String {
-    match presence {
-        Presence::Absent => "-".to_owned(),
-        Presence::Partial(bytes) => format!("partial, {}", size(*bytes)),
-        Presence::Present(receipt) => format!("present, verified {}", date(receipt.verified)),
-    }
-}
-
-/// Unix seconds as a day; times of day would only widen the table.
-fn date(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
-    time.map_or_else(|| "?".to_owned(), |t| t.strftime("%Y-%m-%d").to_string())
-}
-
-fn task(task: Task) -> &'static str {
-    match task {
-        Task::Generation => "generation",
-        Task::Embedding => "embedding",
-    }
-}
-
-fn details(provisioner: &Provisioner, entry: &Listing) -> String {
-    let mut lines = vec![("name", entry.name.clone())];
-    if let Some(manifest) = &entry.manifest {
-        lines.extend(about(manifest));
-    }
-    lines.push(("state", state(&entry.presence)));
-    if let Presence::Present(receipt) = &entry.presence {
-        lines.push(("came from", receipt.source.clone()));
-        lines.push(("folder", provisioner.store().folder(&entry.name).display().to_string()));
-        lines.extend(
-            receipt
-                .files
-                .iter()
-                .map(|f| ("file", format!("{} ({}, sha256 {})", f.path, size(f.bytes), f.sha256))),
-        );
-    }
-    lines.iter().map(|(key, value)| format!("{key:<12} {value}\n")).collect()
-}
-
-fn about(manifest: &Manifest) -> Vec<(&'static str, String)> {
-    let millions = manifest.parameters as f64 / 1e6;
-    let mut lines = vec![
-        ("title", manifest.title.clone()),
-        ("task", task(manifest.task).to_owned()),
-        ("architecture", manifest.architecture.clone()),
-        ("parameters", format!("{millions:.0} million")),
-        ("context", format!("{} tokens", manifest.context_length)),
-        ("licence", manifest.licence.clone()),
-        ("languages", manifest.languages.join(" ")),
-    ];
-    lines.extend(
-        manifest.prompts.iter().map(|(name, prefix)| ("prompt", format!("{name}: {prefix:?}"))),
+/// What the command prints.
+///
+/// # Errors
+/// As [`run`].
+pub fn answer(args: &Args, config: &Config, provisioner: &Provisioner) -> Result<String> {
+    let machine = Machine::here(config)?;
+    anyhow::ensure!(
+        !args.fits || machine.left.is_some(),
+        "--fits: how much memory is free is not known here; set engine.memory_mib"
     );
-    lines.extend(manifest.sources.iter().map(|source| {
-        let bytes = source.bytes().map(|b| format!(", {}", size(b))).unwrap_or_default();
-        ("source", format!("{}{bytes}", source.label()))
-    }));
-    if !manifest.notes.is_empty() {
-        lines.push(("notes", manifest.notes.split_whitespace().collect::<Vec<_>>().join(" ")));
+    let language = args.language.as_deref().map(|text| language(text, provisioner)).transpose()?;
+    let all = provisioner.list().into_iter().map(|listing| Entry::new(listing, &machine));
+    let all = all.collect::<Result<Vec<Entry>>>()?;
+    let place = (&machine, provisioner.store());
+    if let Some(name) = &args.model {
+        let entry = all.iter().find(|e| e.name().eq_ignore_ascii_case(name));
+        let entry = entry.with_context(|| match provisioner.catalogue().nearest(name) {
+            Some(near) => format!("no model `{name}`; did you mean `{near}`?"),
+            None => format!("no model `{name}`; `dragoman models` lists them all"),
+        })?;
+        return match args.json {
+            true => json::models(&[entry], place, None, &[]),
+            false => Ok(details::text(provisioner, entry)),
+        };
     }
-    lines
+    let shown: Vec<&Entry> = all
+        .iter()
+        .filter(|e| args.task.is_none_or(|task| e.task().is_some_and(|t| task.takes(t))))
+        .filter(|e| language.is_none_or(|tag| e.grade(tag).is_some()))
+        .filter(|e| !args.fits || e.fits == Some(true))
+        .collect();
+    let tasks = args.task.map_or_else(|| Wanted::ALL.to_vec(), |task| vec![task]);
+    let advice: Vec<recommend::Advice<'_>> = match language {
+        Some(tag) => tasks.iter().map(|task| recommend::advise(&all, *task, tag)).collect(),
+        None => Vec::new(),
+    };
+    if args.json {
+        return json::models(&shown, place, language, &advice);
+    }
+    let mut text = table::text(&shown, &machine, language);
+    if let Some(tag) = language {
+        text += &recommend::text(&advice, tag);
+    }
+    Ok(text)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::provision::{Catalogue, Receipt, Role, Stored};
-
-    #[test]
-    fn columns_stand_below_each_other() {
-        let catalogue = Catalogue::built_in().unwrap();
-        let receipt = |name: &str| Receipt {
-            name: name.to_owned(),
-            source: "hub o/n".to_owned(),
-            verified: 1_763_817_600,
-            files: vec![Stored {
-                path: "x.gguf".to_owned(),
-                role: Role::Weights,
-                bytes: 1_500_000,
-                sha256: String::new(),
-            }],
-        };
-        let mut listing: Vec<Listing> = catalogue
-            .iter()
-            .map(|m| Listing {
-                name: m.name.clone(),
-                manifest: Some(m.clone()),
-                presence: Presence::Partial(2_000),
-            })
-            .collect();
-        listing.push(Listing {
-            name: "o/n:Q8_0".to_owned(),
-            manifest: None,
-            presence: Presence::Present(receipt("o/n:Q8_0")),
-        });
-        let text = table(&listing);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), listing.len() + 1);
-        let column = lines[0].find("STATE").unwrap();
-        assert!(lines[1][column..].starts_with("partial, 2 kB"), "{text}");
-        let last = lines.last().unwrap();
-        assert!(last[column..].starts_with("present, verified 2025-11-22"), "{text}");
-        assert!(last.contains("1.5 MB"), "{text}");
+/// The tag of a language that some model of the catalogue names.
+fn language(text: &str, provisioner: &Provisioner) -> Result<&'static str> {
+    let mut known: Vec<&'static str> = languages::tags().collect();
+    known.retain(|tag| provisioner.catalogue().iter().any(|m| m.languages.grade(tag).is_some()));
+    if let Some(tag) = languages::named(text).filter(|tag| known.contains(tag)) {
+        return Ok(tag);
     }
+    let named = known.iter().filter_map(|tag| Some((*tag, languages::name(tag)?)));
+    let wanted = text.to_lowercase();
+    let near = named.clone().find(|(_, name)| {
+        wanted.chars().count() > 3 && edit_distance(&wanted, &name.to_lowercase()) <= 2
+    });
+    let near = near.map(|(tag, name)| format!("; did you mean {name} ({tag})?"));
+    let list: Vec<String> = named.map(|(tag, name)| format!("{tag} {name}")).collect();
+    bail!(
+        "--language {text:?} is a language that no model of the catalogue names{}\n\
+         Use a tag or a name of these: {}",
+        near.unwrap_or_default(),
+        list.join(", ")
+    )
 }

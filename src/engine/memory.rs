@@ -40,6 +40,12 @@ impl MemoryBudget {
         Self { total, taken: Mutex::default() }
     }
 
+    /// Bytes that no model has taken; `None` where there is no bound.
+    pub fn left(&self) -> Option<u64> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(self.total?.saturating_sub(taken.iter().map(|t| t.1).sum()))
+    }
+
     /// Whether parts of so many bytes would fit.
     ///
     /// # Errors

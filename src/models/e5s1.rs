@@ -132,6 +132,9 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     }
     let hidden_size = size(&mut r, "hidden size")?;
     let layers = size(&mut r, "layers")?;
+    if layers > 4096 {
+        return Err(format!("{layers} layers are more than 4096"));
+    }
     let heads = size(&mut r, "heads")?;
     let intermediate_size = size(&mut r, "feed-forward size")?;
     let vocab_size = size(&mut r, "vocabulary")?;

@@ -20,6 +20,8 @@ pub enum LoadError {
     Shape { name: String, found: Vec<usize>, expected: Vec<usize> },
     #[error("tensor {name:?} is stored as {found}, which is not supported; supported: {supported}")]
     TensorType { name: String, found: String, supported: &'static str },
+    #[error("tensor {name:?}: {source}")]
+    Tensor { name: String, source: candle_core::Error },
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }

@@ -256,7 +256,11 @@ impl Header {
             }
             shape.reverse();
             let (type_id, offset) = (r.u32()?, r.u64()?);
-            tensors.insert(name, TensorInfo { shape, type_id, offset });
+            let info = TensorInfo { shape, type_id, offset };
+            if tensors.contains_key(&name) {
+                return Err(format!("tensor {name:?} is in it twice"));
+            }
+            tensors.insert(name, info);
         }
         let alignment = match metadata.get("general.alignment") {
             Some(Value::Unsigned(n)) if n.is_power_of_two() && *n <= 1 << 20 => *n as usize,

@@ -7,6 +7,10 @@ use rayon::prelude::*;
 use crate::backend::RopeRows;
 use crate::models::config::{RopeConfig, RopeScaling};
 
+/// Most numbers of a table of cosines, which is kept with one of sines in f32:
+/// 1 GiB together, of two million positions with heads of 128.
+const MOST_NUMBERS: usize = 1 << 27;
+
 /// Cosines and sines of every position.
 #[derive(Debug, Clone)]
 pub struct Rope {
@@ -19,8 +23,21 @@ impl Rope {
     /// `dim` columns of a head are turned, at `positions` places at most: that
     /// is the context by which LongRoPE takes its frequencies.
     pub fn new(config: &RopeConfig, dim: usize, positions: usize, device: &Device) -> Result<Self> {
+        let half = dim / 2;
+        if positions.saturating_mul(half) > MOST_NUMBERS {
+            candle_core::bail!(
+                "the context of {positions} tokens needs a table of positions beyond {} MiB; set \
+                 engine.context_length to what you need",
+                MOST_NUMBERS >> 17
+            );
+        }
         let frequencies = frequencies(config, dim, positions);
-        let half = frequencies.len();
+        if frequencies.iter().any(|f| !f.is_finite()) {
+            candle_core::bail!(
+                "rope_theta ({}) and the scaling of positions give what is no number",
+                config.theta
+            );
+        }
         let amplitude = match config.scaling {
             RopeScaling::Yarn { attention_factor, .. }
             | RopeScaling::Long { attention_factor, .. } => attention_factor,

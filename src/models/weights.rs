@@ -101,7 +101,10 @@ impl<'a> Weights<'a> {
     }
 
     fn read(&self, name: &str, expected: &[usize], purpose: Purpose) -> Result<Weight, LoadError> {
-        let weight = self.source.read(name, &self.device, purpose)?;
+        let weight = self.source.read(name, &self.device, purpose).map_err(|e| match e {
+            LoadError::Candle(source) => LoadError::Tensor { name: name.to_owned(), source },
+            other => other,
+        })?;
         let found = weight.dims();
         if found != expected {
             return Err(LoadError::Shape {

@@ -3,17 +3,66 @@
 use super::{Manifest, ProvisionError};
 use crate::config::edit_distance;
 
+/// Names and texts of `models/*.toml`.
+macro_rules! manifests {
+    ($($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../../models/", $name, ".toml")))),*]
+    };
+}
+
 /// Manifests built into the binary, so that it needs no files beside it. The
-/// order is the order in which `dragoman models` lists them.
-const BUILT_IN: &[(&str, &str)] = &[
-    ("qwen3-1.7b", include_str!("../../models/qwen3-1.7b.toml")),
-    ("qwen2.5-coder-1.5b-instruct", include_str!("../../models/qwen2.5-coder-1.5b-instruct.toml")),
-    ("qwen2.5-coder-0.5b-instruct", include_str!("../../models/qwen2.5-coder-0.5b-instruct.toml")),
-    ("smollm2-135m-instruct", include_str!("../../models/smollm2-135m-instruct.toml")),
-    ("gemma-3-270m", include_str!("../../models/gemma-3-270m.toml")),
-    ("multilingual-e5-small", include_str!("../../models/multilingual-e5-small.toml")),
-    ("all-minilm-l6-v2", include_str!("../../models/all-minilm-l6-v2.toml")),
-];
+/// order is the order in which `dragoman models` lists them: by task and family.
+const BUILT_IN: &[(&str, &str)] = manifests! {
+    "qwen3-0.6b"
+    "qwen3-1.7b"
+    "qwen3-4b"
+    "qwen3-8b"
+    "qwen3-14b"
+    "qwen3-30b-a3b"
+    "gemma-3-270m"
+    "gemma-3-1b-it"
+    "gemma-3-4b-it"
+    "gemma-3-12b-it"
+    "gemma-3-27b-it"
+    "llama-3.2-1b-instruct"
+    "llama-3.2-3b-instruct"
+    "llama-3.1-8b-instruct"
+    "llama-3.3-70b-instruct"
+    "mistral-nemo-instruct-2407"
+    "mistral-small-24b-instruct-2501"
+    "phi-4-mini-instruct"
+    "phi-4"
+    "smollm2-135m-instruct"
+    "smollm3-3b"
+    "granite-3.3-2b-instruct"
+    "granite-3.3-8b-instruct"
+    "olmo-2-7b-instruct"
+    "eurollm-1.7b-instruct"
+    "eurollm-9b-instruct"
+    "aya-expanse-8b"
+    "command-r7b-12-2024"
+    "falcon3-3b-instruct"
+    "falcon3-7b-instruct"
+    "qwen2.5-coder-0.5b-instruct"
+    "qwen2.5-coder-1.5b-instruct"
+    "multilingual-e5-small"
+    "multilingual-e5-base"
+    "multilingual-e5-large"
+    "bge-m3"
+    "snowflake-arctic-embed-l-v2.0"
+    "qwen3-embedding-0.6b"
+    "embeddinggemma-300m"
+    "gte-multilingual-base"
+    "nomic-embed-text-v1.5"
+    "all-minilm-l6-v2"
+    "paraphrase-multilingual-minilm-l12-v2"
+    "paraphrase-multilingual-mpnet-base-v2"
+    "ms-marco-minilm-l6-v2"
+    "mmarco-mminilmv2-l12-h384-v1"
+    "bge-reranker-base"
+    "gte-multilingual-reranker-base"
+    "bge-reranker-v2-m3"
+};
 
 /// A set of manifests.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +141,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_an_error() {
-        let text = BUILT_IN[3].1.replace("sha256 =", "sha_256 =");
+        let smollm2 = BUILT_IN.iter().find(|(name, _)| *name == "smollm2-135m-instruct").unwrap();
+        let text = smollm2.1.replace("sha256 =", "sha_256 =");
         let error = Manifest::parse("x.toml", &text).unwrap_err().to_string();
         assert!(error.contains("sha_256"), "{error}");
     }

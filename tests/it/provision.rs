@@ -104,6 +104,6 @@ fn noise(seed: u32, len: usize) -> Vec<u8> {
 fn manifest(name: &str, sources: &str) -> String {
     format!(
         "name = '{name}'\ntitle = 'T'\ntask = 'generation'\narchitecture = 'llama'\nparameters = 1\n\
-         licence = 'MIT'\nlanguages = ['en']\ncontext_length = 8\n{sources}"
+         licence = 'MIT'\nlanguages = {{ good = ['en'], basis = 'authors' }}\ncontext_length = 8\n{sources}"
     )
 }

@@ -244,7 +244,7 @@ fn bar() -> anyhow::Result<ProgressBar> {
     Ok(ProgressBar::new(0).with_style(bar_style()?))
 }
 
-pub(super) fn bar_style() -> anyhow::Result<ProgressStyle> {
+pub(in crate::cli) fn bar_style() -> anyhow::Result<ProgressStyle> {
     Ok(ProgressStyle::with_template("{wide_msg} {bar:20} {pos}/{len} {elapsed}")?)
 }
 

@@ -4,7 +4,9 @@ mod keys;
 mod ropes;
 
 use self::keys::Keys;
-use super::{DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling, experts};
+use super::{
+    DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling, experts, layer_count,
+};
 use crate::backend::ops::Activation;
 use crate::models::error::LoadError;
 use crate::models::gguf::GgufFile;
@@ -61,7 +63,11 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
     }
     let head_dim = match keys.size("attention.key_length")? {
         Some(d) => d,
-        None => hidden_size / heads,
+        None if hidden_size.is_multiple_of(heads) => hidden_size / heads,
+        None => {
+            let reason = format!("{hidden_size} is no multiple of the {heads} heads");
+            return Err(keys.fault("embedding_length", reason));
+        }
     };
     if !head_dim.is_multiple_of(2) {
         let reason = format!("{head_dim} is odd; the rotary embedding turns halves of a head");
@@ -79,7 +85,7 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
         let reason = format!("{rotary_dim} is odd or more than a head of {head_dim}");
         return Err(keys.fault("rope.dimension_count", reason));
     }
-    let count = keys.need("block_count")?;
+    let count = layer_count(keys.key("block_count"), keys.need("block_count")?)?;
     let (layers, ropes) = layers(&keys, count, rotary_dim)?;
     // Gemma's largest models scale by the width of the model (27B: 46 layers of
     // Gemma 2, 62 of Gemma 3); GGUF does not store it.

@@ -8,7 +8,9 @@ mod ropes;
 
 pub(super) use self::ropes::rope;
 use self::ropes::ropes;
-use super::{DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling, experts};
+use super::{
+    DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling, experts, layer_count,
+};
 use crate::backend::ops::Activation;
 use crate::models::error::LoadError;
 
@@ -57,6 +59,11 @@ impl<'a> Fields<'a> {
 
     pub fn need(&self, key: &str) -> Result<usize, LoadError> {
         self.size(key)?.ok_or_else(|| LoadError::config(key, "is missing from config.json"))
+    }
+
+    /// A number of layers.
+    pub fn layers(&self, key: &str) -> Result<usize, LoadError> {
+        layer_count(key, self.need(key)?)
     }
 
     pub fn float(&self, key: &str) -> Result<Option<f64>, LoadError> {
@@ -120,7 +127,7 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
         ));
     }
     let rotary_dim = rotary_dim(&json, head_dim, model_type)?;
-    let (ropes, layers) = layers(&json, json.need("num_hidden_layers")?, model_type)?;
+    let (ropes, layers) = layers(&json, json.layers("num_hidden_layers")?, model_type)?;
     for rope in &ropes {
         if let RopeScaling::Long { short, long, .. } = &rope.scaling
             && [short, long].iter().any(|factors| 2 * factors.len() != rotary_dim)

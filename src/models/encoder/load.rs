@@ -29,6 +29,9 @@ impl Encoder {
             };
             Ok(Norm::layer(weight, bias, c.norm_eps)?)
         };
+        // First, since it holds the sizes to those of the file.
+        let words =
+            weights.embedding("embeddings.word_embeddings", (c.vocab_size, width), false)?;
         let positions = match c.position_rows() {
             0 => None,
             rows => Some(weights.dense("embeddings.position_embeddings.weight", &[rows, width])?),
@@ -49,7 +52,7 @@ impl Encoder {
             _ => Vec::new(),
         };
         Ok(Self {
-            words: weights.embedding("embeddings.word_embeddings", (c.vocab_size, width), false)?,
+            words,
             scale: None,
             positions,
             token_types,

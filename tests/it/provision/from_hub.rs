@@ -244,3 +244,57 @@ fn outside_the_catalogue_the_hub_knows_best_what_belongs_to_a_model() {
     let files = site.provisioner(&[]).resolve("o/n").unwrap();
     assert_eq!(files.weights.len(), 1, "without the hub, what is there has to do");
 }
+
+/// The source of a catalogue entry whose list of files nobody has compared
+/// with the repository.
+const UNVERIFIED: &str = "[[sources]]\nkind = 'hub'\nrepo = 'o/n'\nverified = false\nbits = 16.0\nfiles = [\n\
+    { path = 'config.json', role = 'config' },\n\
+    { path = 'tokenizer.json', role = 'tokenizer' },\n\
+    { path = 'weights.safetensors', role = 'weights' },\n]\n";
+
+#[test]
+fn a_list_that_nobody_verified_gives_way_to_what_the_repository_holds() {
+    let (site, _hub, weights) = site();
+    let unverified = manifest("m", UNVERIFIED);
+    let files = site.provisioner(&[&unverified]).resolve("m").unwrap();
+    assert_eq!(fs::read(&files.weights[0]).unwrap(), weights);
+    assert!(files.weights.len() == 2 && files.config.is_some());
+    assert_eq!(files.manifest.unwrap().name, "m");
+    let verified = UNVERIFIED.replace("verified = false", "verified = true");
+    let verified = manifest("v", &verified);
+    let error = only(site.provisioner(&[&verified]).resolve("v").unwrap_err());
+    assert!(error.to_string().contains("no `tokenizer.json` there"), "{error}");
+}
+
+#[test]
+fn a_list_that_fits_is_kept_to() {
+    let (mut site, hub) = (Site::new(), MockHub::start());
+    site.hub = hub.endpoint.clone();
+    hub.publish("o/g", "m-Q4_K_M.gguf", &noise(1, 5000));
+    hub.publish("o/g", "m-Q8_0.gguf", &noise(2, 5000));
+    let source = "[[sources]]\nkind = 'hub'\nrepo = 'o/g'\nverified = false\nbits = 4.9\n\
+        files = [{ path = '*Q4_K_M.gguf', role = 'weights' }]\n";
+    let files = site.provisioner(&[&manifest("m", source)]).resolve("m").unwrap();
+    assert_eq!(fs::read(&files.weights[0]).unwrap(), noise(1, 5000));
+    // Where it does not say which, somebody has to choose.
+    let other = source.replace("Q4_K_M", "Q5_K_M");
+    let error = site.provisioner(&[&manifest("n", &other)]).resolve("n").unwrap_err().to_string();
+    assert!(error.contains("o/g:Q4_K_M") && error.contains("o/g:Q8_0"), "{error}");
+    let both = source.replace("*Q4_K_M.gguf", "m-Q*.gguf");
+    let error = site.provisioner(&[&manifest("b", &both)]).resolve("b").unwrap_err().to_string();
+    assert!(error.contains("o/g:Q4_K_M"), "{error}");
+}
+
+#[test]
+fn a_pickle_is_not_fetched() {
+    let (mut site, hub) = (Site::new(), MockHub::start());
+    site.hub = hub.endpoint.clone();
+    for (file, content) in [("config.json", "{}"), ("tokenizer.json", "{}")] {
+        hub.publish("o/p", file, content.as_bytes());
+    }
+    hub.publish("o/p", "pytorch_model.bin", &noise(1, 5000));
+    let source = UNVERIFIED.replace("o/n", "o/p");
+    let error = only(site.provisioner(&[&manifest("m", &source)]).resolve("m").unwrap_err());
+    assert!(error.to_string().contains("pickle"), "{error}");
+    assert!(hub.requests("pytorch_model").is_empty());
+}

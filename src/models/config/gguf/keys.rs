@@ -9,7 +9,7 @@ pub struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    fn key(&self, name: &str) -> String {
+    pub fn key(&self, name: &str) -> String {
         format!("{}.{name}", self.arch)
     }
 

@@ -1,0 +1,124 @@
+//! How large a model is, from its `config.json` alone: before anything is
+//! downloaded.
+
+use candle_core::quantized::GgmlDType;
+use serde_json::Value;
+
+use super::config::{self, DecoderConfig, EncoderConfig};
+use super::error::LoadError;
+use super::quantize::Quantize;
+use super::random::shapes;
+use super::registry;
+
+/// The sizes of a model.
+#[derive(Debug, Clone)]
+pub struct Outline {
+    pub kind: OutlineKind,
+    /// Weights that activations are multiplied with.
+    pub products: u64,
+    /// Weights of which a step looks up some rows, and vectors.
+    pub lookups: u64,
+}
+
+/// What the configuration is of.
+#[derive(Debug, Clone)]
+pub enum OutlineKind {
+    Decoder(Box<DecoderConfig>),
+    Encoder(Box<EncoderConfig>),
+}
+
+impl Outline {
+    /// Reads a `config.json`.
+    ///
+    /// # Errors
+    /// An architecture that is not supported, or a field that is missing or
+    /// out of range; the message names it.
+    pub fn read(json: &Value) -> Result<Self, LoadError> {
+        let architecture = registry::architecture(json);
+        let (kind, shapes, tied) = if config::DECODERS.contains(&architecture.as_str()) {
+            let (config, tied) = (config::from_json(json)?, DecoderConfig::is_tied(json));
+            let shapes = shapes::decoder(&config, tied);
+            (OutlineKind::Decoder(Box::new(config)), shapes, tied)
+        } else if config::ENCODERS.contains(&architecture.as_str()) {
+            let config = config::encoder_from_json(json)?;
+            let shapes = shapes::encoder(&config);
+            (OutlineKind::Encoder(Box::new(config)), shapes, false)
+        } else {
+            return Err(registry::unsupported(architecture));
+        };
+        let (mut products, mut lookups) = (0, 0);
+        for (name, shape) in &shapes {
+            let count = shape.iter().product::<usize>() as u64;
+            let table = name.starts_with("embeddings.") || (name == "token_embd.weight" && !tied);
+            *if shape.len() < 2 || table { &mut lookups } else { &mut products } += count;
+        }
+        Ok(Self { kind, products, lookups })
+    }
+
+    /// Number of weights.
+    pub fn parameters(&self) -> u64 {
+        self.products + self.lookups
+    }
+
+    /// Bytes that weights of so many bits in the file take in the CPU's memory:
+    /// quantized ones what they take in the file, of others the matrices what
+    /// `quantize` makes of them.
+    pub fn weight_bytes(&self, bits: f64, quantize: Quantize) -> u64 {
+        let product_bits = match quantize {
+            _ if bits < 16.0 => bits,
+            Quantize::None => bits,
+            // A scale in f32 for 64 columns.
+            Quantize::Int16 => 16.5,
+            Quantize::To(dtype) => bits_of(dtype),
+        };
+        ((self.products as f64 * product_bits + self.lookups as f64 * bits) / 8.0) as u64
+    }
+}
+
+/// Bits of a weight in blocks of a type, scales included.
+fn bits_of(dtype: GgmlDType) -> f64 {
+    8.0 * dtype.type_size() as f64 / dtype.block_size() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// SmolLM2-135M, whose authors count 134,515,008 weights.
+    fn smollm2(tied: bool) -> Outline {
+        Outline::read(&json!({"model_type": "llama", "hidden_size": 576,
+            "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3,
+            "num_hidden_layers": 30, "vocab_size": 49152, "max_position_embeddings": 8192,
+            "hidden_act": "silu", "tie_word_embeddings": tied}))
+        .unwrap()
+    }
+
+    #[test]
+    fn weights_are_counted_as_their_authors_do() {
+        assert_eq!(smollm2(true).parameters(), 134_515_008);
+        // Two norms of 576 in 30 layers and one at the end.
+        assert_eq!(smollm2(true).lookups, 61 * 576);
+        assert_eq!(smollm2(false).lookups, 61 * 576 + 49152 * 576);
+        assert_eq!(smollm2(false).products, smollm2(true).products);
+    }
+
+    #[test]
+    fn memory_follows_the_type_that_weights_are_kept_in() {
+        let outline = Outline { products: 800, lookups: 80, ..smollm2(true) };
+        for (bits, quantize, expected) in [
+            (4.5, Quantize::Int16, 495),
+            (16.0, Quantize::Int16, 1650 + 160),
+            (32.0, Quantize::None, 3200 + 320),
+            (16.0, Quantize::To(GgmlDType::Q8_0), 850 + 160),
+        ] {
+            assert_eq!(outline.weight_bytes(bits, quantize), expected, "{bits} {quantize}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_served_is_refused_by_name() {
+        let error = Outline::read(&json!({"model_type": "rwkv"})).unwrap_err().to_string();
+        assert!(error.contains("\"rwkv\" is not supported"), "{error}");
+    }
+}
