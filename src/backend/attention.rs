@@ -7,8 +7,9 @@ pub mod within;
 
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape as Dims, Tensor, bail};
 
+use self::within::DistanceBias;
 use super::batch::Batch;
-use super::kernels::attention::{Keys, KvSlice, Segment, Shape, attend};
+use super::kernels::attention::{Keys, KvSlice, Near, Segment, Shape, attend};
 use super::ops::contiguous_f32;
 
 /// What differs between attention layers of one model.
@@ -57,6 +58,25 @@ pub fn paged(
     }
 }
 
+/// Attention of each row over the whole source of its sequence, which lies in
+/// blocks of the cache. Shapes as in [`paged`].
+pub fn cross(
+    spec: &AttentionSpec,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    batch: &Batch,
+) -> Result<Tensor> {
+    if batch.sources.len() != batch.sequences() {
+        bail!("{} sources for {} sequences", batch.sources.len(), batch.sequences());
+    }
+    if q.device().is_cpu() {
+        q.contiguous()?.apply_op3_no_bwd(k, v, &CrossCpu { spec, batch })
+    } else {
+        cross_plain(spec, q, k, v, batch)
+    }
+}
+
 /// Attention of every row over all rows of its own sequence, with no cache.
 ///
 /// `q`, `k`, `v` are (tokens, heads or kv_heads, head_dim); sequence `s` owns
@@ -84,25 +104,79 @@ pub fn paged_plain(
     v: &Tensor,
     batch: &Batch,
 ) -> Result<Tensor> {
-    let block_size = k.dim(3)?;
     let mut outputs = Vec::with_capacity(batch.sequences());
     for s in 0..batch.sequences() {
         let rows = batch.rows(s);
         let context = batch.context_lens[s] as usize;
-        let blocks = &batch.block_tables[s][..context.div_ceil(block_size)];
-        let blocks = Tensor::new(blocks, k.device())?;
-        // (kv_heads, context, head_dim)
-        let gather = |cache: &Tensor, order: [usize; 4]| -> Result<Tensor> {
-            let found = cache.index_select(&blocks, 0)?.to_dtype(DType::F32)?;
-            let found = found.permute(order)?.contiguous()?;
-            found.reshape((spec.kv_heads, (), spec.head_dim))?.narrow(1, 0, context)
-        };
-        let (k, v) = (gather(k, [1, 0, 3, 2])?, gather(v, [1, 0, 2, 3])?);
+        let (k, v) = gather(spec, (k, v), &batch.block_tables[s], context)?;
         let q = q.narrow(0, rows.start, rows.len())?;
         let first = context - rows.len();
         outputs.push(one_plain(spec, &q, &k, &v, Some(first))?);
     }
     Tensor::cat(&outputs, 0)
+}
+
+/// [`paged`] with a bias on the scores by the distance of row and key, in
+/// Candle operations on all devices.
+pub fn paged_biased(
+    spec: &AttentionSpec,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    batch: &Batch,
+    bias: &DistanceBias,
+) -> Result<Tensor> {
+    let mut outputs = Vec::with_capacity(batch.sequences());
+    for s in 0..batch.sequences() {
+        let (rows, keys) = (batch.rows(s), batch.context_lens[s] as usize);
+        let (k, v) = gather(spec, (k, v), &batch.block_tables[s], keys)?;
+        let first = keys - rows.len();
+        let mut mask = Vec::with_capacity(spec.heads * rows.len() * keys);
+        for head in 0..spec.heads {
+            for position in first..keys {
+                mask.extend_from_slice(bias.row(head, position, 0, position + 1));
+                mask.resize(mask.len() + keys - position - 1, f32::NEG_INFINITY);
+            }
+        }
+        let mask = Tensor::from_vec(mask, (spec.heads, rows.len(), keys), q.device())?;
+        let q = q.narrow(0, rows.start, rows.len())?;
+        outputs.push(masked(spec, &q, &k, &v, Some(mask))?);
+    }
+    Tensor::cat(&outputs, 0)
+}
+
+/// [`cross`] in Candle operations.
+pub fn cross_plain(
+    spec: &AttentionSpec,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    batch: &Batch,
+) -> Result<Tensor> {
+    let mut outputs = Vec::with_capacity(batch.sequences());
+    for (s, source) in batch.sources.iter().enumerate() {
+        let rows = batch.rows(s);
+        let (k, v) = gather(spec, (k, v), &source.blocks, source.len as usize)?;
+        outputs.push(one_plain(spec, &q.narrow(0, rows.start, rows.len())?, &k, &v, None)?);
+    }
+    Tensor::cat(&outputs, 0)
+}
+
+/// The first `len` keys and values in `blocks`, (kv_heads, len, head_dim) each.
+fn gather(
+    spec: &AttentionSpec,
+    (k, v): (&Tensor, &Tensor),
+    blocks: &[u32],
+    len: usize,
+) -> Result<(Tensor, Tensor)> {
+    let block_size = k.dim(3)?;
+    let blocks = Tensor::new(&blocks[..len.div_ceil(block_size)], k.device())?;
+    let gather = |cache: &Tensor, order: [usize; 4]| -> Result<Tensor> {
+        let found = cache.index_select(&blocks, 0)?.to_dtype(DType::F32)?;
+        let found = found.permute(order)?.contiguous()?;
+        found.reshape((spec.kv_heads, (), spec.head_dim))?.narrow(1, 0, len)
+    };
+    Ok((gather(k, [1, 0, 3, 2])?, gather(v, [1, 0, 2, 3])?))
 }
 
 /// [`packed`] in Candle operations.
@@ -212,10 +286,57 @@ impl CustomOp3 for PagedCpu<'_> {
                     keys: Keys::Paged { k, v, blocks, block_size },
                     context,
                     causal_from: Some(context - rows.len()),
+                    near: Near::default(),
                     rows,
                 }
             })
             .collect();
+        finish(self.spec, q, &segments)
+    }
+}
+
+struct CrossCpu<'a> {
+    spec: &'a AttentionSpec,
+    batch: &'a Batch,
+}
+
+impl CustomOp3 for CrossCpu<'_> {
+    fn name(&self) -> &'static str {
+        "cross-attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        k: &CpuStorage,
+        k_layout: &Layout,
+        v: &CpuStorage,
+        v_layout: &Layout,
+    ) -> Result<(CpuStorage, Dims)> {
+        let q = contiguous_f32(q, q_layout)?;
+        let (k, v) = (elements(k, k_layout)?, elements(v, v_layout)?);
+        let block_size = k_layout.dims()[3];
+        let mut segments: Vec<Segment<'_>> = Vec::new();
+        for (s, source) in self.batch.sources.iter().enumerate() {
+            let rows = self.batch.rows(s);
+            // Beams of one source share its keys while they are at hand.
+            if s > 0
+                && self.batch.sources[s - 1] == *source
+                && let Some(last) = segments.last_mut()
+            {
+                last.rows.end = rows.end;
+                continue;
+            }
+            let keys = Keys::Paged { k, v, blocks: &source.blocks, block_size };
+            segments.push(Segment {
+                keys,
+                context: source.len as usize,
+                causal_from: None,
+                near: Near::default(),
+                rows,
+            });
+        }
         finish(self.spec, q, &segments)
     }
 }
@@ -262,6 +383,7 @@ impl CustomOp3 for PackedCpu<'_> {
                     keys: Keys::Packed { k, v, first: rows.start },
                     context: rows.len(),
                     causal_from: None,
+                    near: Near::default(),
                     rows,
                 }
             })

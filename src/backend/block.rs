@@ -6,11 +6,12 @@
 
 use candle_core::{CpuStorage, Result, Tensor, bail};
 
-use super::attention::within::{Sequences, within};
-use super::attention::{AttentionSpec, packed, paged};
+use super::attention::within::{DistanceBias, Sequences, within};
+use super::attention::{AttentionSpec, packed, paged, paged_biased};
+use super::kernels::attention::Near;
 use super::kernels::layer::{
-    AttentionView, Context, KvMut, MlpView, Norms, QkNormView, Rotation, Workspace, attention, mlp,
-    mlp_beside,
+    AttentionView, CacheContext, Context, KvMut, MlpView, Norms, PackedContext, QkNormView,
+    Rotation, Workspace, attention, encoder_layer, mlp, mlp_beside,
 };
 use super::kernels::norm::NormView;
 pub use super::kernels::norm::Over;
@@ -118,7 +119,8 @@ impl AttentionBlock {
                         with_mut(k, |k| {
                             with_mut(v, |v| {
                                 let (k, v) = (kv_mut(k)?, kv_mut(v)?);
-                                let context = Context::Cache { batch, rotation, shape, k, v };
+                                let cached = CacheContext { batch, rotation, shape, k, v };
+                                let context = Context::Cache(cached);
                                 with_rows(&x, |x| attention(&view, &context, x, workspace))
                             })
                         })
@@ -147,6 +149,28 @@ impl AttentionBlock {
         })
     }
 
+    /// Whether it is computed as a whole, without tensors between.
+    pub fn has_kernel(&self) -> bool {
+        self.view().is_some()
+    }
+
+    /// [`Self::causal`] where the distance of row and key counts and nothing
+    /// is rotated, in tensor operations.
+    pub fn causal_biased(
+        &self,
+        x: &Tensor,
+        bias: &DistanceBias,
+        batch: &Batch,
+        cache: &mut KvCache,
+    ) -> Result<Tensor> {
+        self.norms.plain(x, x, |x| {
+            let (q, k, v) = self.project(x)?;
+            cache.write(self.layer, &k, &v, &batch.slot_mapping)?;
+            let (keys, values) = cache.layer(self.layer);
+            self.output.forward(&paged_biased(&self.spec, &q, keys, values, batch, bias)?)
+        })
+    }
+
     /// Attention of packed sequences over themselves. `x` is (tokens, hidden).
     pub fn packed(
         &self,
@@ -154,11 +178,12 @@ impl AttentionBlock {
         sequences: &Sequences<'_>,
         workspace: &mut Workspace,
     ) -> Result<Tensor> {
-        // The kernel knows no rotation here, and rows that see everything.
-        match self.view().filter(|view| view.qk_norm.is_none() && sequences.is_plain()) {
+        match self.view() {
             Some(view) => {
-                let context = Context::Packed { cu_seqlens: sequences.cu_seqlens };
-                with_rows(&x, |x| attention(&view, &context, x, workspace))?;
+                with_context(sequences, |context| {
+                    let context = Context::Packed(context);
+                    with_rows(&x, |x| attention(&view, &context, x, workspace))
+                })?;
                 Ok(x)
             }
             None => self.packed_plain(&x, sequences),
@@ -271,6 +296,41 @@ impl MlpBlock {
             activation: self.activation,
         })
     }
+}
+
+/// A layer of an encoder: attention of packed sequences over themselves, then
+/// the feed-forward layer. `x` is (tokens, hidden).
+pub fn encode(
+    attention: &AttentionBlock,
+    mlp: &MlpBlock,
+    x: Tensor,
+    sequences: &Sequences<'_>,
+    workspace: &mut Workspace,
+) -> Result<Tensor> {
+    match (attention.view(), mlp.view()) {
+        (Some(attention), Some(mlp)) => {
+            with_context(sequences, |context| {
+                with_rows(&x, |x| encoder_layer(&attention, &mlp, &context, x, workspace))
+            })?;
+            Ok(x)
+        }
+        _ => mlp.forward(attention.packed(x, sequences, workspace)?, workspace),
+    }
+}
+
+/// Lends what packed rows attend to.
+fn with_context<R>(
+    sequences: &Sequences<'_>,
+    f: impl FnOnce(PackedContext<'_>) -> Result<R>,
+) -> Result<R> {
+    let Sequences { cu_seqlens, rope, bias, before, after } = *sequences;
+    let near = Near { before, after, bias: bias.map(|bias| bias.view()) };
+    let Some(rope) = rope else { return f(PackedContext { cu_seqlens, rotation: None, near }) };
+    with_f32(&rope.cos, |cos| {
+        with_f32(&rope.sin, |sin| {
+            f(PackedContext { cu_seqlens, rotation: Some(Rotation { cos, sin }), near })
+        })
+    })
 }
 
 /// Lends the rows of `x`, which nobody else holds.

@@ -59,19 +59,22 @@ fn wanted(config: &Config, provisioner: &Provisioner) -> anyhow::Result<Vec<Mode
 /// Sets how the CPU computes in this process: before anything is loaded.
 ///
 /// # Errors
-/// Threads were started already.
+/// Threads were started already; the instructions are of another architecture.
 pub fn cpu(engine: &config::Engine, threads: Option<usize>) -> anyhow::Result<()> {
     if let Some(threads) = threads.or(engine.threads) {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
-    match engine.instructions {
-        CpuInstructions::Auto => {}
-        CpuInstructions::Avx512 => limit_to(Instructions::Avx512),
-        CpuInstructions::AvxVnni => limit_to(Instructions::AvxVnni),
-        CpuInstructions::Avx2 => limit_to(Instructions::Avx2),
-        CpuInstructions::Portable => limit_to(Instructions::Portable),
-    }
-    Ok(())
+    let most = match engine.instructions {
+        CpuInstructions::Auto => return Ok(()),
+        CpuInstructions::Avx512 => Instructions::Avx512,
+        CpuInstructions::AvxVnni => Instructions::AvxVnni,
+        CpuInstructions::Avx2 => Instructions::Avx2,
+        CpuInstructions::I8mm => Instructions::I8mm,
+        CpuInstructions::Dotprod => Instructions::Dotprod,
+        CpuInstructions::Neon => Instructions::Neon,
+        CpuInstructions::Portable => Instructions::Portable,
+    };
+    limit_to(most).map_err(|error| anyhow::anyhow!("engine.instructions: {error}, or \"auto\""))
 }
 
 /// The engine's options as configured.
@@ -137,6 +140,11 @@ pub fn load(files: ModelFiles, options: EngineOptions) -> anyhow::Result<Engine>
         info.quantization,
         match info.kind {
             ModelKind::Generation => format!("context of {} tokens", info.limits.context_length),
+            ModelKind::Translation => format!(
+                "sources and texts of {} tokens, up to {} beams",
+                info.limits.context_length,
+                info.limits.source.map_or(1, |source| source.beams)
+            ),
             ModelKind::Embedding =>
                 format!("{} dimensions", info.embedding_dims.unwrap_or_default()),
             ModelKind::SparseEmbedding =>

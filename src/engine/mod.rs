@@ -8,6 +8,7 @@ pub mod detokenize;
 pub mod encode;
 pub mod engines;
 pub mod error;
+pub mod estimate;
 pub mod grammar;
 pub mod handle;
 pub mod load;
@@ -17,6 +18,7 @@ pub mod prefix;
 mod prepare;
 pub mod queue;
 pub mod request;
+pub mod rules;
 pub mod sampler;
 pub mod scheduler;
 pub mod sequence;
@@ -37,7 +39,7 @@ pub use handle::{Engine, Generation, Health, ModelInfo, ModelKind, Stats};
 pub use load::{EngineError, EngineOptions};
 pub use memory::MemoryBudget;
 pub use request::{
-    Dry, Event, FinishReason, GenerationRequest, Limits, SamplingParams, StopConditions,
-    TokenLogprob, Usage,
+    BeamParams, Dry, EarlyStopping, Event, FinishReason, GenerationRequest, Limits, SamplingParams,
+    SourceLimits, StopConditions, TokenLogprob, Usage,
 };
 pub use source::ModelSource;

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::handle::{ModelInfo, ModelKind};
 use super::load::{EngineError, EngineOptions};
-use super::request::Limits;
+use super::request::{Limits, SourceLimits};
 use super::source::{ModelSource, Modules};
 use super::worker::encode::EncodeWorker;
 use super::worker::generate::GenerateWorker;
@@ -16,7 +16,7 @@ use crate::models::{self, Decoder, Encoder, LoadError, LoadOptions, LoadedModel,
 
 /// What runs on a model's thread.
 pub enum Worker {
-    Generate(GenerateWorker),
+    Generate(Box<GenerateWorker>),
     Encode(Box<EncodeWorker>),
 }
 
@@ -45,6 +45,7 @@ pub fn prepare(
         pooling: None,
         labels: Vec::new(),
         multi_label: false,
+        writing: None,
         created,
         quantization: storage,
         parameters,
@@ -66,19 +67,24 @@ pub fn prepare(
                     options.kv_cache_mib,
                 );
             }
-            let limits =
-                Limits { context_length: wanted.min(held), vocab_size: decoder.config.vocab_size };
+            let limits = Limits {
+                context_length: wanted.min(held),
+                vocab_size: decoder.config.vocab_size,
+                source: None,
+            };
             let info = info(ModelKind::Generation, limits);
             let reload = reload(source, options.clone());
             let state = ModelState::new(decoder, shape, blocks, reload).map_err(LoadError::from)?;
-            let worker = GenerateWorker { state, context_length: limits.context_length };
-            Ok((Worker::Generate(worker), info))
+            let context_length = limits.context_length;
+            let worker = GenerateWorker { state, context_length, writing: None };
+            Ok((Worker::Generate(Box::new(worker)), info))
         }
         Network::Encoder(encoder) => {
             let own = encoder.config.context_length;
             let limits = Limits {
                 context_length: options.context_length.map_or(own, |l| l.min(own)),
                 vocab_size: encoder.config.vocab_size,
+                source: None,
             };
             let step =
                 encoder.activation_bytes(options.max_batch_tokens.max(limits.context_length));
@@ -90,6 +96,45 @@ pub fn prepare(
                 false => embedder(&source, *encoder, info(ModelKind::Embedding, limits))?,
             };
             Ok((Worker::Encode(Box::new(worker)), info))
+        }
+        Network::Seq2Seq(model) => {
+            let writing = source.writing()?;
+            let own = model.config.context_length;
+            let length = options.context_length.map_or(own, |l| l.min(own));
+            let shape = model.kv_shape(options.block_size, options.kv_dtype);
+            // A source, and as many texts as beams.
+            let blocks = cache_blocks(shape.block_bytes(), options, 2 * length)?;
+            let each = length.div_ceil(options.block_size);
+            let beams = (blocks / each).saturating_sub(1);
+            if beams == 0 {
+                return Err(EngineError::CacheTooSmall {
+                    mib: options.kv_cache_mib,
+                    blocks,
+                    block_size: options.block_size,
+                });
+            }
+            let beams = beams.min(options.max_sequences).min(options.max_batch_tokens);
+            if model.device().is_cpu() {
+                let encoded = options.max_batch_tokens.max(length);
+                let rows = options.max_batch_tokens + options.max_sequences;
+                let step = model.activation_bytes(encoded, rows, options.max_sequences);
+                let cache = (blocks * shape.block_bytes()) as u64;
+                let parts = [("weights", bytes), ("KV cache", cache), ("one step", step)];
+                options.memory.reserve(&source.id, &parts)?;
+            }
+            let sources =
+                SourceLimits { length, vocab_size: model.config.source_vocab_size, beams };
+            let limits = Limits {
+                context_length: length,
+                vocab_size: model.config.vocab_size,
+                source: Some(sources),
+            };
+            let mut info = info(ModelKind::Translation, limits);
+            info.writing = Some(writing.clone());
+            let reload = reload(source, options.clone());
+            let state = ModelState::new(model, shape, blocks, reload).map_err(LoadError::from)?;
+            let worker = GenerateWorker { state, context_length: length, writing: Some(writing) };
+            Ok((Worker::Generate(Box::new(worker)), info))
         }
     }
 }
@@ -185,7 +230,7 @@ fn open(
 
 /// A cache of the configured memory, but no larger than all sequences at
 /// their longest can fill.
-fn cache_blocks(
+pub(super) fn cache_blocks(
     block_bytes: usize,
     options: &EngineOptions,
     context_length: usize,
@@ -202,6 +247,11 @@ fn cache_blocks(
     }
 }
 
+/// Most rows of logits in one step.
+pub(super) fn logit_rows(options: &EngineOptions) -> usize {
+    options.max_sequences + options.max_guess_rows
+}
+
 /// Takes what the model can need at worst out of the budget, so that no
 /// request that is admitted can run the process out of memory.
 fn reserve(
@@ -215,15 +265,15 @@ fn reserve(
     if !decoder.device().is_cpu() {
         return Ok(());
     }
-    let logit_rows = options.max_sequences + options.max_guess_rows;
-    let step = decoder.activation_bytes(options.max_batch_tokens, logit_rows);
+    let step = decoder.activation_bytes(options.max_batch_tokens, logit_rows(options));
     let parts = [("weights", weights), ("KV cache", cache as u64), ("one step", step)];
     Ok(options.memory.reserve(&source.id, &parts)?)
 }
 
 fn reload(source: ModelSource, options: EngineOptions) -> Reload {
     Box::new(move || match open(&source, &options, 0, &|_, _| {}) {
-        Ok((LoadedModel { network: Network::Decoder(decoder), .. }, _)) => Ok(decoder),
+        Ok((LoadedModel { network: Network::Decoder(model), .. }, _)) => Ok(model),
+        Ok((LoadedModel { network: Network::Seq2Seq(model), .. }, _)) => Ok(model),
         Ok(_) => Err("its files changed".into()),
         Err(e) => Err(e.to_string()),
     })

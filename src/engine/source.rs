@@ -10,6 +10,7 @@ use serde_json::Value;
 
 pub use self::modules::Modules;
 use super::load::EngineError;
+use super::rules::Writing;
 use crate::models::ModelPaths;
 use crate::models::encoder::Pooling;
 use crate::models::gguf::{self, GgufFile};
@@ -55,11 +56,7 @@ impl ModelSource {
         let mut tokenizer = match (&self.tokenizer, &gguf) {
             (Some(path), _) => Tokenizer::from_json_file(path, self.tokenizer_config.as_deref())?,
             (None, Some(file)) => Tokenizer::from_gguf(&vocabulary(file)?)?,
-            (None, None) => {
-                return Err(EngineError::Source(
-                    "the model has no tokenizer.json beside its weights".into(),
-                ));
-            }
+            (None, None) => self.sentencepiece()?,
         };
         if let Some(path) = &self.generation_config {
             let ids = match &read_json(path)?["eos_token_id"] {
@@ -75,6 +72,45 @@ impl ModelSource {
             None => None,
         };
         Ok((tokenizer, template))
+    }
+
+    /// A tokenizer from SentencePiece's own files beside the configuration.
+    fn sentencepiece(&self) -> Result<Tokenizer, EngineError> {
+        let beside = |name: &str| {
+            let path = self.paths.config.as_ref()?.with_file_name(name);
+            path.is_file().then_some(path)
+        };
+        if let Some(path) = beside("spiece.model") {
+            return Ok(Tokenizer::from_sentencepiece(&path)?);
+        }
+        if let (Some(source), Some(vocab)) = (beside("source.spm"), beside("vocab.json")) {
+            let target = beside("target_vocab.json");
+            return Ok(Tokenizer::from_marian(&source, &vocab, target.as_deref())?);
+        }
+        let lacks = "the model has no tokenizer.json beside its weights";
+        Err(EngineError::Source(match beside("sentencepiece.bpe.model") {
+            Some(_) => format!(
+                "{lacks}, and its sentencepiece.bpe.model is not read; Hugging Face transformers \
+                 writes one: AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER)"
+            ),
+            None => lacks.to_owned(),
+        }))
+    }
+
+    /// How an encoder-decoder writes, by its configurations.
+    ///
+    /// # Errors
+    /// A file is malformed, or asks for what is not supported.
+    pub fn writing(&self) -> Result<Writing, EngineError> {
+        let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Value::Null), read_json);
+        let (generation, config) = (read(&self.generation_config)?, read(&self.paths.config)?);
+        let mut writing = Writing::of(&generation, &config).map_err(|fault| {
+            EngineError::Source(format!("generation_config.json or config.json: {fault}"))
+        })?;
+        let tokenizer = read(&self.tokenizer_config)?;
+        let language = |key: &str| tokenizer[key].as_str().map(str::to_owned);
+        writing.pair = language("source_lang").zip(language("target_lang"));
+        Ok(writing)
     }
 
     fn template(&self, gguf: Option<&GgufFile>) -> Result<Option<String>, EngineError> {
@@ -172,6 +208,7 @@ fn vocabulary(file: &GgufFile) -> Result<GgufVocab, EngineError> {
         mask: id("mask_token_id"),
         add_bos: file.bool(&key("add_bos_token")),
         add_eos: file.bool(&key("add_eos_token")),
+        add_sep: file.bool(&key("add_sep_token")),
         add_space_prefix: file.bool(&key("add_space_prefix")),
         precompiled_charsmap: match file.metadata.get(&key("precompiled_charsmap")) {
             Some(gguf::Value::Unsigneds(bytes)) => Some(bytes.iter().map(|&b| b as u8).collect()),
@@ -179,5 +216,6 @@ fn vocabulary(file: &GgufFile) -> Result<GgufVocab, EngineError> {
         },
         remove_extra_whitespaces: file.bool(&key("remove_extra_whitespaces")),
         lowercase: file.bool(&key("normalizer.lowercase")),
+        strip_accents: file.bool(&key("normalizer.strip_accents")),
     })
 }

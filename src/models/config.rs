@@ -4,6 +4,7 @@ mod encoder;
 mod experts;
 mod gguf;
 mod hf;
+pub mod seq2seq;
 
 pub use encoder::{
     Bias, Biases, ENCODERS, EncoderConfig, HeadActivation, HeadConfig, Positions, encoder_from_json,
@@ -11,8 +12,21 @@ pub use encoder::{
 pub use experts::Experts;
 pub use gguf::{ARCHITECTURES, from_gguf};
 pub use hf::{DECODERS, from_json};
+pub use seq2seq::{SEQ2SEQ, Seq2SeqConfig, seq2seq_from_json};
 
+use super::error::LoadError;
 use crate::backend::ops::Activation;
+
+/// Layers beyond this are damage: the deepest models have some hundred.
+const MAX_LAYERS: usize = 4096;
+
+/// A number of layers that a model may have; `field` names it in the error.
+fn layer_count(field: impl Into<String>, count: usize) -> Result<usize, LoadError> {
+    match count {
+        1..=MAX_LAYERS => Ok(count),
+        n => Err(LoadError::config(field, format!("{n} layers are more than {MAX_LAYERS}"))),
+    }
+}
 
 /// Everything that differs between the decoders we load.
 #[derive(Debug, Clone)]
@@ -59,6 +73,31 @@ pub struct DecoderConfig {
     pub final_softcap: Option<f32>,
     /// Logits are divided by it (Granite).
     pub logits_divisor: f32,
+}
+
+impl DecoderConfig {
+    /// Upper bound on the memory one step takes besides weights and cache, in
+    /// bytes: the widest moment of a layer, and the logits.
+    pub fn activation_bytes(&self, tokens: usize, logit_rows: usize) -> u64 {
+        let attention = (2 * self.heads + 2 * self.kv_heads) * self.head_dim;
+        // Layers side by side keep their input.
+        let kept = if self.norms == Placement::Beside { self.hidden_size } else { 0 };
+        // Each of them twice: an operation's input lives until its output does.
+        let inner = self.experts.as_ref().map_or(0, |e| e.values(self.hidden_size));
+        let inner = inner.max(3 * self.intermediate_size);
+        let widest = kept + 4 * self.hidden_size + 2 * attention.max(inner);
+        4 * (tokens * widest + 2 * logit_rows * self.vocab_size) as u64
+    }
+
+    /// Whether the output head is the embedding table, by what `config.json`
+    /// says or, where it does not, by the default of each architecture in
+    /// transformers.
+    pub fn is_tied(json: &serde_json::Value) -> bool {
+        let model_type = json["model_type"].as_str().unwrap_or_default();
+        json["tie_word_embeddings"].as_bool().unwrap_or_else(|| {
+            ["gemma", "cohere", "smollm3"].iter().any(|a| model_type.starts_with(a))
+        })
+    }
 }
 
 /// Where a decoder's layer has its norms.

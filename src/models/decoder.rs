@@ -57,7 +57,7 @@ impl Decoder {
         let (shape, tied) = ((c.vocab_size, c.hidden_size), !weights.has("output.weight"));
         let embedding = weights.embedding("token_embd", shape, tied)?;
         let (linear, lookup_bytes) = match tied {
-            true => (embedding.as_linear()?, 0),
+            true => (embedding.as_linear(None)?, 0),
             false => (weights.linear("output", shape, false)?, embedding.bytes() as u64),
         };
         let layers = (0..c.layers.len())
@@ -71,7 +71,7 @@ impl Decoder {
         // What divides the logits may as well divide what they are made from.
         let last = norm_weight(c, weights, "output_norm", &[c.hidden_size])?;
         let norm = norm(c, (last / f64::from(c.logits_divisor))?)?;
-        let head = Head { norm, linear, softcap: c.final_softcap };
+        let head = Head { norm: Some(norm), linear, softcap: c.final_softcap };
         Ok(Self {
             device: weights.device().clone(),
             embedding,
@@ -96,18 +96,9 @@ impl Decoder {
         }
     }
 
-    /// Upper bound on the memory one step takes besides weights and cache, in
-    /// bytes: the widest moment of a layer, and the logits.
+    /// [`DecoderConfig::activation_bytes`] of its configuration.
     pub fn activation_bytes(&self, tokens: usize, logit_rows: usize) -> u64 {
-        let c = &self.config;
-        let attention = (2 * c.heads + 2 * c.kv_heads) * c.head_dim;
-        // Layers side by side keep their input.
-        let kept = if c.norms == Placement::Beside { c.hidden_size } else { 0 };
-        // Each of them twice: an operation's input lives until its output does.
-        let inner = c.experts.as_ref().map_or(0, |e| e.values(c.hidden_size));
-        let inner = inner.max(3 * c.intermediate_size);
-        let widest = kept + 4 * c.hidden_size + 2 * attention.max(inner);
-        4 * (tokens * widest + 2 * logit_rows * c.vocab_size) as u64
+        self.config.activation_bytes(tokens, logit_rows)
     }
 
     pub fn device(&self) -> &Device {

@@ -3,14 +3,13 @@
 //! nothing; how fast it is, is how fast the real one is.
 
 mod blocks;
-mod shapes;
+pub(super) mod shapes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
-use serde_json::Value;
 
 use self::blocks::Pattern;
 use super::config::{self, DecoderConfig, EncoderConfig};
@@ -162,12 +161,7 @@ fn sketch(wanted: &RandomModel) -> Result<Sketch, LoadError> {
         let mut config = config::from_json(&json)?;
         let layers = config.layers.len();
         config.layers.truncate(limit(wanted.layers, layers)?);
-        let tied = match json.get("tie_word_embeddings").and_then(Value::as_bool) {
-            Some(tied) => tied,
-            // The default of each architecture in transformers.
-            None => ["gemma", "cohere", "smollm3"].iter().any(|a| architecture.starts_with(a)),
-        };
-        let shapes = shapes::decoder(&config, tied);
+        let shapes = shapes::decoder(&config, DecoderConfig::is_tied(&json));
         Ok(Sketch { config: Config::Decoder(config), architecture, layers, shapes })
     } else if config::ENCODERS.contains(&architecture.as_str()) {
         let mut config = config::encoder_from_json(&json)?;
@@ -175,6 +169,9 @@ fn sketch(wanted: &RandomModel) -> Result<Sketch, LoadError> {
         config.layers = limit(wanted.layers, layers)?;
         let shapes = shapes::encoder(&config);
         Ok(Sketch { config: Config::Encoder(config), architecture, layers, shapes })
+    } else if config::SEQ2SEQ.contains(&architecture.as_str()) {
+        let reason = format!("{architecture:?} is an encoder-decoder, which is not made up");
+        Err(LoadError::config("model_type", reason))
     } else {
         Err(registry::unsupported(architecture))
     }

@@ -34,6 +34,11 @@ const BESIDE: &[(&str, Role)] = &[
     ("1_Pooling/config.json", Role::PoolingConfig),
     ("config_sentence_transformers.json", Role::SentenceTransformers),
     ("model.safetensors.index.json", Role::WeightsIndex),
+    // Tokenizers without a tokenizer.json: of T5, and of OPUS-MT.
+    ("spiece.model", Role::Other),
+    ("source.spm", Role::Other),
+    ("vocab.json", Role::Other),
+    ("target_vocab.json", Role::Other),
     ("special_tokens_map.json", Role::Other),
     ("added_tokens.json", Role::Other),
     ("modules.json", Role::Other),
@@ -58,7 +63,12 @@ pub(crate) fn by_manifest(
             listing.iter().filter(|f| matches(&spec.path, &f.path)).collect();
         found.sort_by(|a, b| a.path.cmp(&b.path));
         if found.is_empty() && !spec.optional {
-            return Err(no_model(place, format!("no `{}` there", spec.path)));
+            return Err(no_model(place, format!("no `{}` there{}", spec.path, pickled(listing))));
+        }
+        if found.iter().filter(|f| shard(&f.path).is_none()).count() > 1 {
+            let names: Vec<&str> = found.iter().map(|f| f.path.as_str()).collect();
+            let what = format!("`{}` stands for several files: {}", spec.path, names.join(", "));
+            return Err(no_model(place, what));
         }
         chosen.extend(found.into_iter().map(|f| Chosen {
             path: f.path.clone(),
@@ -168,6 +178,21 @@ fn matches(pattern: &str, path: &str) -> bool {
             .strip_prefix(head)
             .and_then(|p| p.strip_suffix(tail))
             .is_some_and(|middle| !middle.contains('/')),
+    }
+}
+
+/// A word on weights that are there and are not read.
+pub(super) fn pickled<'a>(files: impl IntoIterator<Item = &'a Listed> + Clone) -> &'static str {
+    let weights = |ends: &str| files.clone().into_iter().any(|f| f.path.ends_with(ends));
+    match (weights(".bin") || weights(".pt") || weights(".pth"))
+        && !weights(".safetensors")
+        && !weights(".gguf")
+    {
+        true => {
+            "; it has its weights as a pickle (.bin), which can run code and is not read: take a \
+             repository with .safetensors, or convert them where you trust the file and name the folder"
+        }
+        false => "",
     }
 }
 

@@ -6,6 +6,7 @@
 use candle_core::{Result, Tensor};
 
 use super::{AttentionSpec, masked};
+use crate::backend::kernels::attention::BiasView;
 use crate::backend::rope::RopeRows;
 
 /// Scores of one piece, in numbers.
@@ -35,10 +36,6 @@ impl<'a> Sequences<'a> {
     pub fn sees_all(&self) -> bool {
         self.bias.is_none() && self.before.is_none() && self.after.is_none()
     }
-
-    pub(in crate::backend) fn is_plain(&self) -> bool {
-        self.rope.is_none() && self.sees_all()
-    }
 }
 
 /// What is added to scores, for each head by the distance from the row to the key.
@@ -61,8 +58,13 @@ impl DistanceBias {
         Self { values, reach }
     }
 
+    /// As kernels take it.
+    pub(in crate::backend) fn view(&self) -> BiasView<'_> {
+        BiasView { values: &self.values, reach: self.reach }
+    }
+
     /// Of the keys from `low` on, for the row at `row`.
-    fn row(&self, head: usize, row: usize, low: usize, keys: usize) -> &[f32] {
+    pub(super) fn row(&self, head: usize, row: usize, low: usize, keys: usize) -> &[f32] {
         let first = head * (2 * self.reach + 1) + self.reach + low - row;
         &self.values[first..first + keys]
     }
@@ -115,7 +117,7 @@ fn mask(
     for (i, out) in values.chunks_exact_mut(keys.len()).enumerate() {
         let (head, row) = (i / rows.len(), rows.start + i % rows.len());
         if let Some(bias) = sequences.bias {
-            out.copy_from_slice(bias.row(head, row, keys.start, keys.len()));
+            out.copy_from_slice(bias.view().row(head, row, keys.start, keys.len()));
         }
         let first = sequences.before.map_or(0, |b| row.saturating_sub(b)).max(keys.start);
         let end = sequences.after.map_or(keys.end, |a| (row + a + 1).min(keys.end));
@@ -191,7 +193,7 @@ mod tests {
                 let of = |t: &Tensor| t.narrow(0, low, high - low)?.transpose(0, 1)?.contiguous();
                 let biases = (0..heads)
                     .flat_map(|h| (low..high).map(move |key| (h, key)))
-                    .map(|(h, key)| bias.map_or(0.0, |b| b.row(h, row, key, 1)[0]))
+                    .map(|(h, key)| bias.map_or(0.0, |b| b.view().row(h, row, key, 1)[0]))
                     .collect();
                 let biases = Tensor::from_vec(biases, (heads, 1, high - low), &Device::Cpu)?;
                 let alone = masked(&spec, &q.narrow(0, row, 1)?, &of(&k)?, &of(&v)?, Some(biases))?;

@@ -136,13 +136,29 @@ pub fn run(
     watch: Watch<'_>,
     limits: Option<(&mut Memory, &Limits)>,
 ) -> Result<ModelReport, BenchError> {
-    let loaded = target.load(&plan.options)?;
+    measure(target, target.load(&plan.options)?, plan, watch, limits)
+}
+
+/// The same of a model that is loaded already.
+///
+/// # Errors
+/// A step fails.
+pub fn measure(
+    target: &Target,
+    loaded: Loaded,
+    plan: &Plan,
+    watch: Watch<'_>,
+    limits: Option<(&mut Memory, &Limits)>,
+) -> Result<ModelReport, BenchError> {
     let (memory, limits) = limits.unzip();
-    let Loaded { network, facts, cost } = loaded;
+    let Loaded { network, facts, cost: Some(cost) } = loaded else {
+        return Err(target.not_measured());
+    };
     let (prompts, batches, depths) = (plan.prompts.len(), plan.batches.len(), plan.depths.len());
     let rows = match &network {
         Network::Decoder(_) => prompts + batches * depths,
         Network::Encoder(_) => batches * prompts,
+        Network::Seq2Seq(_) => return Err(target.not_measured()),
     };
     let total = rows * plan.levels.len() * (plan.repetitions + 1);
     let (rows, skipped) = (Vec::new(), Vec::new());
@@ -167,6 +183,7 @@ pub fn run(
                 embed::served(&mut run, target, &facts)?;
             }
         }
+        Network::Seq2Seq(_) => return Err(target.not_measured()),
     }
     let Run { rows, skipped, memory, .. } = run;
     let roofline = limits.map(|limits| {

@@ -65,7 +65,8 @@ pub struct ModelFacts {
 pub struct Loaded {
     pub network: Network,
     pub facts: ModelFacts,
-    pub cost: ModelCost,
+    /// What its steps cost; `None` for kinds that are not measured.
+    pub cost: Option<ModelCost>,
 }
 
 impl Target {
@@ -85,7 +86,9 @@ impl Target {
             on_progress: &on_progress,
         };
         let (model, all_layers, random_seed) = match &self.kind {
-            TargetKind::Files(source) => (models::load(&source.paths, load)?, None, None),
+            TargetKind::Files(source) => {
+                (models::load_as(&source.paths, load, source.wanted()?)?, None, None)
+            }
             TargetKind::Random(wanted) => {
                 room_for(random::most_bytes(wanted)?)?;
                 let (model, layers) = random::load(wanted, load)?;
@@ -100,11 +103,16 @@ impl Target {
                 let (_, bytes) = element(options.kv_dtype);
                 let weights = weights(m.lookup_bytes(), m.expert_bytes());
                 let cost = ModelCost::decoder(&m.config, weights, bytes);
-                (cost, m.config.layers.len(), m.config.context_length, None)
+                (Some(cost), m.config.layers.len(), m.config.context_length, None)
             }
             Network::Encoder(m) => {
                 let cost = ModelCost::encoder(&m.config, weights(m.lookup_bytes(), 0));
-                (cost, m.config.layers, m.config.context_length, Some(m.config.hidden_size))
+                let dims = Some(m.config.hidden_size);
+                (Some(cost), m.config.layers, m.config.context_length, dims)
+            }
+            Network::Seq2Seq(m) => {
+                let layers = m.config.encoder.layers + m.config.decoder.layers;
+                (None, layers, m.config.context_length, None)
             }
         };
         let facts = ModelFacts {
@@ -125,6 +133,15 @@ impl Target {
             load_s,
         };
         Ok(Loaded { network, facts, cost })
+    }
+
+    /// Encoder-decoders have other phases than those that are measured.
+    pub fn not_measured(&self) -> BenchError {
+        BenchError::Other(format!(
+            "{} is an encoder-decoder, which is not measured in-process; serve it and use `bench \
+             serve`",
+            self.id
+        ))
     }
 
     /// The files, for the engine.
