@@ -21,7 +21,7 @@ pub async fn check(
     next: Next,
 ) -> Result<Response, ApiError> {
     if let Some(key) = shared.app.config.api_key.as_deref() {
-        match bearer(request.headers()) {
+        match given(request.headers()) {
             Some(given) if equal(given.as_bytes(), key.as_bytes()) => {}
             Some(_) => return Err(refuse("the API key is wrong")),
             None => return Err(refuse("the API key is missing")),
@@ -34,8 +34,16 @@ fn refuse(what: &str) -> ApiError {
     ApiError::new(
         StatusCode::UNAUTHORIZED,
         "invalid_api_key",
-        format!("{what}; send the header `Authorization: Bearer KEY` with the server's key"),
+        format!(
+            "{what}; send the header `Authorization: Bearer KEY`, or `x-api-key: KEY`, with the server's \
+             key"
+        ),
     )
+}
+
+/// Anthropic's clients have a header of their own.
+fn given(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers).or_else(|| headers.get("x-api-key")?.to_str().ok())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -74,6 +82,9 @@ mod tests {
         check("bearer  abc", Some("abc"));
         check("Basic abc", None);
         check("abc", None);
-        assert_eq!(bearer(&HeaderMap::new()), None);
+        assert_eq!(given(&HeaderMap::new()), None);
+        let mut headers = HeaderMap::new();
+        headers.insert("x-api-key", "abc".parse().unwrap());
+        assert_eq!(given(&headers), Some("abc"));
     }
 }

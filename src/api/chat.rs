@@ -4,18 +4,22 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::choices::{self, Choices};
+use super::choices;
+use super::conversation::{self, Conversation, Parts, Voice};
 use super::error::ApiError;
 use super::extract::Json;
 use super::logprobs::TokenTexts;
-use super::messages::{for_template, template_variables};
+use super::messages::for_template;
 use super::options::Options;
 use super::state::{Shared, unix_now};
 use super::stream::{self, Frames, Head};
+use super::tools::Tools;
 use super::wire::chat::{Answer, ChatChoice, ChatDelta, ChatRequest, ChatResponse, Delta};
 use super::wire::common::{FINGERPRINT, FinishReason, Usage};
+use super::wire::logprobs::ChatLogprobs;
+use super::wire::tools::{Call, CallDelta, CalledFunction, FunctionDelta};
 use crate::engine::{self, ModelKind, TokenLogprob};
-use crate::text::ChatInput;
+use crate::text::{Reader, Spoken};
 
 /// Answers a conversation.
 pub async fn chat(
@@ -33,43 +37,39 @@ pub async fn chat(
         (asked, top) => asked.then_some(top.unwrap_or(0)),
     };
     let options = Options::new(body.take_shared(), top)?;
-    let input = ChatInput {
+    let conversation = Conversation {
         messages: for_template(body.messages)?,
-        tools: None,
-        add_generation_prompt: true,
-        kwargs: template_variables(body.chat_template_kwargs)?,
+        tools: Tools::of_chat(body.tools, body.tool_choice, body.parallel_tool_calls)?,
+        kwargs: body.chat_template_kwargs,
+        effort: body.reasoning_effort,
+        ..Conversation::default()
     };
-    let info = engine.info();
-    if engine.chat_template().is_none() {
-        return Err(ApiError::invalid(
-            "model",
-            format!("the model `{}` has no chat template; use /v1/completions", info.id),
-        ));
-    }
-    let rename =
-        |error: ApiError| options.rename(error, "messages").rename("logprobs", "top_logprobs");
-    let template = options.template(engine).await?;
-    let prompt = engine.encode_chat(input).await.map_err(|error| rename(error.into()))?;
-    let request = options.request(&template, prompt, &info.limits, "messages")?;
-    let choices = Choices::start(engine.clone(), vec![request], options.n)
-        .map_err(|error| rename(error.into()))?;
     let head = Head {
         id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
         object: if options.stream { "chat.completion.chunk" } else { "chat.completion" },
         created: unix_now(),
-        model: info.id.clone(),
+        model: engine.info().id.clone(),
         include_usage: options.include_usage,
     };
+    let stream = options.stream;
+    let rename = |error: ApiError| error.rename("logprobs", "top_logprobs");
+    let (choices, voice) =
+        conversation::start(engine, conversation, options).await.map_err(rename)?;
     let texts = top.map(|top| TokenTexts::new(engine.tokenizer().clone(), top));
-    if options.stream {
-        let frames = ChatFrames { head, texts };
-        return Ok(stream::respond(choices, frames, options.include_usage, &shared.life));
+    if stream {
+        let answers = (0..choices.count()).map(|_| Streamed::new(&voice)).collect();
+        return Ok(stream::respond(
+            choices,
+            ChatFrames { head, texts, voice, answers },
+            &shared.life,
+        ));
     }
     let (answers, usage) = (choices.collect().await).map_err(|error| rename(error.into()))?;
     let choice = |(index, answer): (usize, choices::Answer)| {
         let (finish_reason, stop_reason) = FinishReason::of(answer.reason);
         let logprobs = texts.as_ref().map(|texts| texts.chat(&answer.logprobs));
-        let message = Answer { role: "assistant", content: answer.text, refusal: None };
+        let message = message(voice.read(answer.text));
+        let finish_reason = finish_reason.with_calls(!message.tool_calls.is_empty());
         ChatChoice { index, message, logprobs, finish_reason, stop_reason }
     };
     let answer = ChatResponse {
@@ -84,44 +84,139 @@ pub async fn chat(
     Ok(axum::Json(answer).into_response())
 }
 
+fn message(parts: Parts) -> Answer {
+    let Parts { text, reasoning, calls } = parts;
+    let call = |(id, name, arguments)| Call {
+        id,
+        kind: "function",
+        function: CalledFunction { name, arguments },
+    };
+    Answer {
+        role: "assistant",
+        content: (calls.is_empty() || !text.is_empty()).then_some(text),
+        reasoning_content: (!reasoning.is_empty()).then_some(reasoning),
+        tool_calls: calls.into_iter().map(call).collect(),
+        refusal: None,
+    }
+}
+
 struct ChatFrames {
     head: Head,
     /// When log probabilities were asked for.
     texts: Option<TokenTexts>,
+    voice: Voice,
+    answers: Vec<Streamed>,
+}
+
+/// What is known of one answer of a stream.
+struct Streamed {
+    reader: Option<Reader>,
+    calls: usize,
+}
+
+impl Streamed {
+    fn new(voice: &Voice) -> Self {
+        Self { reader: voice.reader(), calls: 0 }
+    }
 }
 
 impl ChatFrames {
     fn delta(&self, index: usize, delta: Delta<'_>, out: &mut Vec<u8>) {
-        let delta =
-            ChatDelta { index, delta, logprobs: None, finish_reason: None, stop_reason: None };
+        self.delta_with(index, delta, None, out);
+    }
+
+    fn delta_with(
+        &self,
+        index: usize,
+        delta: Delta<'_>,
+        logprobs: Option<ChatLogprobs>,
+        out: &mut Vec<u8>,
+    ) {
+        let delta = ChatDelta { index, delta, logprobs, finish_reason: None, stop_reason: None };
         self.head.chunk(&[delta], None, out);
+    }
+
+    /// Writes what was said; the log probabilities go with the first of it.
+    fn said(
+        &mut self,
+        index: usize,
+        said: &[Spoken],
+        mut logprobs: Option<ChatLogprobs>,
+        out: &mut Vec<u8>,
+    ) {
+        for part in said {
+            let id;
+            let piece = |index, id, name, arguments| CallDelta {
+                index,
+                id,
+                kind: id.map(|_| "function"),
+                function: FunctionDelta { name, arguments },
+            };
+            let number = self.answers[index].calls;
+            let mut delta = Delta::default();
+            match part {
+                Spoken::Text(text) => delta.content = Some(text),
+                Spoken::Reasoning(text) => delta.reasoning_content = Some(text),
+                Spoken::Call { name } => {
+                    id = self.voice.call_id();
+                    self.answers[index].calls += 1;
+                    delta.tool_calls = Some([piece(number, Some(&*id), Some(&**name), "")]);
+                }
+                Spoken::Arguments(text) => {
+                    delta.tool_calls = Some([piece(number.saturating_sub(1), None, None, text)]);
+                }
+                Spoken::CallEnd => continue,
+            }
+            self.delta_with(index, delta, logprobs.take(), out);
+        }
+        if logprobs.is_some() {
+            self.delta_with(index, Delta::default(), logprobs, out);
+        }
     }
 }
 
 impl Frames for ChatFrames {
     fn open(&mut self, choices: usize, out: &mut Vec<u8>) {
         for index in 0..choices {
-            self.delta(index, Delta { role: Some("assistant"), content: Some("") }, out);
+            let opening = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
+            self.delta(index, opening, out);
         }
     }
 
     fn text(&mut self, index: usize, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>) {
-        let delta = Delta { role: None, content: Some(text) };
         let logprobs = self.texts.as_ref().map(|texts| texts.chat(logprobs));
-        let delta = ChatDelta { index, delta, logprobs, finish_reason: None, stop_reason: None };
-        self.head.chunk(&[delta], None, out);
+        match &mut self.answers[index].reader {
+            None => {
+                let delta = Delta { content: Some(text), ..Delta::default() };
+                self.delta_with(index, delta, logprobs, out);
+            }
+            Some(reader) => {
+                let said = reader.push(text);
+                self.said(index, &said, logprobs, out);
+            }
+        }
     }
 
-    fn finish(&mut self, index: usize, reason: engine::FinishReason, out: &mut Vec<u8>) {
+    fn finish(
+        &mut self,
+        index: usize,
+        reason: engine::FinishReason,
+        _stop: Option<usize>,
+        out: &mut Vec<u8>,
+    ) {
+        if let Some(reader) = &mut self.answers[index].reader {
+            let said = reader.finish();
+            self.said(index, &said, None, out);
+        }
         let (reason, stop_reason) = FinishReason::of(reason);
         let delta = Delta::default();
-        let finish_reason = Some(reason);
+        let finish_reason = Some(reason.with_calls(self.answers[index].calls > 0));
         let delta = ChatDelta { index, delta, logprobs: None, finish_reason, stop_reason };
         self.head.chunk(&[delta], None, out);
     }
 
-    fn usage(&mut self, usage: Usage, out: &mut Vec<u8>) {
-        self.head.chunk::<ChatDelta<'_>>(&[], Some(usage), out);
+    fn end(&mut self, usage: Usage, out: &mut Vec<u8>) {
+        self.head.end::<ChatDelta<'_>>(usage, out);
     }
 }
 
@@ -129,6 +224,12 @@ impl Frames for ChatFrames {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+
+    fn frames(head: Head) -> ChatFrames {
+        let voice = Voice::plain();
+        let answers = (0..2).map(|_| Streamed::new(&voice)).collect();
+        ChatFrames { head, texts: None, voice, answers }
+    }
 
     #[test]
     fn chunks_have_openais_shape() {
@@ -140,7 +241,7 @@ mod tests {
             include_usage,
         };
         let mut out = Vec::new();
-        ChatFrames { head: head(false), texts: None }.text(1, "a\n\"é", &[], &mut out);
+        frames(head(false)).text(1, "a\n\"é", &[], &mut out);
         let text = String::from_utf8(out).unwrap();
         let event = text.strip_prefix("data: ").and_then(|t| t.strip_suffix("\n\n")).unwrap();
         assert!(!event.contains('\n'));
@@ -154,9 +255,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(event).unwrap(), expected);
 
         let mut out = Vec::new();
-        let mut frames = ChatFrames { head: head(true), texts: None };
-        frames.finish(0, engine::FinishReason::Timeout, &mut out);
-        frames.usage(Usage::new(3, 1, 2), &mut out);
+        let mut frames = frames(head(true));
+        frames.finish(0, engine::FinishReason::Timeout, None, &mut out);
+        frames.end(Usage::new(3, 1, 2), &mut out);
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains(r#""delta":{},"logprobs":null,"finish_reason":"length""#), "{text}");
         assert!(text.contains(r#""stop_reason":"timeout""#), "{text}");

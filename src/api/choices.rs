@@ -28,7 +28,11 @@ pub enum Piece {
     /// A text, or the log probabilities of tokens that add none; not both empty.
     Text { text: String, logprobs: Vec<TokenLogprob> },
     /// The last piece of an answer.
-    Finished(FinishReason),
+    Finished {
+        reason: FinishReason,
+        /// Which of the stop strings it was.
+        stop: Option<usize>,
+    },
 }
 
 /// A whole answer.
@@ -38,6 +42,8 @@ pub struct Answer {
     /// One a token, if they were asked for.
     pub logprobs: Vec<TokenLogprob>,
     pub reason: FinishReason,
+    /// Which of the stop strings ended it.
+    pub stop: Option<usize>,
 }
 
 /// The running and the waiting answers. Dropping it cancels all.
@@ -98,14 +104,14 @@ impl Choices {
                 Some((index, Event::Delta { text, logprobs, .. })) => {
                     return Some(Ok((index, Piece::Text { text, logprobs })));
                 }
-                Some((index, Event::Finished { reason, usage })) => {
+                Some((index, Event::Finished { reason, stop, usage })) => {
                     self.completion_tokens += usage.completion_tokens;
                     // The other answers share the first one's prompt.
                     if index % self.n == 0 {
                         self.cached_tokens += usage.cached_tokens;
                     }
                     return Some(match self.refill() {
-                        Ok(()) => Ok((index, Piece::Finished(reason))),
+                        Ok(()) => Ok((index, Piece::Finished { reason, stop })),
                         Err(error) => Err(error),
                     });
                 }
@@ -131,8 +137,12 @@ impl Choices {
     /// # Errors
     /// The first failure of any answer; the others are cancelled.
     pub async fn collect(mut self) -> Result<(Vec<Answer>, Usage), SubmitError> {
-        let empty =
-            || Answer { text: String::new(), logprobs: Vec::new(), reason: FinishReason::Stop };
+        let empty = || Answer {
+            text: String::new(),
+            logprobs: Vec::new(),
+            reason: FinishReason::Stop,
+            stop: None,
+        };
         let mut answers: Vec<_> = (0..self.count()).map(|_| empty()).collect();
         while let Some(piece) = self.next().await {
             match piece? {
@@ -140,7 +150,10 @@ impl Choices {
                     answers[index].text.push_str(&text);
                     answers[index].logprobs.extend(logprobs);
                 }
-                (index, Piece::Finished(reason)) => answers[index].reason = reason,
+                (index, Piece::Finished { reason, stop }) => {
+                    answers[index].reason = reason;
+                    answers[index].stop = stop;
+                }
             }
         }
         Ok((answers, self.usage()))

@@ -57,10 +57,10 @@ pub async fn complete(
     if options.stream {
         let offsets = (0..choices.count()).map(|_| Offset::default()).collect();
         let frames = CompletionFrames { head, texts, offsets };
-        return Ok(stream::respond(choices, frames, options.include_usage, &shared.life));
+        return Ok(stream::respond(choices, frames, &shared.life));
     }
     let (answers, usage) = choices.collect().await?;
-    let choice = |(index, Answer { text, logprobs, reason })| {
+    let choice = |(index, Answer { text, logprobs, reason, .. })| {
         let (finish_reason, stop_reason) = FinishReason::of(reason);
         let texts = texts.as_ref();
         let logprobs = texts.map(|texts| texts.completion(&logprobs, &mut Offset::default()));
@@ -95,14 +95,20 @@ impl Frames for CompletionFrames {
         self.head.chunk(&[delta], None, out);
     }
 
-    fn finish(&mut self, index: usize, reason: engine::FinishReason, out: &mut Vec<u8>) {
+    fn finish(
+        &mut self,
+        index: usize,
+        reason: engine::FinishReason,
+        _stop: Option<usize>,
+        out: &mut Vec<u8>,
+    ) {
         let (reason, stop_reason) = FinishReason::of(reason);
         let finish_reason = Some(reason);
         let delta = CompletionDelta { index, text: "", logprobs: None, finish_reason, stop_reason };
         self.head.chunk(&[delta], None, out);
     }
 
-    fn usage(&mut self, usage: Usage, out: &mut Vec<u8>) {
-        self.head.chunk::<CompletionDelta<'_>>(&[], Some(usage), out);
+    fn end(&mut self, usage: Usage, out: &mut Vec<u8>) {
+        self.head.end::<CompletionDelta<'_>>(usage, out);
     }
 }

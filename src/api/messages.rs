@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::{ApiError, echo};
 use super::wire::chat::{Content, ContentPart, Message, Role};
+use super::wire::tools::EarlierCall;
 
 /// The messages as chat templates read them: an object with `role`, `content`
 /// and, when given, `name`.
@@ -14,35 +15,108 @@ pub fn for_template(messages: Vec<Message>) -> Result<Vec<Value>, ApiError> {
     if messages.is_empty() {
         return Err(ApiError::invalid("messages", "messages is empty; send at least one"));
     }
-    messages.into_iter().enumerate().map(|(index, message)| render(index, message)).collect()
+    let rendered = messages.into_iter().enumerate().map(|(index, message)| render(index, message));
+    let mut messages = rendered.collect::<Result<Vec<_>, _>>()?;
+    match_results(&mut messages, "messages")?;
+    Ok(messages)
 }
 
 fn render(index: usize, message: Message) -> Result<Value, ApiError> {
+    let place = |field: &str| format!("messages[{index}].{field}");
     let role = match message.role {
         Role::System | Role::Developer => "system",
         Role::User => "user",
         Role::Assistant => "assistant",
-        Role::Tool => {
-            return Err(ApiError::invalid(
-                format!("messages[{index}].role"),
-                "the role `tool` is not supported yet; put the tool's result in a user message",
-            ));
-        }
+        Role::Tool => "tool",
     };
-    let param = format!("messages[{index}].content");
+    let calls = message.tool_calls.unwrap_or_default();
+    let misplaced = |field: &str, owner: &str| {
+        let param = place(field);
+        let message = format!("`{param}` belongs to a message of the role `{owner}`");
+        Err(ApiError::invalid(param, message))
+    };
+    if !calls.is_empty() && role != "assistant" {
+        return misplaced("tool_calls", "assistant");
+    }
+    if message.reasoning_content.is_some() && role != "assistant" {
+        return misplaced("reasoning_content", "assistant");
+    }
+    let param = place("content");
     let content = match message.content {
-        Some(Content::Text(text)) => text,
-        Some(Content::Parts(parts)) => join(parts, &param)?,
+        Some(Content::Text(text)) => Some(text),
+        Some(Content::Parts(parts)) => Some(join(parts, &param)?),
+        None if !calls.is_empty() => None,
         None => {
             let message = format!("`{param}` is required; it may be \"\"");
             return Err(ApiError::invalid(param, message));
         }
     };
-    let mut value = json!({ "role": role, "content": content });
+    // Templates that go through contents want one, also beside calls.
+    let mut value = json!({ "role": role, "content": content.unwrap_or_default() });
+    if let Some(reasoning) = message.reasoning_content {
+        value["reasoning_content"] = reasoning.into();
+    }
+    if !calls.is_empty() {
+        let calls: Result<Vec<Value>, ApiError> = (calls.into_iter().enumerate())
+            .map(|(number, call)| {
+                earlier_call(call, &format!("messages[{index}].tool_calls[{number}]"))
+            })
+            .collect();
+        value["tool_calls"] = calls?.into();
+    }
+    match (message.tool_call_id, role) {
+        (Some(id), "tool") => value["tool_call_id"] = id.into(),
+        (None, "tool") => {
+            let param = place("tool_call_id");
+            let message = format!("`{param}` is required: the id of the call that it answers");
+            return Err(ApiError::invalid(param, message));
+        }
+        (Some(_), _) => return misplaced("tool_call_id", "tool"),
+        (None, _) => {}
+    }
     if let Some(name) = message.name {
         value["name"] = Value::String(name);
     }
     Ok(value)
+}
+
+fn earlier_call(call: EarlierCall, place: &str) -> Result<Value, ApiError> {
+    if call.kind.as_deref().is_some_and(|kind| kind != "function") {
+        let param = format!("{place}.type");
+        return Err(ApiError::invalid(param, "calls are of the type `function`"));
+    }
+    let Some(function) = call.function else {
+        let param = format!("{place}.function");
+        return Err(ApiError::invalid(&param, format!("`{param}` is required")));
+    };
+    let function = json!({"name": function.name, "arguments": function.arguments});
+    Ok(json!({"id": call.id, "type": "function", "function": function}))
+}
+
+/// Each result must answer a call before it, and templates that print a
+/// result's tool get its name.
+///
+/// # Errors
+/// 400 that names the message whose call is not there.
+pub fn match_results(messages: &mut [Value], field: &str) -> Result<(), ApiError> {
+    let mut calls: Vec<(String, String)> = Vec::new();
+    for (index, message) in messages.iter_mut().enumerate() {
+        for call in message["tool_calls"].as_array().into_iter().flatten() {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            calls.push((text(&call["id"]), text(&call["function"]["name"])));
+        }
+        let Some(id) = message.get("tool_call_id").and_then(Value::as_str) else { continue };
+        let Some((_, name)) = calls.iter().rev().find(|(known, _)| known == id) else {
+            let param = format!("{field}[{index}].tool_call_id");
+            let id = echo(id);
+            let message = format!("`{param}` is `{id}`, which is no call of an earlier message");
+            return Err(ApiError::invalid(param, message));
+        };
+        if message.get("name").is_none() {
+            message["name"] = name.clone().into();
+        }
+    }
+    Ok(())
 }
 
 fn join(parts: Vec<ContentPart>, param: &str) -> Result<String, ApiError> {
@@ -115,6 +189,24 @@ mod tests {
     }
 
     #[test]
+    fn calls_and_results_become_template_input() {
+        let function = json!({"name": "f", "arguments": "{\"a\": 1}"});
+        let given = parse(json!([
+            {"role": "user", "content": "?"},
+            {"role": "assistant", "content": null, "reasoning_content": "Hm",
+             "tool_calls": [{"id": "c1", "type": "function", "function": function}]},
+            {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "4"}]},
+        ]));
+        let expected = json!([
+            {"role": "user", "content": "?"},
+            {"role": "assistant", "content": "", "reasoning_content": "Hm",
+             "tool_calls": [{"id": "c1", "type": "function", "function": function}]},
+            {"role": "tool", "content": "4", "tool_call_id": "c1", "name": "f"},
+        ]);
+        assert_eq!(Value::Array(for_template(given).unwrap()), expected);
+    }
+
+    #[test]
     fn wrong_messages_are_named() {
         let check = |body: Value, param: &str| {
             let error = for_template(parse(body)).unwrap_err();
@@ -123,7 +215,19 @@ mod tests {
         check(json!([]), "messages");
         check(json!([{"role": "user"}]), "messages[0].content");
         check(json!([{"role": "user", "content": []}]), "messages[0].content");
-        check(json!([{"role": "tool", "content": "4"}]), "messages[0].role");
+        check(json!([{"role": "tool", "content": "4"}]), "messages[0].tool_call_id");
+        let call = json!({"id": "c1", "function": {"name": "f", "arguments": "{}"}});
+        let asked = json!({"role": "assistant", "tool_calls": [call]});
+        let stray = json!({"role": "tool", "content": "4", "tool_call_id": "c2"});
+        check(json!([asked, stray]), "messages[1].tool_call_id");
+        check(
+            json!([{"role": "user", "content": "", "tool_calls": [call]}]),
+            "messages[0].tool_calls",
+        );
+        check(
+            json!([{"role": "user", "content": "", "tool_call_id": "c1"}]),
+            "messages[0].tool_call_id",
+        );
         check(
             json!([{"role": "user", "content": [{"type": "text"}]}]),
             "messages[0].content[0].text",

@@ -7,12 +7,14 @@
 //! comes back leaves as one JSON document or, through [`stream`], as
 //! server-sent events.
 
+mod anthropic;
 mod auth;
 mod body;
 mod chat;
 mod choices;
 mod completions;
 mod constraint;
+mod conversation;
 mod embeddings;
 pub mod error;
 mod extract;
@@ -24,6 +26,7 @@ mod messages;
 mod models;
 mod options;
 mod rerank;
+mod responses;
 mod router;
 mod scores;
 mod serve;
@@ -33,6 +36,7 @@ mod stream;
 mod strict;
 mod suggest;
 mod tei;
+mod tools;
 mod trace;
 mod translate;
 pub mod wire;

@@ -1,12 +1,17 @@
 //! From the fields that chat and completions share to the engine's types.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use super::constraint::Constraint;
 use super::error::ApiError;
 use super::wire::generation::Raw;
-use crate::engine::{Dry, Engine, GenerationRequest, Limits, SamplingParams, StopConditions};
+use crate::engine::{
+    Dry, Engine, GenerationRequest, GrammarSpec, Limits, SamplingParams, StopConditions,
+};
 
 /// Most answers to one prompt, as at OpenAI.
 const MAX_N: usize = 128;
@@ -23,6 +28,8 @@ pub struct Options {
     pub n: usize,
     pub stream: bool,
     pub include_usage: bool,
+    /// Special tokens whose text is part of the answers.
+    pub shown: Arc<[(u32, String)]>,
     constraint: Option<Constraint>,
     priority: i32,
     timeout: Option<Duration>,
@@ -97,6 +104,7 @@ impl Options {
             n,
             stream,
             include_usage: raw.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+            shown: Arc::default(),
             constraint,
             priority: raw.priority.unwrap_or(0),
             timeout: raw.timeout.map(timeout).transpose()?,
@@ -176,6 +184,36 @@ impl Options {
         ))
     }
 
+    /// The caller asked for a form of the answer.
+    pub fn is_constrained(&self) -> bool {
+        self.constraint.is_some()
+    }
+
+    /// The schema of an answer that calls no tool.
+    ///
+    /// # Errors
+    /// 400 for a form that is no JSON, which does not go with tools.
+    pub fn answer_schema(&self) -> Result<Option<Value>, ApiError> {
+        match &self.constraint {
+            None => Ok(None),
+            Some(Constraint { spec: GrammarSpec::JsonObject, .. }) => {
+                Ok(Some(json!({"type": "object"})))
+            }
+            Some(Constraint { spec: GrammarSpec::JsonSchema(schema), .. }) => {
+                Ok(Some(schema.clone()))
+            }
+            Some(Constraint { field, .. }) => {
+                let message = format!("{field} does not go with tools; send response_format");
+                Err(ApiError::invalid(*field, message))
+            }
+        }
+    }
+
+    /// Holds the answers to this grammar, which came of `field`.
+    pub fn constrain(&mut self, spec: GrammarSpec, field: &'static str) {
+        self.constraint = Some(Constraint { spec, field });
+    }
+
     /// What all requests of this kind have in common, the grammar compiled.
     ///
     /// # Errors
@@ -195,6 +233,7 @@ impl Options {
             sampling: self.sampling.clone(),
             stop: self.stop.clone(),
             grammar,
+            shown: self.shown.clone(),
             priority: self.priority,
             timeout: self.timeout,
             no_speculation: !self.speculation,

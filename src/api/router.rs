@@ -10,12 +10,17 @@ use axum::routing::{MethodRouter, get, post};
 use super::error::{ApiError, echo};
 use super::state::{AppState, Lifecycle, Shared};
 use super::suggest::closest;
-use super::{auth, chat, completions, embeddings, health, models, rerank, tei, trace, translate};
+use super::{
+    anthropic, auth, chat, completions, embeddings, health, models, rerank, responses, tei, trace,
+    translate,
+};
 
 /// The routes of our own; see [`routes`].
-const ROUTES: [&str; 11] = [
+const ROUTES: [&str; 13] = [
     "/v1/chat/completions",
     "/v1/completions",
+    "/v1/responses",
+    "/v1/responses/{id}",
     "/v1/embeddings",
     "/v1/rerank",
     "/v2/rerank",
@@ -29,7 +34,7 @@ const ROUTES: [&str; 11] = [
 
 /// Every route, for the suggestions of the fallback.
 fn routes() -> impl Iterator<Item = &'static str> {
-    ROUTES.into_iter().chain(tei::PATHS).chain(translate::PATHS)
+    ROUTES.into_iter().chain(anthropic::PATHS).chain(tei::PATHS).chain(translate::PATHS)
 }
 
 /// The whole service, for callers that bring their own listener. It serves
@@ -43,6 +48,9 @@ pub fn build(shared: Shared) -> Router {
     let work = Router::new()
         .route("/v1/chat/completions", only(post(chat::chat)))
         .route("/v1/completions", only(post(completions::complete)))
+        .route("/v1/messages", only(post(anthropic::messages)))
+        .route("/v1/messages/count_tokens", only(post(anthropic::count_tokens)))
+        .route("/v1/responses", only(post(responses::create)))
         .route("/v1/embeddings", only(post(embeddings::embed)))
         .route("/v1/rerank", only(post(rerank::rerank)))
         // Where Cohere's newer clients ask for the same.
@@ -62,11 +70,13 @@ pub fn build(shared: Shared) -> Router {
         .merge(work)
         .route("/v1/models", only(get(models::list)))
         .route("/v1/models/{*id}", only(get(models::retrieve)))
+        .route("/v1/responses/{id}", only(get(responses::retrieve).delete(responses::delete)))
         .route("/info", only(get(tei::info)))
         .route("/languages", only(get(translate::languages)))
         .route("/metrics", only(get(health::metrics)))
         .fallback(unknown_route)
         .layer(from_fn_with_state(shared.clone(), auth::check))
+        .layer(from_fn(anthropic::reshape))
         .layer(from_fn(tei::reshape))
         .layer(from_fn(translate::reshape));
     Router::new()

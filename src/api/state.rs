@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::{ApiError, echo};
+use super::responses::store::Store;
 use crate::config;
 use crate::engine::{Engine, Engines, ModelKind};
 use crate::telemetry::metrics::Metrics;
@@ -55,6 +56,8 @@ pub struct Shared(Arc<Inner>);
 pub struct Inner {
     pub app: AppState,
     pub life: Lifecycle,
+    /// Kept for `/v1/responses`.
+    pub responses: Store,
 }
 
 impl Deref for Shared {
@@ -67,7 +70,9 @@ impl Deref for Shared {
 
 impl Shared {
     pub fn new(app: AppState, life: Lifecycle) -> Self {
-        Self(Arc::new(Inner { app, life }))
+        let lifetime = Duration::from_secs(app.config.responses_s);
+        let responses = Store::new(app.config.responses_mib << 20, lifetime);
+        Self(Arc::new(Inner { app, life, responses }))
     }
 
     /// The engine for `model`, which must be of this kind.

@@ -36,9 +36,24 @@ pub trait Frames: Send + 'static {
     fn open(&mut self, _choices: usize, _out: &mut Vec<u8>) {}
     /// `logprobs` are of the tokens of this text, if they were asked for.
     fn text(&mut self, index: usize, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>);
-    fn finish(&mut self, index: usize, reason: FinishReason, out: &mut Vec<u8>);
-    /// After all text, when the client asked for the usage.
-    fn usage(&mut self, usage: Usage, out: &mut Vec<u8>);
+    /// `stop` is the number of the stop string that ended the text.
+    fn finish(
+        &mut self,
+        index: usize,
+        reason: FinishReason,
+        stop: Option<usize>,
+        out: &mut Vec<u8>,
+    );
+    /// After all text.
+    fn end(&mut self, usage: Usage, out: &mut Vec<u8>);
+    /// The status is sent already, so an error is an event.
+    fn fail(&mut self, error: &ApiError, out: &mut Vec<u8>) {
+        write_event(&error.body(), out);
+    }
+    /// After a silence.
+    fn keep_alive(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(KEEP_ALIVE_FRAME);
+    }
 }
 
 /// What all chunks of a stream have in common.
@@ -66,6 +81,22 @@ impl Head {
             out,
         );
     }
+
+    /// Ends a stream: the usage, where it was asked for, and a word.
+    pub fn end<C: Serialize>(&self, usage: Usage, out: &mut Vec<u8>) {
+        if self.include_usage {
+            self.chunk::<C>(&[], Some(usage), out);
+        }
+        out.extend_from_slice(DONE_FRAME);
+    }
+}
+
+/// Writes an event with a name.
+pub fn write_named_event<T: Serialize>(name: &str, value: &T, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'\n');
+    write_event(value, out);
 }
 
 /// JSON has no bare line breaks, so one `data:` line holds it all.
@@ -79,16 +110,10 @@ fn write_event<T: Serialize>(value: &T, out: &mut Vec<u8>) {
 }
 
 /// Answers with the stream of `choices`.
-pub fn respond(
-    choices: Choices,
-    frames: impl Frames,
-    include_usage: bool,
-    life: &Lifecycle,
-) -> Response {
+pub fn respond(choices: Choices, frames: impl Frames, life: &Lifecycle) -> Response {
     let mut first = Vec::with_capacity(512);
     let mut running = Running {
         frames,
-        include_usage,
         choices,
         silence: Box::pin(sleep(KEEP_ALIVE)),
         last_sent: Instant::now(),
@@ -116,7 +141,6 @@ pub fn respond(
 
 struct Running<F> {
     frames: F,
-    include_usage: bool,
     choices: Choices,
     /// Set once per silence, not per token: `last_sent` says whether it was one.
     silence: Pin<Box<Sleep>>,
@@ -143,7 +167,7 @@ impl<F: Frames> Running<F> {
                 () = &mut self.silence => {
                     let due = self.last_sent + KEEP_ALIVE;
                     if due <= Instant::now() {
-                        out.extend_from_slice(KEEP_ALIVE_FRAME);
+                        self.frames.keep_alive(&mut out);
                     }
                     self.silence.set(sleep_until(due.max(Instant::now() + KEEP_ALIVE / 15)));
                 }
@@ -158,14 +182,13 @@ impl<F: Frames> Running<F> {
             Some(Ok((index, Piece::Text { text, logprobs }))) => {
                 self.frames.text(index, &text, &logprobs, out);
             }
-            Some(Ok((index, Piece::Finished(reason)))) => self.frames.finish(index, reason, out),
+            Some(Ok((index, Piece::Finished { reason, stop }))) => {
+                self.frames.finish(index, reason, stop, out);
+            }
             Some(Err(error)) => self.fail(&error.into(), out),
             None => {
                 let usage = self.choices.usage();
-                if self.include_usage {
-                    self.frames.usage(usage, out);
-                }
-                out.extend_from_slice(DONE_FRAME);
+                self.frames.end(usage, out);
                 self.done = true;
                 let tokens = usage.completion_tokens;
                 self.span.in_scope(|| tracing::debug!(tokens, "the stream is complete"));
@@ -173,11 +196,10 @@ impl<F: Frames> Running<F> {
         }
     }
 
-    /// The status is sent already, so the error is an event, and the missing
-    /// `[DONE]` says that the text is not complete.
+    /// What is missing after it says that the text is not complete.
     fn fail(&mut self, error: &ApiError, out: &mut Vec<u8>) {
         self.span.in_scope(|| tracing::warn!(code = error.code, "stream: {}", error.message));
-        write_event(&error.body(), out);
+        self.frames.fail(error, out);
         self.done = true;
     }
 }

@@ -34,6 +34,16 @@ where
     Ok(list.into_iter().map(|strict| strict.0).collect())
 }
 
+/// For `#[serde(deserialize_with)]` on an optional list of strict objects.
+pub fn strict_list_option<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Fields,
+{
+    let list = Option::<Vec<Strict<T>>>::deserialize(deserializer)?;
+    Ok(list.map(|list| list.into_iter().map(|strict| strict.0).collect()))
+}
+
 /// For `#[serde(deserialize_with)]` on an optional strict object.
 pub fn strict_option<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where

@@ -68,7 +68,8 @@ pub struct Server {
     /// Largest request body, in bytes; a larger one is answered with 413.
     #[config(default = 8388608)]
     pub max_body_bytes: usize,
-    /// Key that clients must send as `Authorization: Bearer KEY`. Without one
+    /// Key that clients must send as `Authorization: Bearer KEY` or as
+    /// `x-api-key: KEY`. Without one
     /// everybody who reaches the address may use the server.
     /// Better set in the environment than here: DRAGOMAN_SERVER_API_KEY.
     /// Example: "a-long-random-text"
@@ -77,6 +78,14 @@ pub struct Server {
     /// stop; then they are cut off.
     #[config(default = 30)]
     pub shutdown_grace_s: u64,
+    /// Memory for responses that /v1/responses keeps, so that a conversation
+    /// can go on from them, in MiB. The oldest make room for new ones, and a
+    /// restart forgets all. 0 keeps none.
+    #[config(default = 64)]
+    pub responses_mib: usize,
+    /// Seconds that such a response is kept.
+    #[config(default = 86400)]
+    pub responses_s: u64,
 }
 
 // Written by hand so that a configuration in a log never carries the key.
@@ -87,6 +96,8 @@ impl fmt::Debug for Server {
             .field("max_body_bytes", &self.max_body_bytes)
             .field("api_key", &self.api_key.as_ref().map(|_| "(hidden)"))
             .field("shutdown_grace_s", &self.shutdown_grace_s)
+            .field("responses_mib", &self.responses_mib)
+            .field("responses_s", &self.responses_s)
             .finish()
     }
 }

@@ -48,6 +48,8 @@ impl Checks<'_> {
         let server = &config.server;
         self.range("server.max_body_bytes", server.max_body_bytes as u64, 1024, 1 << 30);
         self.range("server.shutdown_grace_s", server.shutdown_grace_s, 0, 3600);
+        self.range("server.responses_mib", server.responses_mib as u64, 0, 1 << 20);
+        self.range("server.responses_s", server.responses_s, 1, 366 * 86_400);
         if let Some(key) = &server.api_key {
             if key.is_empty() {
                 let fix = "give it a value, or remove it to serve without a key";

@@ -3,6 +3,7 @@
 //! was delivered.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -15,6 +16,8 @@ use super::stop::StopMatcher;
 pub struct Delivery {
     detokenizer: Detokenizer,
     stop: StopMatcher,
+    /// Texts of special tokens that are delivered all the same.
+    shown: Arc<[(u32, String)]>,
     events: UnboundedSender<Event>,
     /// Bytes of text that became whole characters so far.
     written: usize,
@@ -32,11 +35,13 @@ impl Delivery {
     pub fn new(
         strips_leading_space: bool,
         stops: Vec<String>,
+        shown: Arc<[(u32, String)]>,
         events: UnboundedSender<Event>,
     ) -> Self {
         Self {
             detokenizer: Detokenizer::new(strips_leading_space),
             stop: StopMatcher::new(stops),
+            shown,
             events,
             written: 0,
             delivered: 0,
@@ -55,6 +60,8 @@ impl Delivery {
     /// Adds a token, which adds `bytes` to the text. True when a stop string
     /// is complete: the text ends before it.
     pub fn push(&mut self, token: u32, bytes: &[u8], logprob: Option<TokenLogprob>) -> bool {
+        let shown = self.shown.iter().find(|(id, _)| bytes.is_empty() && *id == token);
+        let bytes = shown.map_or(bytes, |(_, text)| text.as_bytes());
         let text = self.detokenizer.push(bytes);
         self.written += text.len();
         // A token that ends within a character belongs to that character.
@@ -64,6 +71,11 @@ impl Delivery {
         let released = self.stop.push(&text);
         self.release(&released.text);
         released.stopped
+    }
+
+    /// Which stop string ended the text.
+    pub fn stop(&self) -> Option<usize> {
+        self.stop.found()
     }
 
     fn release(&mut self, text: &str) {
@@ -129,7 +141,7 @@ mod tests {
             cuts in proptest::collection::vec(1usize..6, 1..60),
         ) {
             let (events, mut receiver) = unbounded_channel();
-            let mut delivery = Delivery::new(false, stops.clone(), events);
+            let mut delivery = Delivery::new(false, stops.clone(), Arc::default(), events);
             let (mut rest, mut pieces) = (text.as_bytes(), Vec::new());
             for cut in cuts.iter().cycle() {
                 if rest.is_empty() { break; }

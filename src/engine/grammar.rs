@@ -1,6 +1,7 @@
 //! Grammars that a text must follow, by llguidance: which tokens may come
 //! next, which must, and when the text is complete.
 
+mod calls;
 mod compile;
 mod vocabulary;
 
@@ -11,6 +12,7 @@ use llguidance::Matcher;
 use llguidance::toktrie::SimpleVob;
 use serde_json::Value;
 
+pub use calls::CallGrammar;
 pub use compile::GrammarCompiler;
 
 /// What a caller wants the text to be.
@@ -26,6 +28,8 @@ pub enum GrammarSpec {
     Choice(Vec<String>),
     /// A grammar in llguidance's variant of Lark.
     Lark(String),
+    /// Calls of tools, or a text.
+    Calls(CallGrammar),
 }
 
 /// A compiled grammar; requests with the same one share it.

@@ -187,12 +187,13 @@ impl Engine {
         .await
     }
 
-    /// Renders a conversation with the model's template and tokenises it.
+    /// Renders a conversation with the model's template and tokenises it: the
+    /// prompt as text and as tokens.
     ///
     /// # Errors
     /// [`SubmitError::Invalid`] for `messages` the template refuses, or for a
     /// model without a template.
-    pub async fn encode_chat(&self, input: ChatInput) -> Result<Vec<u32>, SubmitError> {
+    pub async fn encode_chat(&self, input: ChatInput) -> Result<(String, Vec<u32>), SubmitError> {
         let Some(template) = self.inner.template.clone() else {
             return Err(SubmitError::invalid(
                 "model",
@@ -208,7 +209,9 @@ impl Engine {
                 .render(&input)
                 .map_err(|e| SubmitError::invalid("messages", e.to_string()))?;
             // The template writes the special tokens itself.
-            tokenizer.encode(&prompt, false).map_err(|e| SubmitError::Failed(e.to_string()))
+            let ids =
+                tokenizer.encode(&prompt, false).map_err(|e| SubmitError::Failed(e.to_string()))?;
+            Ok((prompt, ids))
         })
         .await
     }

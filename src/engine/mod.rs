@@ -34,7 +34,7 @@ pub use encode::{
 };
 pub use engines::Engines;
 pub use error::SubmitError;
-pub use grammar::{Grammar, GrammarSpec};
+pub use grammar::{CallGrammar, Grammar, GrammarSpec};
 pub use handle::{Engine, Generation, Health, ModelInfo, ModelKind, Stats};
 pub use load::{EngineError, EngineOptions};
 pub use memory::MemoryBudget;

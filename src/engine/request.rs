@@ -127,6 +127,8 @@ pub struct GenerationRequest {
     pub stop: StopConditions,
     /// Only texts of this grammar are written.
     pub grammar: Option<Arc<Grammar>>,
+    /// Special tokens whose text is part of the answer, with that text.
+    pub shown: Arc<[(u32, String)]>,
     /// Who goes first in the queue: lower before higher, and one step of
     /// priority weighs as much as ten seconds of waiting.
     pub priority: i32,
@@ -292,14 +294,12 @@ pub enum Event {
     },
     Finished {
         reason: FinishReason,
+        /// Which of the stop strings it was, by its number.
+        stop: Option<usize>,
         usage: Usage,
     },
     /// The request's `timeout` passed before there was any text.
-    TimedOut {
-        waited: Duration,
-    },
+    TimedOut { waited: Duration },
     /// The request failed after it was admitted; the server goes on.
-    Failed {
-        message: String,
-    },
+    Failed { message: String },
 }

@@ -153,7 +153,12 @@ impl Sequence {
                 started: false,
             },
             stop_ids,
-            delivery: Delivery::new(model.strips_leading_space, stop.strings, events),
+            delivery: Delivery::new(
+                model.strips_leading_space,
+                stop.strings,
+                request.shown,
+                events,
+            ),
         }
     }
 
@@ -387,7 +392,8 @@ impl Sequence {
     }
 
     fn send_finished(&self, reason: FinishReason) {
-        self.delivery.send(Event::Finished { reason, usage: self.usage() });
+        let stop = self.delivery.stop().filter(|_| reason == FinishReason::Stop);
+        self.delivery.send(Event::Finished { reason, stop, usage: self.usage() });
     }
 
     /// Ends it with an error.

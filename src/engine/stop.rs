@@ -5,6 +5,7 @@
 pub struct StopMatcher {
     strings: Vec<String>,
     held: String,
+    found: Option<usize>,
 }
 
 /// What [`StopMatcher::push`] decided.
@@ -19,7 +20,7 @@ pub struct Released {
 impl StopMatcher {
     /// `strings` are not empty.
     pub fn new(strings: Vec<String>) -> Self {
-        Self { strings, held: String::new() }
+        Self { strings, held: String::new(), found: None }
     }
 
     /// Adds text and returns what can be delivered.
@@ -28,13 +29,20 @@ impl StopMatcher {
             return Released { text: text.to_owned(), stopped: false };
         }
         self.held.push_str(text);
-        if let Some(at) = self.strings.iter().filter_map(|s| self.held.find(s)).min() {
+        let found = self.strings.iter().enumerate();
+        if let Some((at, number)) = found.filter_map(|(n, s)| Some((self.held.find(s)?, n))).min() {
+            self.found = Some(number);
             self.held.truncate(at);
             return Released { text: std::mem::take(&mut self.held), stopped: true };
         }
         let keep = self.held.len() - self.possible_start();
         let tail = self.held.split_off(keep);
         Released { text: std::mem::replace(&mut self.held, tail), stopped: false }
+    }
+
+    /// Which stop string ended the text.
+    pub fn found(&self) -> Option<usize> {
+        self.found
     }
 
     /// Ends the text: no stop string can come any more.

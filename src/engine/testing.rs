@@ -20,6 +20,11 @@ pub const PANICS: u32 = 251;
 
 /// Token `b` is the byte `b`.
 pub fn byte_tokenizer() -> Tokenizer {
+    byte_tokenizer_with(&[])
+}
+
+/// The same with special tokens after [`EOS`].
+pub fn byte_tokenizer_with(special: &[&str]) -> Tokenizer {
     // The printable stand-ins that byte-level tokenizers have for bytes.
     let plain = |b: u32| matches!(b, 33..=126 | 161..=172 | 174..=255);
     let mut stand_in = 256;
@@ -33,12 +38,17 @@ pub fn byte_tokenizer() -> Tokenizer {
         };
         vocab.insert(char::from_u32(char).unwrap().to_string(), byte.into());
     }
+    let added: Vec<_> = (["<end>"].iter().chain(special).zip(EOS..))
+        .map(|(content, id)| {
+            serde_json::json!({
+                "id": id, "content": content, "special": true, "single_word": false,
+                "lstrip": false, "rstrip": false, "normalized": false
+            })
+        })
+        .collect();
     let json = serde_json::json!({
         "version": "1.0",
-        "added_tokens": [{
-            "id": EOS, "content": "<end>", "special": true, "single_word": false,
-            "lstrip": false, "rstrip": false, "normalized": false
-        }],
+        "added_tokens": added,
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
         "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
         "model": {"type": "BPE", "vocab": vocab, "merges": []},

@@ -8,6 +8,7 @@
 //! Where llama.cpp and Hugging Face disagree on a text, this module follows
 //! Hugging Face: the models were trained with its tokenizers.
 
+mod dialect;
 mod error;
 mod gguf;
 mod languages;
@@ -17,6 +18,7 @@ mod template;
 mod token_bytes;
 mod tokenizer;
 
+pub use dialect::{CallForm, CallFormat, Dialect, Reader, ReasoningFormat, Spoken};
 pub use error::{TemplateError, TokenizerError};
 pub use gguf::GgufVocab;
 pub use languages::{Frame, Language, Languages};

@@ -15,6 +15,7 @@ use minijinja::value::{Rest, Serde};
 use minijinja::{AutoEscape, Environment, ErrorKind, Value};
 use serde_json::Map;
 
+use super::dialect::Dialect;
 use super::error::TemplateError;
 pub use content::ContentForm;
 use content::Needs;
@@ -45,6 +46,7 @@ pub struct ChatTemplate {
     bos: Option<String>,
     eos: Option<String>,
     needs: Needs,
+    dialect: Dialect,
 }
 
 impl ChatTemplate {
@@ -66,8 +68,10 @@ impl ChatTemplate {
             bos: bos.map(str::to_owned),
             eos: eos.map(str::to_owned),
             needs: Needs::default(),
+            dialect: Dialect::of(source),
         };
-        template.needs = Needs::probe(|input| template.render_prepared(input).ok());
+        let in_system = template.dialect.calls.is_some_and(|calls| calls.tools_in_system);
+        template.needs = Needs::probe(in_system, |input| template.render_prepared(input).ok());
         Ok(template)
     }
 
@@ -84,7 +88,20 @@ impl ChatTemplate {
         let mut input = input.clone();
         content::normalize(&mut input.messages);
         self.needs.prepare(&mut input.messages)?;
+        if let (true, Some(tools)) = (self.needs.tools_in_system, &input.tools) {
+            content::tools_into_system(&mut input.messages, tools);
+        }
         self.render_prepared(&input)
+    }
+
+    /// How the model writes calls and reasoning.
+    pub fn dialect(&self) -> &Dialect {
+        &self.dialect
+    }
+
+    /// Whether the template shows the model the tools it is given.
+    pub fn reads_tools(&self) -> bool {
+        self.needs.tools
     }
 
     /// The form of `content` this template reads.

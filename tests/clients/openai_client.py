@@ -236,7 +236,7 @@ def bad_requests_name_their_field(c):
     check_param("messages", messages=[])
     check_param("messages[0].content", messages=[{"role": "user", "content": 5}])
     check_param("messages", max_tokens=100_000_000)
-    check_param("tools", tools=[{"type": "function", "function": {"name": "f"}}])
+    check_param("tools[0].type", tools=[{"type": "web_search"}])
     check_param("response_format.type", response_format={"type": "xml"})
     check_param("top_logprobs", logprobs=True, top_logprobs=21)
     check_param("mystery", extra_body={"mystery": 1})

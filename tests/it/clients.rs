@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::server;
+use crate::support::{server, tool_server};
 
 /// A Python with these packages, in a virtual environment below the build's
 /// own folder; `None`, with a word why, where they cannot be installed.
@@ -68,4 +68,30 @@ fn the_hugging_face_client_works_unchanged() {
     println!("{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success());
     assert!(said.contains(" passed, 0 failed"));
+}
+
+/// Runs a script of `tests/clients` against the server with tools.
+fn with_tools(venv: &str, package: &str, script: &str, path: &str) {
+    let Some((url, model)) = tool_server() else { return };
+    let Some(python) = python_with(venv, &[package]) else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
+    let output = Command::new(python)
+        .arg(script)
+        .args(["--base-url", &format!("{url}{path}"), "--model", model])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success());
+    assert!(said.contains(" passed, 0 failed"));
+}
+
+#[test]
+fn the_openai_client_calls_tools_and_makes_responses() {
+    with_tools("openai-tools-client", "openai==3.54.0", "openai_tools_client.py", "/v1");
+}
+
+#[test]
+fn the_anthropic_client_works_unchanged() {
+    with_tools("anthropic-client", "anthropic==2.14.0", "anthropic_client.py", "");
 }

@@ -51,7 +51,9 @@ async fn finish(mut generation: Generation) -> Text {
                 text += &piece;
                 tokens.extend(new);
             }
-            Some(Event::Finished { reason, usage }) => return Text { text, tokens, reason, usage },
+            Some(Event::Finished { reason, usage, .. }) => {
+                return Text { text, tokens, reason, usage };
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -120,6 +120,18 @@ pub fn start(config: config::Server) -> Option<TestServer> {
     })
 }
 
+/// A server with a small model that knows tools, if it is on this machine.
+pub fn tool_server() -> Option<&'static (String, String)> {
+    static SERVER: OnceLock<Option<(String, String)>> = OnceLock::new();
+    let start = || {
+        let name = "qwen2.5-coder-0.5b-instruct";
+        let options = EngineOptions { kv_cache_mib: 256, ..Default::default() };
+        let engines = Engines::new(vec![engine(name, options)?]);
+        Some((serve(engines, Config::default().server), name.to_owned()))
+    };
+    SERVER.get_or_init(start).as_ref()
+}
+
 /// Serves these models on a free port until the process ends; its address.
 pub fn serve(engines: Engines, config: config::Server) -> String {
     let state = AppState { engines, config: Arc::new(config), metrics: metrics::install() };

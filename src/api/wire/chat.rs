@@ -7,10 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, Rule, neutral};
-use super::super::strict::{Strict, strict_list, strict_option};
+use super::super::strict::{Strict, strict_list, strict_list_option, strict_option};
 use super::common::{CALLER_LABELS, FinishReason, Stop, StreamOptions, Usage};
 use super::generation::{Raw, ResponseFormat, StructuredOutputs, generation_request};
 use super::logprobs::ChatLogprobs;
+use super::tools::{Call, CallDelta, EarlierCall, Tool};
 
 generation_request! {
     /// A conversation to go on with.
@@ -22,6 +23,15 @@ generation_request! {
         pub messages: Vec<Message>,
         /// Further variables of the chat template, as `enable_thinking`; an extension.
         pub chat_template_kwargs: Option<Map<String, Value>>,
+        /// Functions that the model may call.
+        #[serde(default, deserialize_with = "strict_list_option")]
+        pub tools: Option<Vec<Tool>>,
+        /// "auto", the default, "none", "required", or one function by its name.
+        pub tool_choice: Option<Value>,
+        /// Whether several calls may be made at once. Default true.
+        pub parallel_tool_calls: Option<bool>,
+        /// How much to think, for models whose chat template knows it.
+        pub reasoning_effort: Option<String>,
         /// Report the log probability of each token.
         pub logprobs: Option<bool>,
         /// With `logprobs`: report so many of the most likely tokens beside
@@ -34,10 +44,10 @@ impl Fields for ChatRequest {
     const RULES: &'static [Rule] = &RULES;
 }
 
-const NO_TOOLS: &str = "describe the tools in a message and read the call from the answer";
+const OLD_TOOLS: &str = "send tools and tool_choice, which took its place";
 const TEXT_ONLY: &str = "only text goes in and out";
 
-static RULES: [Rule; 21] = {
+static RULES: [Rule; 17] = {
     let [user, metadata, safety, cache_key, cache_retention] = CALLER_LABELS;
     [
         user,
@@ -51,11 +61,8 @@ static RULES: [Rule; 21] = {
             "there is one tier; send auto or leave it out",
         ),
         Rule::refuse("store", neutral::no, "nothing is stored; send false or leave it out"),
-        Rule::refuse("tools", neutral::empty, NO_TOOLS),
-        Rule::refuse("tool_choice", |v| v.as_str() == Some("none"), NO_TOOLS),
-        Rule::refuse("parallel_tool_calls", neutral::never, NO_TOOLS),
-        Rule::refuse("functions", neutral::empty, NO_TOOLS),
-        Rule::refuse("function_call", |v| v.as_str() == Some("none"), NO_TOOLS),
+        Rule::refuse("functions", neutral::empty, OLD_TOOLS),
+        Rule::refuse("function_call", |v| v.as_str() == Some("none"), OLD_TOOLS),
         Rule::refuse("audio", neutral::never, TEXT_ONLY),
         Rule::refuse(
             "modalities",
@@ -64,11 +71,6 @@ static RULES: [Rule; 21] = {
         ),
         Rule::refuse("prediction", neutral::never, "leave it out; it would only save time"),
         Rule::refuse("web_search_options", neutral::never, "the server searches nothing"),
-        Rule::refuse(
-            "reasoning_effort",
-            neutral::never,
-            "models that can think take chat_template_kwargs: {\"enable_thinking\": false}",
-        ),
         Rule::refuse(
             "verbosity",
             |v| v.as_str() == Some("medium"),
@@ -85,22 +87,26 @@ static RULES: [Rule; 21] = {
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// What is said, required; `""` is allowed.
+    /// What is said, required but beside calls; `""` is allowed.
     pub content: Option<Content>,
     /// The speaker's name, for chat templates that use it.
     pub name: Option<String>,
+    /// What the assistant called.
+    #[serde(default, deserialize_with = "strict_list_option")]
+    pub tool_calls: Option<Vec<EarlierCall>>,
+    /// Of a tool's message: the call that it answers.
+    pub tool_call_id: Option<String>,
+    /// What the assistant thought, for chat templates that use it.
+    pub reasoning_content: Option<String>,
 }
 
 impl Fields for Message {
     const RULES: &'static [Rule] = &[
         Rule::accept("annotations", "where an answer's quotes came from; no part of its text"),
-        Rule::refuse("tool_calls", neutral::empty, "put the call and its result in text"),
-        Rule::refuse("tool_call_id", neutral::never, "put the tool's result in a user message"),
-        Rule::refuse("function_call", neutral::never, "put the call and its result in text"),
+        Rule::refuse("function_call", neutral::never, "send tool_calls, which took its place"),
         Rule::refuse("refusal", neutral::empty, "put what was said in content"),
         Rule::refuse("audio", neutral::never, TEXT_ONLY),
-        Rule::refuse("reasoning_content", neutral::empty, "leave out earlier reasoning"),
-        Rule::refuse("reasoning", neutral::empty, "leave out earlier reasoning"),
+        Rule::refuse("reasoning", neutral::empty, "send it as reasoning_content"),
     ];
 }
 
@@ -113,7 +119,7 @@ pub enum Role {
     Developer,
     User,
     Assistant,
-    /// Known, and refused with advice until tools are supported.
+    /// A tool, with the result of a call.
     Tool,
 }
 
@@ -199,7 +205,13 @@ pub struct ChatChoice {
 pub struct Answer {
     /// `assistant`.
     pub role: &'static str,
-    pub content: String,
+    /// Null where there are only calls.
+    pub content: Option<String>,
+    /// What the model thought before, of models that do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<Call>,
     /// Always null: the model's refusals are ordinary text.
     pub refusal: Option<()>,
 }
@@ -225,4 +237,9 @@ pub struct Delta<'a> {
     pub role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<&'a str>,
+    /// One piece of one call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<[CallDelta<'a>; 1]>,
 }

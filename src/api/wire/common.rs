@@ -77,9 +77,19 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` or the end of the model's context.
     Length,
+    /// The model called tools.
+    ToolCalls,
 }
 
 impl FinishReason {
+    /// The reason of an answer that holds calls, or none.
+    pub fn with_calls(self, calls: bool) -> Self {
+        match self {
+            Self::Stop if calls => Self::ToolCalls,
+            other => other,
+        }
+    }
+
     /// OpenAI's word for the reason, and ours where it has none.
     pub fn of(reason: engine::FinishReason) -> (Self, Option<&'static str>) {
         match reason {

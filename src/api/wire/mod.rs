@@ -1,6 +1,7 @@
 //! Request and response types, as they are on the wire. Only these types carry
 //! serde's derives for HTTP; the engine's types never do.
 
+pub mod anthropic;
 pub mod chat;
 pub mod common;
 pub mod completions;
@@ -10,5 +11,7 @@ pub mod inputs;
 pub mod logprobs;
 pub mod models;
 pub mod rerank;
+pub mod responses;
 pub mod tei;
+pub mod tools;
 pub mod translate;

@@ -16,7 +16,7 @@ use crate::engine::error::SubmitError;
 use crate::text::Tokenizer;
 
 /// Most bytes of a grammar as it is sent.
-const MAX_BYTES: usize = 256 * 1024;
+pub(super) const MAX_BYTES: usize = 256 * 1024;
 /// Deepest nesting of a schema.
 const MAX_DEPTH: usize = 64;
 /// Most texts to choose from.
@@ -63,7 +63,7 @@ impl GrammarCompiler {
             }
         }
         let refused = |why: String| SubmitError::invalid(spec.field(), why);
-        let source = source(spec).map_err(refused)?;
+        let source = source(spec, &self.inner.tokenizer).map_err(refused)?;
         let factory = self.inner.factory().as_ref().map_err(|e| SubmitError::Failed(e.clone()))?;
         let compiled = catch_unwind(AssertUnwindSafe(|| build(factory, source)));
         let matcher = compiled
@@ -114,6 +114,7 @@ impl GrammarSpec {
             Self::Regex(_) => "regex",
             Self::Choice(_) => "choice",
             Self::Lark(_) => "grammar",
+            Self::Calls(_) => "tools",
         }
     }
 }
@@ -132,7 +133,7 @@ fn build(factory: &ParserFactory, source: TopLevelGrammar) -> Result<Matcher, St
     }
 }
 
-fn source(spec: &GrammarSpec) -> Result<TopLevelGrammar, String> {
+fn source(spec: &GrammarSpec, tokenizer: &Tokenizer) -> Result<TopLevelGrammar, String> {
     let within = |bytes: usize| match bytes <= MAX_BYTES {
         true => Ok(()),
         false => Err(format!("it has {bytes} bytes; the limit is {MAX_BYTES}")),
@@ -165,10 +166,16 @@ fn source(spec: &GrammarSpec) -> Result<TopLevelGrammar, String> {
             within(grammar.len())?;
             Ok(TopLevelGrammar::from_lark(grammar.clone()))
         }
+        GrammarSpec::Calls(calls) => Ok(TopLevelGrammar::from_lark(calls.lark(tokenizer)?)),
     }
 }
 
-fn schema(mut schema: Value) -> Result<TopLevelGrammar, String> {
+fn schema(schema: Value) -> Result<TopLevelGrammar, String> {
+    prepared(schema).map(TopLevelGrammar::from_json_schema)
+}
+
+/// A schema with how its values are to be written.
+pub(super) fn prepared(mut schema: Value) -> Result<Value, String> {
     if depth(&schema) > MAX_DEPTH {
         return Err(format!("the schema is nested more than {MAX_DEPTH} deep"));
     }
@@ -190,7 +197,7 @@ fn schema(mut schema: Value) -> Result<TopLevelGrammar, String> {
         ..Default::default()
     };
     options.apply_to(&mut schema);
-    Ok(TopLevelGrammar::from_json_schema(schema))
+    Ok(schema)
 }
 
 fn depth(value: &Value) -> usize {

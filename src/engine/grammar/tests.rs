@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::*;
 use crate::engine::error::SubmitError;
-use crate::engine::testing::{EOS, byte_tokenizer};
+use crate::engine::testing::{EOS, byte_tokenizer, byte_tokenizer_with};
+use crate::text::Dialect;
 
 fn compiler() -> GrammarCompiler {
     GrammarCompiler::new(std::sync::Arc::new(byte_tokenizer()))
@@ -236,4 +237,152 @@ fn the_same_grammar_is_compiled_once() {
         compiler.compile(&GrammarSpec::Regex(format!("a{i}"))).unwrap();
     }
     assert!(!std::sync::Arc::ptr_eq(&first, &compiler.compile(&spec).unwrap()));
+}
+
+/// Whether this can be a whole text of a grammar; `§` stands for the special token.
+fn accepts(grammar: &Grammar, text: &str) -> bool {
+    let mut state = grammar.start();
+    for piece in text.split_inclusive('§') {
+        let bytes = piece.trim_end_matches('§').bytes().map(u32::from);
+        let special = piece.ends_with('§').then_some(EOS + 1);
+        for token in bytes.chain(special) {
+            if state.is_complete() || state.allows(&[token]) == 0 {
+                return false;
+            }
+            state.accept(token).unwrap();
+        }
+    }
+    state.is_complete() || tokens(&state.mask().unwrap()).contains(&EOS)
+}
+
+/// Template, how calls are asked for (`r`equired, `p`arallel, `j`son answer,
+/// `t`hinking begun), text, whether it can be one.
+const CALLS: &[(&str, &str, &str, bool)] = &[
+    ("<tool_call>", "p", "Just text.", true),
+    ("<tool_call>", "p", "", true),
+    (
+        "<tool_call>",
+        "p",
+        "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": 5}}\n</tool_call>",
+        true,
+    ),
+    (
+        "<tool_call>",
+        "p",
+        "Text.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": 5}}\n</tool_call>\n<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>",
+        true,
+    ),
+    (
+        "<tool_call>",
+        "",
+        "<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>",
+        false,
+    ),
+    (
+        "<tool_call>",
+        "p",
+        "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": \"5\"}}\n</tool_call>",
+        false,
+    ),
+    ("<tool_call>", "p", "<tool_call>\n{\"name\": \"h\", \"arguments\": {}}\n</tool_call>", false),
+    ("<tool_call>", "p", "<tool_call>\n{\"name\": \"f\"", false),
+    ("<tool_call>", "r", "Just text.", false),
+    ("<tool_call>", "r", "<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>", true),
+    ("<tool_call>", "j", "{\"a\": true}", true),
+    ("<tool_call>", "j", "text", false),
+    ("<tool_call>", "j", "<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>", true),
+    (
+        "<tool_call></think>",
+        "rt",
+        "So <tool_call> it is.</think>\n\n<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>",
+        true,
+    ),
+    ("<tool_call></think>", "rt", "So it is.</think>\n\nText.", false),
+    ("<tool_call></think>", "t", "So it is.</think>\n\nText.", true),
+    ("<tool_call></think>", "t", "So it is.", false),
+    (
+        "<tool_call></think>",
+        "r",
+        "<think>Hm</think>\n<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>",
+        true,
+    ),
+    (
+        "<tool_call></think>",
+        "r",
+        "<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>",
+        true,
+    ),
+    ("<tool_call></think>", "", "<think>Hm</think>\n\nText.", true),
+    ("[TOOL_CALLS]", "p", "Text", true),
+    (
+        "[TOOL_CALLS]",
+        "p",
+        "Text§[{\"name\": \"f\", \"arguments\": {\"n\": 5}}, {\"name\": \"g\", \"arguments\": {}}]",
+        true,
+    ),
+    ("[TOOL_CALLS]", "p", "§[{\"name\": \"f\", \"arguments\": {\"m\": 5}}]", false),
+    ("[TOOL_CALLS]", "r", "§[{\"name\": \"g\", \"arguments\": {}}]", true),
+    ("[TOOL_CALLS]", "r", "Text§[{\"name\": \"g\", \"arguments\": {}}]", false),
+    ("[TOOL_CALLS][ARGS]", "p", "§f[ARGS]{\"n\": 5}§g[ARGS]{}", true),
+    (
+        "<|start_header_id|>\"parameters\": ",
+        "p",
+        "{\"name\": \"f\", \"parameters\": {\"n\": 5}}",
+        true,
+    ),
+    (
+        "<|start_header_id|>\"parameters\": ",
+        "p",
+        "{\"name\": \"f\", \"parameters\": {\"n\": 5}}; {\"name\": \"g\", \"parameters\": {}}",
+        true,
+    ),
+    (
+        "<|start_header_id|>\"parameters\": ",
+        "p",
+        "{\"name\": \"f\", \"parameters\": {\"n\": true}}",
+        false,
+    ),
+    ("<|start_header_id|>\"parameters\": ", "p", "{\"a\": 1} is JSON", true),
+    (
+        "<|START_ACTION|>",
+        "p",
+        "<|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"f\", \"parameters\": {\"n\": 5}}\n]<|END_ACTION|>",
+        true,
+    ),
+    (
+        "<|tool|><|/tool|>",
+        "r",
+        "<|tool_call|>[{\"name\": \"g\", \"arguments\": {}}]<|/tool_call|>",
+        true,
+    ),
+    (
+        "<|tool_call|><|start_of_role|>",
+        "r",
+        "<|tool_call|>[{\"name\": \"g\", \"arguments\": {}}]",
+        true,
+    ),
+];
+
+#[test]
+fn calls_follow_the_form_of_the_model_and_the_schema_of_the_tool() {
+    let compiler =
+        GrammarCompiler::new(std::sync::Arc::new(byte_tokenizer_with(&["[TOOL_CALLS]"])));
+    let f = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"],
+        "additionalProperties": false});
+    let g = json!({"type": "object", "properties": {}, "additionalProperties": false});
+    let answer = json!({"type": "object", "properties": {"a": {"type": "boolean"}},
+        "additionalProperties": false});
+    for (template, how, text, expected) in CALLS {
+        let dialect = Dialect::of(template);
+        let spec = GrammarSpec::Calls(CallGrammar {
+            format: dialect.calls.unwrap(),
+            tools: vec![("f".into(), f.clone()), ("g".into(), g.clone())],
+            required: how.contains('r'),
+            parallel: how.contains('p'),
+            answer: how.contains('j').then(|| answer.clone()),
+            reasoning: dialect.reasoning.map(|format| (format, how.contains('t'))),
+        });
+        let grammar = compiler.compile(&spec).unwrap_or_else(|e| panic!("{template}: {e}"));
+        assert_eq!(accepts(&grammar, text), *expected, "{template} {how}: {text}");
+    }
 }

@@ -29,13 +29,18 @@ pub(super) struct Needs {
     pub content: ContentForm,
     /// Tool-call arguments stay the JSON text they came as.
     pub arguments_as_text: bool,
+    /// It shows tools.
+    pub tools: bool,
+    /// It reads them, as JSON text, in the system message.
+    pub tools_in_system: bool,
 }
 
 const NEEDLE: &str = "needle in the hay";
 
 impl Needs {
-    /// Asks the template, which answers `None` when it fails.
-    pub(super) fn probe(render: impl Fn(&ChatInput) -> Option<String>) -> Self {
+    /// Asks the template, which answers `None` when it fails. `in_system` says
+    /// that it may read tools in the system message.
+    pub(super) fn probe(in_system: bool, render: impl Fn(&ChatInput) -> Option<String>) -> Self {
         let rendered = |messages: &[Value]| {
             let input = ChatInput {
                 messages: messages.to_vec(),
@@ -69,7 +74,28 @@ impl Needs {
             && !object.contains("{'needle': 'hay'}");
         let text = "{\"needle\": \"hay\"}";
         let arguments_as_text = !reads_object && call(text.into()).contains(text);
-        Self { content, arguments_as_text }
+        let offer = || {
+            let parameters = json!({"type": "object", "properties": {}});
+            let function =
+                json!({"name": "needle_tool", "description": "x", "parameters": parameters});
+            vec![json!({"type": "function", "function": function})]
+        };
+        let shown = |tools: Option<Vec<Value>>, messages: Vec<Value>| {
+            let input =
+                ChatInput { messages, tools, add_generation_prompt: true, ..ChatInput::default() };
+            render(&input).is_some_and(|text| text.contains("needle_tool"))
+        };
+        // A template of parts alone fails on a string.
+        let question = match content {
+            ContentForm::Parts => user(json!([{"type": "text", "text": "x"}])),
+            _ => user("x".into()),
+        };
+        let by_variable = shown(Some(offer()), vec![question.clone()]);
+        let mut with_system = vec![question];
+        tools_into_system(&mut with_system, &offer());
+        let tools_in_system = in_system && !by_variable && shown(None, with_system);
+        let tools = by_variable || tools_in_system;
+        Self { content, arguments_as_text, tools, tools_in_system }
     }
 
     /// Brings messages into the template's form.
@@ -107,6 +133,15 @@ pub(super) fn normalize(messages: &mut [Value]) {
             *message = aliased;
         }
     }
+}
+
+/// Puts the tools into the system message, as Phi-4's templates read them.
+pub(super) fn tools_into_system(messages: &mut Vec<Value>, tools: &[Value]) {
+    if messages.first().and_then(|m| m["role"].as_str()) != Some("system") {
+        messages.insert(0, json!({"role": "system", "content": ""}));
+    }
+    let functions: Vec<&Value> = tools.iter().map(|t| t.get("function").unwrap_or(t)).collect();
+    messages[0]["tools"] = Value::from(json!(functions).to_string());
 }
 
 fn join(content: &mut Value, index: usize) -> Result<(), TemplateError> {

@@ -28,9 +28,14 @@ chat  | {"messages": [{"role": "user", "content": 5}]}   | 400 | messages[0].con
 chat  | {"messages": [{"role": "user", "content": []}]}  | 400 | messages[0].content | no parts
 chat  | {"messages": [{"content": "x"}]}                 | 400 | messages[0].role | is required
 chat  | {"messages": [{"role": "robot", "content": ""}]} | 400 | messages[0].role | unknown variant `robot`
-chat  | {"messages": [{"role": "tool", "content": "4"}]} | 400 | messages[0].role | in a user message
+chat  | {"messages": [{"role": "tool", "content": "4"}]} | 400 | messages[0].tool_call_id | is required
+chat  | {"messages": [{"role": "tool", "content": "4", "tool_call_id": "c"}]} | 400 | messages[0].tool_call_id | no call
+chat  | {"messages": [{"role": "user", "content": "x", "tool_call_id": "c"}]} | 400 | messages[0].tool_call_id | role `tool`
+chat  | {"messages": [{"role": "user", "content": "x", "reasoning_content": "y"}]} | 400 | messages[0].reasoning_content | role `assistant`
+chat  | {"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]}]} | 400 | messages[0] | knows none
 chat  | {"messages": [{"role": "user", "content": "x", "nmae": "y"}]} | 400 | messages[0].nmae | did you mean `name`?
-chat  | {"messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]} | 400 | messages[0].tool_calls | not supported
+chat  | {"messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]} | 400 | messages[0].tool_calls[0].id | is required
+chat  | {"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]} | 400 | messages[0].tool_calls[0].function | is required
 chat  | {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}]}]} | 400 | messages[0].content[1].image_url | only text
 chat  | {"messages": [{"role": "user", "content": [{"type": "video"}]}]} | 400 | messages[0].content[0].type | `video`
 
@@ -88,16 +93,25 @@ chat  | {"guided_choice": []}                            | 400 | guided_choice  
 chat  | {"guided_grammar": "start: nonsense"}            | 400 | guided_grammar  | nonsense
 chat  | {"chat_template_kwargs": {"messages": []}}       | 400 | chat_template_kwargs.messages | set by the server
 
-chat  | {"tools": [{"type": "function"}]}                | 400 | tools           | not supported
-chat  | {"tool_choice": "auto"}                          | 400 | tool_choice     | not supported
-chat  | {"parallel_tool_calls": true}                    | 400 | parallel_tool_calls | not supported
+chat  | {"tools": [{"type": "function"}]}                | 400 | tools[0].function | is required
+chat  | {"tools": [{"type": "web_search"}]}              | 400 | tools[0].type   | not supported
+chat  | {"tools": [{"type": "function", "function": {}}]} | 400 | tools[0].function.name | is required
+chat  | {"tools": [{"type": "function", "function": {"name": "a b"}}]} | 400 | tools[0].function.name | letters, digits
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "f"}}]} | 400 | tools[1].function.name | already
+chat  | {"tools": [{"type": "function", "function": {"name": "f", "parameters": 5}}]} | 400 | tools[0].function.parameters | schema
+chat  | {"tools": [{"type": "function", "function": {"name": "f", "stict": true}}]} | 400 | tools[0].function.stict | did you mean `strict`?
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}]} | 400 | tools | knows no tools
+chat  | {"tool_choice": "required"}                      | 400 | tool_choice     | send some
+chat  | {"tool_choice": "perhaps"}                       | 400 | tool_choice     | send "auto"
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "function", "function": {"name": "g"}}} | 400 | tool_choice | none of the tools
+chat  | {"parallel_tool_calls": true}                    | 400 | parallel_tool_calls | only goes with
 chat  | {"functions": [{}]}                              | 400 | functions       | not supported
 chat  | {"function_call": "auto"}                        | 400 | function_call   | not supported
 chat  | {"modalities": ["text", "audio"]}                | 400 | modalities      | not supported
 chat  | {"audio": {"voice": "x"}}                        | 400 | audio           | not supported
 chat  | {"prediction": {}}                               | 400 | prediction      | not supported
 chat  | {"web_search_options": {}}                       | 400 | web_search_options | not supported
-chat  | {"reasoning_effort": "low"}                      | 400 | reasoning_effort | enable_thinking
+chat  | {"reasoning_effort": "low"}                      | 400 | reasoning_effort | does not think
 chat  | {"verbosity": "low"}                             | 400 | verbosity       | not supported
 chat  | {"store": true}                                  | 400 | store           | not supported
 chat  | {"service_tier": "flex"}                         | 400 | service_tier    | not supported
