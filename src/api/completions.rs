@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::choices::{Answer, Choices};
 use super::error::ApiError;
 use super::extract::Json;
-use super::inputs::tokens;
+use super::inputs::{tokens, tokens_by};
 use super::logprobs::{Offset, TokenTexts};
 use super::options::Options;
 use super::sources::Sources;
@@ -17,7 +17,8 @@ use super::wire::common::{FINGERPRINT, FinishReason, Usage};
 use super::wire::completions::{
     CompletionChoice, CompletionDelta, CompletionRequest, CompletionResponse,
 };
-use crate::engine::{self, ModelKind, TokenLogprob};
+use super::wire::inputs::Inputs;
+use crate::engine::{self, Engine, ModelKind, TokenLogprob};
 
 /// Goes on with texts.
 pub async fn complete(
@@ -32,9 +33,28 @@ pub async fn complete(
     let names: Vec<String> =
         (0..body.prompt.len()).map(|index| body.prompt.name("prompt", index)).collect();
     let info = engine.info();
-    let prompts = match &sources {
-        Some(sources) => sources.tokens(engine, body.prompt, "prompt").await?,
-        None => tokens(engine, body.prompt, "prompt").await?,
+    let echo = body.echo.unwrap_or(false);
+    if echo && body.logprobs.is_some() {
+        let message = "echo does not go with logprobs: a prompt's tokens have none here";
+        return Err(ApiError::invalid("echo", message));
+    }
+    let echoed = if echo { prompts_as_text(engine, &body.prompt)? } else { Vec::new() };
+    let suffix = body.suffix.filter(|suffix| !suffix.is_empty());
+    let prompts = match (&sources, suffix) {
+        (Some(_), Some(_)) => {
+            let message = "suffix does not go with encoder-decoders; leave it out";
+            return Err(ApiError::invalid("suffix", message));
+        }
+        (Some(sources), None) => sources.tokens(engine, body.prompt, "prompt").await?,
+        (None, None) => tokens(engine, body.prompt, "prompt").await?,
+        (None, Some(_)) if matches!(body.prompt, Inputs::Tokens { .. }) => {
+            let message = "suffix goes with texts; put its tokens into the prompt";
+            return Err(ApiError::invalid("suffix", message));
+        }
+        (None, Some(suffix)) => {
+            let fill = |text| engine.encode_fim(text, suffix.clone());
+            tokens_by(body.prompt, "prompt", fill).await?
+        }
     };
     let template = options.template(engine).await?;
     let requests = (prompts.into_iter().zip(&names))
@@ -56,11 +76,15 @@ pub async fn complete(
     let texts = body.logprobs.map(|top| TokenTexts::new(engine.tokenizer().clone(), top));
     if options.stream {
         let offsets = (0..choices.count()).map(|_| Offset::default()).collect();
-        let frames = CompletionFrames { head, texts, offsets };
+        let frames = CompletionFrames { head, texts, offsets, echoed, n: options.n };
         return Ok(stream::respond(choices, frames, &shared.life));
     }
     let (answers, usage) = choices.collect().await?;
     let choice = |(index, Answer { text, logprobs, reason, .. })| {
+        let text = match echoed.get(index / options.n) {
+            Some(prompt) => format!("{prompt}{text}"),
+            None => text,
+        };
         let (finish_reason, stop_reason) = FinishReason::of(reason);
         let texts = texts.as_ref();
         let logprobs = texts.map(|texts| texts.completion(&logprobs, &mut Offset::default()));
@@ -84,9 +108,36 @@ struct CompletionFrames {
     texts: Option<TokenTexts>,
     /// Of each answer's text so far.
     offsets: Vec<Offset>,
+    /// What the texts begin with, a prompt each, or nothing.
+    echoed: Vec<String>,
+    n: usize,
+}
+
+fn prompts_as_text(engine: &Engine, prompts: &Inputs) -> Result<Vec<String>, ApiError> {
+    match prompts {
+        Inputs::Texts { texts, .. } => Ok(texts.clone()),
+        Inputs::Tokens { lists, .. } => (lists.iter())
+            .map(|ids| engine.tokenizer().decode(ids, false))
+            .collect::<Result<_, _>>()
+            .map_err(|error| ApiError::invalid("prompt", error.to_string())),
+    }
 }
 
 impl Frames for CompletionFrames {
+    fn open(&mut self, choices: usize, out: &mut Vec<u8>) {
+        for index in 0..choices {
+            let Some(text) = self.echoed.get(index / self.n) else { continue };
+            let delta = CompletionDelta {
+                index,
+                text,
+                logprobs: None,
+                finish_reason: None,
+                stop_reason: None,
+            };
+            self.head.chunk(&[delta], None, out);
+        }
+    }
+
     fn text(&mut self, index: usize, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>) {
         let offset = &mut self.offsets[index];
         let logprobs = self.texts.as_ref().map(|texts| texts.completion(logprobs, offset));

@@ -62,6 +62,7 @@ pub fn build(shared: Shared) -> Router {
         .route("/predict", only(post(tei::predict)))
         .route("/rerank", only(post(tei::rerank)))
         .route("/tokenize", only(post(tei::tokenize)))
+        .route("/detokenize", only(post(tei::detokenize)))
         .route("/decode", only(post(tei::decode)))
         .route("/translate", only(post(translate::translate)))
         .route_layer(from_fn_with_state(shared.clone(), admit));

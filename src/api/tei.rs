@@ -10,12 +10,12 @@ pub use classify::{predict, rerank};
 pub use embed::{embed, embed_all, embed_sparse, similarity};
 pub use errors::reshape;
 pub use info::info;
-pub use tokens::{decode, tokenize};
+pub use tokens::{decode, detokenize, tokenize};
 
 use super::wire::tei::Direction;
 
 /// Its paths, whose errors have its shape.
-pub const PATHS: [&str; 9] = [
+pub const PATHS: [&str; 10] = [
     "/embed",
     "/embed_all",
     "/embed_sparse",
@@ -24,6 +24,7 @@ pub const PATHS: [&str; 9] = [
     "/rerank",
     "/tokenize",
     "/decode",
+    "/detokenize",
     "/info",
 ];
 

@@ -187,6 +187,30 @@ impl Engine {
         .await
     }
 
+    /// The prompt whose continuation stands between two texts.
+    ///
+    /// # Errors
+    /// [`SubmitError::Invalid`] of `suffix` for a model that was not trained
+    /// to fill in, [`SubmitError::Failed`] if the tokenizer refuses a text.
+    pub async fn encode_fim(
+        &self,
+        prefix: String,
+        suffix: String,
+    ) -> Result<Vec<u32>, SubmitError> {
+        let (tokenizer, id) = (self.inner.tokenizer.clone(), self.inner.info.id.clone());
+        blocking(move || {
+            let ids = tokenizer.encode_fim(&prefix, &suffix);
+            ids.map_err(|e| SubmitError::Failed(e.to_string()))?.ok_or_else(|| {
+                let message = format!(
+                    "suffix needs a model that was trained to fill in, and the vocabulary of {id} \
+                     has no tokens for it; leave it out, or say in the prompt what follows"
+                );
+                SubmitError::invalid("suffix", message)
+            })
+        })
+        .await
+    }
+
     /// Renders a conversation with the model's template and tokenises it: the
     /// prompt as text and as tokens.
     ///

@@ -10,6 +10,7 @@
 
 mod dialect;
 mod error;
+mod fim;
 mod gguf;
 mod languages;
 mod sentencepiece;

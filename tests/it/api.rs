@@ -3,6 +3,7 @@
 mod bad_input;
 mod lifecycle;
 mod options;
+mod texts;
 mod tools;
 
 use reqwest::{Client, Response, StatusCode};

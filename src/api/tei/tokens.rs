@@ -1,14 +1,22 @@
-//! `/tokenize` and `/decode`.
+//! `/tokenize`, `/detokenize` and `/decode`.
 
 use axum::Json as Answer;
 use axum::extract::State;
 
+use crate::api::conversation::Conversation;
 use crate::api::error::ApiError;
 use crate::api::extract::Json;
 use crate::api::inputs::with_prompt;
+use crate::api::messages::for_template;
+use crate::api::options::Options;
 use crate::api::state::{Shared, offload};
+use crate::api::tools::Tools;
+use crate::api::wire::generation::Raw;
 use crate::api::wire::inputs::Inputs;
-use crate::api::wire::tei::{DecodeRequest, Token, TokenizeRequest};
+use crate::api::wire::tei::{
+    DecodeRequest, DetokenizeAnswer, DetokenizeRequest, Token, TokenList, TokenizeAnswer,
+    TokenizeRequest,
+};
 use crate::engine::{Engine, ModelKind};
 use crate::text::TokenizerError;
 
@@ -25,11 +33,27 @@ const KINDS: [ModelKind; 5] = [
 pub async fn tokenize(
     State(shared): State<Shared>,
     Json(body): Json<TokenizeRequest>,
-) -> Result<Answer<Vec<Vec<Token>>>, ApiError> {
+) -> Result<Answer<TokenizeAnswer>, ApiError> {
+    if body.prompt.is_some() || body.messages.is_some() {
+        return of_generator(&shared, body).await;
+    }
+    let only_there = [
+        ("return_token_strs", body.return_token_strs.is_some()),
+        ("tools", body.tools.is_some()),
+        ("chat_template_kwargs", body.chat_template_kwargs.is_some()),
+    ];
+    if let Some((field, _)) = only_there.into_iter().find(|(_, given)| *given) {
+        let message = format!("{field} only goes with prompt or messages");
+        return Err(ApiError::invalid(field, message));
+    }
+    let Some(inputs) = body.inputs else {
+        let message = "`inputs` is required; or send prompt or messages";
+        return Err(ApiError::invalid("inputs", message));
+    };
     let engine = shared.any_engine(body.model.as_deref(), &KINDS)?;
     let special = body.add_special_tokens.unwrap_or(true);
     let name = body.prompt_name.as_deref();
-    let input = match (body.inputs, name) {
+    let input = match (inputs, name) {
         (Inputs::Tokens { .. }, _) => {
             return Err(ApiError::invalid("inputs", "`inputs` are token ids; send texts"));
         }
@@ -52,7 +76,66 @@ pub async fn tokenize(
                 })
                 .collect())
         };
-        texts.into_iter().map(tokens).collect()
+        texts.into_iter().map(tokens).collect::<Result<_, _>>().map(TokenizeAnswer::Texts)
+    })
+    .await
+}
+
+/// The tokens of a text or of a conversation, as a generator gets them.
+async fn of_generator(
+    shared: &Shared,
+    body: TokenizeRequest,
+) -> Result<Answer<TokenizeAnswer>, ApiError> {
+    let engine = shared.any_engine(body.model.as_deref(), &[ModelKind::Generation])?;
+    let given = [body.inputs.is_some(), body.prompt.is_some(), body.messages.is_some()];
+    if given.iter().filter(|given| **given).count() > 1 {
+        let message = "send one of inputs, prompt and messages";
+        return Err(ApiError::invalid("prompt", message));
+    }
+    if body.prompt_name.is_some() {
+        let message = "prompt_name goes with inputs";
+        return Err(ApiError::invalid("prompt_name", message));
+    }
+    let tokens = match (body.prompt, body.messages) {
+        (Some(prompt), _) => engine.encode(prompt, body.add_special_tokens.unwrap_or(true)).await?,
+        (None, messages) => {
+            if body.add_special_tokens == Some(true) {
+                let message = "a chat template writes the special tokens itself; leave it out";
+                return Err(ApiError::invalid("add_special_tokens", message));
+            }
+            let conversation = Conversation {
+                messages: for_template(messages.unwrap_or_default())?,
+                tools: Tools::of_chat(body.tools, None, None)?,
+                kwargs: body.chat_template_kwargs,
+                ..Conversation::default()
+            };
+            conversation.prompt(engine, &mut Options::new(Raw::default(), None)?).await?.ids
+        }
+    };
+    let tokenizer = engine.tokenizer();
+    let text = |id: &u32| tokenizer.id_to_token(*id).unwrap_or_default();
+    let strings = body.return_token_strs.unwrap_or(false);
+    Ok(Answer(TokenizeAnswer::One(TokenList {
+        count: tokens.len(),
+        max_model_len: engine.info().limits.context_length,
+        token_strs: strings.then(|| tokens.iter().map(text).collect()),
+        tokens,
+    })))
+}
+
+/// The text of a generator's tokens.
+pub async fn detokenize(
+    State(shared): State<Shared>,
+    Json(body): Json<DetokenizeRequest>,
+) -> Result<Answer<DetokenizeAnswer>, ApiError> {
+    let engine = shared.any_engine(body.model.as_deref(), &[ModelKind::Generation])?;
+    let vocabulary = engine.tokenizer().vocab_size();
+    if let Some(id) = body.tokens.iter().find(|id| **id as usize >= vocabulary) {
+        let message = format!("`tokens` has the token id {id}, outside of {vocabulary}");
+        return Err(ApiError::invalid("tokens", message));
+    }
+    work(engine, body.tokens.len(), move |tokenizer| {
+        tokenizer.decode(&body.tokens, false).map(|prompt| DetokenizeAnswer { prompt })
     })
     .await
 }

@@ -20,6 +20,10 @@ generation_request! {
         /// A text, texts, token ids, or lists of token ids. Text gets the special
         /// tokens that the model's tokenizer adds; token ids are taken as they are.
         pub prompt: Inputs,
+        /// Texts begin with their prompts. Not with `logprobs`.
+        pub echo: Option<bool>,
+        /// What follows the answer, for models that were trained to fill in.
+        pub suffix: Option<String>,
         /// Report the log probability of each token, and of so many of the most
         /// likely ones beside it, up to 20.
         #[serde(default, deserialize_with = "count")]
@@ -88,7 +92,7 @@ impl Fields for CompletionRequest {
     const RULES: &'static [Rule] = &RULES;
 }
 
-static RULES: [Rule; 9] = {
+static RULES: [Rule; 7] = {
     let [user, metadata, safety, cache_key, cache_retention] = CALLER_LABELS;
     [
         user,
@@ -96,8 +100,6 @@ static RULES: [Rule; 9] = {
         safety,
         cache_key,
         cache_retention,
-        Rule::refuse("echo", neutral::no, "join the prompt and the answer yourself"),
-        Rule::refuse("suffix", neutral::empty, "leave it out; the model only goes on"),
         Rule::refuse("best_of", |v| *v == 1, "send n and choose among the answers"),
         Rule::refuse("messages", neutral::never, "send messages to /v1/chat/completions"),
     ]

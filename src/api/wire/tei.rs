@@ -5,10 +5,13 @@ use std::fmt;
 
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, Rule, neutral};
-use super::super::strict::Strict;
+use super::super::strict::{Strict, strict_list_option};
+use super::chat::Message;
 use super::inputs::Inputs;
+use super::tools::Tool;
 
 /// Which end of a text goes when it is too long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -108,10 +111,51 @@ pub struct RerankRequest {
 pub struct TokenizeRequest {
     pub model: Option<String>,
     /// A text or texts.
-    pub inputs: Inputs,
+    pub inputs: Option<Inputs>,
     /// Add what the model expects around a text. Default true.
     pub add_special_tokens: Option<bool>,
     pub prompt_name: Option<String>,
+    /// A text for a generator, or a conversation, as vLLM's interface has it.
+    pub prompt: Option<String>,
+    #[serde(default, deserialize_with = "strict_list_option")]
+    pub messages: Option<Vec<Message>>,
+    /// With `prompt` or `messages`: give the tokens' texts as well.
+    pub return_token_strs: Option<bool>,
+    /// With `messages`.
+    #[serde(default, deserialize_with = "strict_list_option")]
+    pub tools: Option<Vec<Tool>>,
+    pub chat_template_kwargs: Option<Map<String, Value>>,
+}
+
+/// The tokens of a text or of a conversation, as vLLM's interface has them.
+#[derive(Debug, Serialize)]
+pub struct TokenList {
+    pub count: usize,
+    pub max_model_len: usize,
+    pub tokens: Vec<u32>,
+    /// When they were asked for.
+    pub token_strs: Option<Vec<String>>,
+}
+
+/// In the shape of what was asked.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum TokenizeAnswer {
+    Texts(Vec<Vec<Token>>),
+    One(TokenList),
+}
+
+/// `POST /detokenize`.
+#[derive(Debug, Deserialize)]
+pub struct DetokenizeRequest {
+    pub model: Option<String>,
+    pub tokens: Vec<u32>,
+}
+
+/// The text of tokens.
+#[derive(Debug, Serialize)]
+pub struct DetokenizeAnswer {
+    pub prompt: String,
 }
 
 /// `POST /decode`.
@@ -145,6 +189,7 @@ strict!(
     PredictRequest,
     RerankRequest,
     TokenizeRequest,
+    DetokenizeRequest,
     DecodeRequest
 );
 

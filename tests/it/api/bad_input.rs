@@ -133,8 +133,8 @@ text  | {"prompt": [[1], [4000000000]]}                  | 400 | prompt[1]      
 text  | {"prompt": [99999999999]}                        | 400 | prompt[0]       | too large
 text  | {"temperature": -1}                              | 400 | temperature     | between 0 and 2
 text  | {"max_tokens": 100000000}                        | 400 | prompt          | context
-text  | {"echo": true}                                   | 400 | echo            | not supported
-text  | {"suffix": "x"}                                  | 400 | suffix          | not supported
+text  | {"echo": true, "logprobs": 2}                    | 400 | echo            | logprobs
+text  | {"suffix": "x", "prompt": [5]}                   | 400 | suffix          | goes with texts
 text  | {"best_of": 2}                                   | 400 | best_of         | not supported
 text  | {"logprobs": 21}                                 | 400 | logprobs        | at most 20
 text  | {"logprobs": true}                               | 400 | logprobs        | whole number
