@@ -238,3 +238,34 @@ pub async fn start(
         .map_err(|error| options.rename(error.into(), name))?;
     Ok((choices, voice))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn effort_goes_where_the_template_knows_it() {
+        let check = |template: &str, effort: &str, expected: Result<&str, &str>| {
+            let template = ChatTemplate::new(template, None, None).unwrap();
+            let mut kwargs = Map::new();
+            let done = add_effort(&mut kwargs, effort.into(), &template, "reasoning_effort");
+            match (done, expected) {
+                (Ok(()), Ok(variables)) => {
+                    assert_eq!(Value::from(kwargs).to_string(), variables);
+                }
+                (Err(error), Err(says)) => {
+                    assert_eq!(error.param.as_deref(), Some("reasoning_effort"));
+                    assert!(error.message.contains(says), "{}", error.message);
+                }
+                (done, _) => panic!("{effort}: {done:?}"),
+            }
+        };
+        check("{{ reasoning_effort }}", "high", Ok(r#"{"reasoning_effort":"high"}"#));
+        let switch = "{{ enable_thinking }}</think>";
+        check(switch, "none", Ok(r#"{"enable_thinking":false}"#));
+        check(switch, "high", Err("enable_thinking"));
+        check("{{ x }}</think>", "low", Err("as much as it likes"));
+        check("{{ messages }}", "low", Err("does not think"));
+        check("{{ messages }}", "none", Ok("{}"));
+    }
+}

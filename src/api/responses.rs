@@ -4,6 +4,7 @@ mod input;
 mod output;
 pub mod store;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response as HttpResponse};
@@ -114,8 +115,10 @@ pub async fn create(
 /// Gives a stored response back.
 pub async fn retrieve(
     State(shared): State<Shared>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<axum::Json<Value>, ApiError> {
+    // A path that is not UTF-8 names no response.
+    let Ok(Path(id)) = id else { return Err(unknown("?")) };
     match shared.responses.get(&id) {
         Some(stored) => Ok(axum::Json(stored.response.clone())),
         None => Err(unknown(&id)),
@@ -125,8 +128,9 @@ pub async fn retrieve(
 /// Forgets a stored response.
 pub async fn delete(
     State(shared): State<Shared>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<axum::Json<Deleted>, ApiError> {
+    let Ok(Path(id)) = id else { return Err(unknown("?")) };
     match shared.responses.delete(&id) {
         true => Ok(axum::Json(Deleted { id, object: "response", deleted: true })),
         false => Err(unknown(&id)),

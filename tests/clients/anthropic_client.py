@@ -31,12 +31,13 @@ WEATHER = {
         "properties": {
             "place": {"type": "string", "maxLength": 30},
             "day": {"type": "integer", "minimum": 1, "maximum": 31},
+            "unit": {"enum": ["celsius", "fahrenheit"]},
         },
-        "required": ["place", "day"],
+        "required": ["place", "day", "unit"],
         "additionalProperties": False,
     },
 }
-QUESTION = {"role": "user", "content": "What is the weather in Geneva on the 12th?"}
+QUESTION = {"role": "user", "content": "What is the weather in Geneva on the 12th, in celsius?"}
 
 
 class Context:
@@ -127,8 +128,8 @@ def tools_are_called_and_their_results_read(c):
     assert answer.stop_reason == "tool_use", answer
     call = answer.content[-1]
     assert call.type == "tool_use" and call.name == "get_weather"
-    assert call.input == {"place": "Geneva", "day": 12}, call
-    result = {"type": "tool_result", "tool_use_id": call.id, "content": "Snow, -4 degrees"}
+    assert call.input == {"place": "Geneva", "day": 12, "unit": "celsius"}, call
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": '{"sky": "snow", "degrees": -4}'}
     messages = [
         QUESTION,
         {"role": "assistant", "content": answer.content},
@@ -150,7 +151,7 @@ def streamed_calls_are_the_same(c):
                 pieces.append(event.partial_json)
         final = stream.get_final_message()
     assert final.stop_reason == "tool_use"
-    assert final.content[0].input == json.loads("".join(pieces)) == {"place": "Geneva", "day": 12}
+    assert final.content[0].input == json.loads("".join(pieces)) == {"place": "Geneva", "day": 12, "unit": "celsius"}
     assert len(pieces) > 2, pieces
 
 

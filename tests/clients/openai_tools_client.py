@@ -30,15 +30,16 @@ SCHEMA = {
     "properties": {
         "place": {"type": "string", "maxLength": 30},
         "day": {"type": "integer", "minimum": 1, "maximum": 31},
+        "unit": {"enum": ["celsius", "fahrenheit"]},
     },
-    "required": ["place", "day"],
+    "required": ["place", "day", "unit"],
     "additionalProperties": False,
 }
 ABOUT = {"name": "get_weather", "description": "The weather at a place on a day"}
 WEATHER = {"type": "function", "function": ABOUT | {"parameters": SCHEMA, "strict": True}}
 FLAT = {"type": "function", "parameters": SCHEMA, "strict": True} | ABOUT
-QUESTION = "What is the weather in Geneva on the 12th?"
-EXPECTED = {"place": "Geneva", "day": 12}
+QUESTION = "What is the weather in Geneva on the 12th, in celsius?"
+EXPECTED = {"place": "Geneva", "day": 12, "unit": "celsius"}
 
 
 class Context:
@@ -89,7 +90,7 @@ def chat_calls_a_tool_and_reads_its_result(c):
     messages = [
         {"role": "user", "content": QUESTION},
         choice.message,
-        {"role": "tool", "tool_call_id": call.id, "content": "Snow, -4 degrees"},
+        {"role": "tool", "tool_call_id": call.id, "content": '{"sky": "snow", "degrees": -4}'},
     ]
     choice = c.chat(messages=messages, tool_choice="none").choices[0]
     assert choice.finish_reason == "stop" and "-4" in choice.message.content, choice
@@ -197,7 +198,7 @@ def a_response_calls_tools(c):
     call = response.output[-1]
     assert call.type == "function_call" and call.name == "get_weather", response
     assert json.loads(call.arguments) == EXPECTED
-    output = {"type": "function_call_output", "call_id": call.call_id, "output": "Snow, -4 degrees"}
+    output = {"type": "function_call_output", "call_id": call.call_id, "output": '{"sky": "snow", "degrees": -4}'}
     read = {"tools": [FLAT], "tool_choice": "none"}
     by_id = c.respond(input=[output], previous_response_id=response.id, **read)
     assert "-4" in by_id.output_text, by_id

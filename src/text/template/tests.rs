@@ -226,3 +226,18 @@ fn tool_arguments_take_the_form_the_template_reads() {
     let as_text = loop_over("{{ 'call ' + c.function.arguments }}");
     assert_eq!(render(&as_text, &input(call(text))).unwrap(), r#"call {"a": 1}"#);
 }
+
+#[test]
+fn tools_are_known_where_they_are_shown() {
+    let tools = Some(vec![json!({"type": "function", "function": {"name": "look_up"}})]);
+    let by_variable =
+        "{% for tool in tools %}{{ tool | tojson }}{% endfor %}{{ messages[0].content }}";
+    let in_system = "{% for m in messages %}{% if 'tools' in m %}<|tool|>{{ m['tools'] }}<|/tool|>{% endif %}{{ m.content }}{% endfor %}";
+    for (source, known) in [(CHATML, false), (by_variable, true), (in_system, true)] {
+        let template = ChatTemplate::new(source, None, None).unwrap();
+        assert_eq!(template.reads_tools(), known, "{source}");
+        let mut chat = input(json!([{"role": "user", "content": "?"}]));
+        chat.tools = tools.clone();
+        assert_eq!(template.render(&chat).unwrap().contains("look_up"), known, "{source}");
+    }
+}
