@@ -1,11 +1,17 @@
 //! Which path leads where, and what stands in the way.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderName, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::error::{ApiError, echo};
 use super::state::{AppState, Lifecycle, Shared};
@@ -80,13 +86,41 @@ pub fn build(shared: Shared) -> Router {
         .layer(from_fn(anthropic::reshape))
         .layer(from_fn(tei::reshape))
         .layer(from_fn(translate::reshape));
-    Router::new()
+    let open = Router::new()
         .route("/health", only(get(health::ready)))
         .route("/health/live", only(get(health::live)))
         .route("/health/ready", only(get(health::ready)))
         .merge(guarded)
-        .layer(from_fn(trace::observe))
-        .with_state(shared)
+        .layer(compression());
+    let open = match shared.app.config.cors_origins.as_slice() {
+        [] => open,
+        origins => open.layer(cors(origins)),
+    };
+    open.layer(from_fn(trace::observe)).with_state(shared)
+}
+
+/// Compresses, quickly, what is long enough to gain by it. Streams of events
+/// are left as they are.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let worthwhile = SizeAbove::new(1024).and(NotForContentType::SSE);
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worthwhile)
+}
+
+/// Lets pages of these origins use the server. What a browser asks before a
+/// request is answered here, without the key that only the request carries.
+fn cors(origins: &[String]) -> CorsLayer {
+    let allowed = match origins.iter().any(|origin| origin == "*") {
+        true => AllowOrigin::any(),
+        // The configuration was checked: all of them can be headers.
+        false => AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok())),
+    };
+    let exposed = ["x-request-id", "retry-after"].map(HeaderName::from_static);
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(exposed)
+        .max_age(Duration::from_secs(3600))
 }
 
 /// The method router, with errors in our shape for other methods. The `Allow`

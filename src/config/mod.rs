@@ -78,6 +78,11 @@ pub struct Server {
     /// stop; then they are cut off.
     #[config(default = 30)]
     pub shutdown_grace_s: u64,
+    /// Web pages that may use the server from a browser, by their origin, for
+    /// example "https://desk.example.org"; "*" stands for all. Without one,
+    /// browsers let only pages of the same address use it.
+    #[config(default = [])]
+    pub cors_origins: Vec<String>,
     /// Memory for responses that /v1/responses keeps, so that a conversation
     /// can go on from them, in MiB. The oldest make room for new ones, and a
     /// restart forgets all. 0 keeps none.
@@ -96,6 +101,7 @@ impl fmt::Debug for Server {
             .field("max_body_bytes", &self.max_body_bytes)
             .field("api_key", &self.api_key.as_ref().map(|_| "(hidden)"))
             .field("shutdown_grace_s", &self.shutdown_grace_s)
+            .field("cors_origins", &self.cors_origins)
             .field("responses_mib", &self.responses_mib)
             .field("responses_s", &self.responses_s)
             .finish()

@@ -50,6 +50,15 @@ impl Checks<'_> {
         self.range("server.shutdown_grace_s", server.shutdown_grace_s, 0, 3600);
         self.range("server.responses_mib", server.responses_mib as u64, 0, 1 << 20);
         self.range("server.responses_s", server.responses_s, 1, 366 * 86_400);
+        let origins = server.cors_origins.iter();
+        for origin in origins.filter(|origin| *origin != "*" && !is_origin(origin)) {
+            self.fail(
+                "server.cors_origins",
+                format!(
+                    "has \"{origin}\"; an origin is \"*\" or like \"https://example.org:8443\""
+                ),
+            );
+        }
         if let Some(key) = &server.api_key {
             if key.is_empty() {
                 let fix = "give it a value, or remove it to serve without a key";
@@ -149,6 +158,15 @@ impl Checks<'_> {
             self.range("engine.threads", threads as u64, 1, 4096);
         }
     }
+}
+
+/// A scheme, a host and maybe a port, as browsers send them.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+        !host.is_empty() && host.bytes().all(plain)
+    })
 }
 
 fn is_device(text: &str) -> bool {

@@ -5,6 +5,7 @@ mod lifecycle;
 mod options;
 mod texts;
 mod tools;
+mod web;
 
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};

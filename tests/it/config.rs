@@ -205,6 +205,11 @@ fn bad_files_are_refused_with_key_line_and_fix() {
             &["test.toml:2", "server.max_body_bytes is 10", "`max_body_bytes = 8388608`"],
         ),
         (
+            "[server]\ncors_origins = [\"desk.example.org\"]\n",
+            &["test.toml:2", "server.cors_origins has \"desk.example.org\""],
+        ),
+        ("[server]\nresponses_s = 0\n", &["test.toml:2", "server.responses_s is 0"]),
+        (
             "[server]\nshutdown_grace_s = 86400\n",
             &["test.toml:2", "server.shutdown_grace_s is 86400"],
         ),
