@@ -27,6 +27,8 @@ const RETRY: Duration = Duration::from_millis(50);
 pub enum Piece {
     /// A text, or the log probabilities of tokens that add none; not both empty.
     Text { text: String, logprobs: Vec<TokenLogprob> },
+    /// Other texts than this one.
+    Alternatives(Vec<String>),
     /// The last piece of an answer.
     Finished(FinishReason),
 }
@@ -35,6 +37,8 @@ pub enum Piece {
 #[derive(Debug)]
 pub struct Answer {
     pub text: String,
+    /// Other texts, where they were asked for.
+    pub alternatives: Vec<String>,
     /// One a token, if they were asked for.
     pub logprobs: Vec<TokenLogprob>,
     pub reason: FinishReason,
@@ -98,6 +102,9 @@ impl Choices {
                 Some((index, Event::Delta { text, logprobs, .. })) => {
                     return Some(Ok((index, Piece::Text { text, logprobs })));
                 }
+                Some((index, Event::Alternatives(texts))) => {
+                    return Some(Ok((index, Piece::Alternatives(texts))));
+                }
                 Some((index, Event::Finished { reason, usage })) => {
                     self.completion_tokens += usage.completion_tokens;
                     // The other answers share the first one's prompt.
@@ -131,8 +138,12 @@ impl Choices {
     /// # Errors
     /// The first failure of any answer; the others are cancelled.
     pub async fn collect(mut self) -> Result<(Vec<Answer>, Usage), SubmitError> {
-        let empty =
-            || Answer { text: String::new(), logprobs: Vec::new(), reason: FinishReason::Stop };
+        let empty = || Answer {
+            text: String::new(),
+            alternatives: Vec::new(),
+            logprobs: Vec::new(),
+            reason: FinishReason::Stop,
+        };
         let mut answers: Vec<_> = (0..self.count()).map(|_| empty()).collect();
         while let Some(piece) = self.next().await {
             match piece? {
@@ -140,6 +151,7 @@ impl Choices {
                     answers[index].text.push_str(&text);
                     answers[index].logprobs.extend(logprobs);
                 }
+                (index, Piece::Alternatives(texts)) => answers[index].alternatives = texts,
                 (index, Piece::Finished(reason)) => answers[index].reason = reason,
             }
         }
@@ -194,7 +206,7 @@ impl Stream for Numbered {
                 message: "the model stopped before the text was complete".to_owned(),
             }),
         };
-        if !matches!(event, Event::Delta { .. }) {
+        if !matches!(event, Event::Delta { .. } | Event::Alternatives(_)) {
             self.generation = None;
         }
         Poll::Ready(Some((self.index, event)))

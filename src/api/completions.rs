@@ -60,7 +60,7 @@ pub async fn complete(
         return Ok(stream::respond(choices, frames, options.include_usage, &shared.life));
     }
     let (answers, usage) = choices.collect().await?;
-    let choice = |(index, Answer { text, logprobs, reason })| {
+    let choice = |(index, Answer { text, logprobs, reason, .. })| {
         let (finish_reason, stop_reason) = FinishReason::of(reason);
         let texts = texts.as_ref();
         let logprobs = texts.map(|texts| texts.completion(&logprobs, &mut Offset::default()));

@@ -17,6 +17,7 @@ mod embeddings;
 pub mod error;
 mod extract;
 pub mod fields;
+mod form;
 mod health;
 mod inputs;
 mod logprobs;

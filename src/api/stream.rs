@@ -158,6 +158,8 @@ impl<F: Frames> Running<F> {
             Some(Ok((index, Piece::Text { text, logprobs }))) => {
                 self.frames.text(index, &text, &logprobs, out);
             }
+            // Asked for by nothing that streams.
+            Some(Ok((_, Piece::Alternatives(_)))) => {}
             Some(Ok((index, Piece::Finished(reason)))) => self.frames.finish(index, reason, out),
             Some(Err(error)) => self.fail(&error.into(), out),
             None => {
