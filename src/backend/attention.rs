@@ -275,15 +275,13 @@ impl CustomOp3 for PagedCpu<'_> {
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Dims)> {
         let q = contiguous_f32(q, q_layout)?;
-        let (k, v) = (elements(k, k_layout)?, elements(v, v_layout)?);
-        let block_size = k_layout.dims()[3];
+        let cached = Cached::of((k, k_layout), (v, v_layout))?;
         let segments: Vec<_> = (0..self.batch.sequences())
             .map(|s| {
                 let rows = self.batch.rows(s);
                 let context = self.batch.context_lens[s] as usize;
-                let blocks = &self.batch.block_tables[s];
                 Segment {
-                    keys: Keys::Paged { k, v, blocks, block_size },
+                    keys: cached.keys(&self.batch.block_tables[s]),
                     context,
                     causal_from: Some(context - rows.len()),
                     near: Near::default(),
@@ -315,8 +313,7 @@ impl CustomOp3 for CrossCpu<'_> {
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Dims)> {
         let q = contiguous_f32(q, q_layout)?;
-        let (k, v) = (elements(k, k_layout)?, elements(v, v_layout)?);
-        let block_size = k_layout.dims()[3];
+        let cached = Cached::of((k, k_layout), (v, v_layout))?;
         let mut segments: Vec<Segment<'_>> = Vec::new();
         for (s, source) in self.batch.sources.iter().enumerate() {
             let rows = self.batch.rows(s);
@@ -328,9 +325,8 @@ impl CustomOp3 for CrossCpu<'_> {
                 last.rows.end = rows.end;
                 continue;
             }
-            let keys = Keys::Paged { k, v, blocks: &source.blocks, block_size };
             segments.push(Segment {
-                keys,
+                keys: cached.keys(&source.blocks),
                 context: source.len as usize,
                 causal_from: None,
                 near: Near::default(),
@@ -338,6 +334,27 @@ impl CustomOp3 for CrossCpu<'_> {
             });
         }
         finish(self.spec, q, &segments)
+    }
+}
+
+/// A layer of the cache.
+struct Cached<'a> {
+    k: KvSlice<'a>,
+    v: KvSlice<'a>,
+    block_size: usize,
+}
+
+impl<'a> Cached<'a> {
+    fn of(k: (&'a CpuStorage, &Layout), v: (&'a CpuStorage, &Layout)) -> Result<Self> {
+        let block_size = k.1.dims()[3];
+        Ok(Self { k: elements(k.0, k.1)?, v: elements(v.0, v.1)?, block_size })
+    }
+
+    fn keys<'b>(&self, blocks: &'b [u32]) -> Keys<'b>
+    where
+        'a: 'b,
+    {
+        Keys::Paged { k: self.k, v: self.v, blocks, block_size: self.block_size }
     }
 }
 

@@ -197,7 +197,7 @@ fn memory(loaded: &Loaded, source: &ModelSource, options: &EngineOptions) -> Fin
     let estimate = match &loaded.network {
         Network::Decoder(m) => of(OutlineKind::Decoder(Box::new(m.config.clone()))),
         Network::Encoder(m) => of(OutlineKind::Encoder(Box::new(m.config.clone()))),
-        Network::Seq2Seq(m) => Estimate::of_seq2seq(m, weights, options),
+        Network::Seq2Seq(m) => of(OutlineKind::Seq2Seq(Box::new(m.config.clone()))),
     };
     let estimate = match estimate {
         Ok(estimate) => estimate,

@@ -14,6 +14,7 @@ use super::stop::StopMatcher;
 /// One request's output, on its way to its caller.
 #[derive(Debug)]
 pub struct Delivery {
+    strips_leading_space: bool,
     detokenizer: Detokenizer,
     stop: StopMatcher,
     /// Texts of special tokens that are delivered all the same.
@@ -39,6 +40,7 @@ impl Delivery {
         events: UnboundedSender<Event>,
     ) -> Self {
         Self {
+            strips_leading_space,
             detokenizer: Detokenizer::new(strips_leading_space),
             stop: StopMatcher::new(stops),
             shown,
@@ -113,6 +115,13 @@ impl Delivery {
             logprobs: std::mem::take(&mut self.released),
         };
         self.send(delta);
+    }
+
+    /// Another text of these pieces, whole.
+    pub fn apart<'a>(&self, pieces: impl Iterator<Item = &'a [u8]>) -> String {
+        let mut detokenizer = Detokenizer::new(self.strips_leading_space);
+        let text: String = pieces.map(|bytes| detokenizer.push(bytes)).collect();
+        text + &detokenizer.finish()
     }
 
     pub fn send(&self, event: Event) {

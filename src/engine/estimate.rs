@@ -3,8 +3,7 @@
 use super::load::{EngineError, EngineOptions};
 use super::prepare::{cache_blocks, logit_rows};
 use crate::backend::KvShape;
-use crate::models::Seq2Seq;
-use crate::models::config::EncoderConfig;
+use crate::models::config::{EncoderConfig, Seq2SeqConfig};
 use crate::models::outline::{Outline, OutlineKind};
 
 /// Bytes of main memory that a model takes when it is loaded.
@@ -44,6 +43,7 @@ impl Estimate {
         };
         match &outline.kind {
             OutlineKind::Encoder(c) => Ok(encoder(bounded(c.context_length).1, widest(c))),
+            OutlineKind::Seq2Seq(c) => Self::of_seq2seq(c, weights, options),
             OutlineKind::Decoder(c) if vectors => {
                 let widest = 12 * c.hidden_size.max(c.heads * c.head_dim) + 4 * c.intermediate_size;
                 Ok(encoder(bounded(c.context_length).1, widest))
@@ -68,18 +68,18 @@ impl Estimate {
         }
     }
 
-    /// The same of an encoder-decoder that is loaded.
+    /// The same for an encoder-decoder.
     ///
     /// # Errors
     /// The configured cache is too small for the model.
-    pub fn of_seq2seq(
-        model: &Seq2Seq,
+    pub(super) fn of_seq2seq(
+        config: &Seq2SeqConfig,
         weights: u64,
         options: &EngineOptions,
     ) -> Result<Self, EngineError> {
-        let own = model.config.context_length;
+        let own = config.context_length;
         let length = options.context_length.map_or(own, |limit| limit.min(own));
-        let shape = model.kv_shape(options.block_size, options.kv_dtype);
+        let shape = config.kv_shape(options.block_size, options.kv_dtype);
         // A source, and as many texts as beams.
         let blocks = cache_blocks(shape.block_bytes(), options, 2 * length)?;
         let encoded = options.max_batch_tokens.max(length);
@@ -87,7 +87,7 @@ impl Estimate {
         Ok(Self {
             weights,
             cache: (blocks * shape.block_bytes()) as u64,
-            step: model.activation_bytes(encoded, rows, options.max_sequences),
+            step: config.activation_bytes(encoded, rows, options.max_sequences),
             cache_tokens: Some(blocks * options.block_size),
         })
     }

@@ -3,6 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::estimate::Estimate;
 use super::handle::{ModelInfo, ModelKind};
 use super::load::{EngineError, EngineOptions};
 use super::request::{Limits, SourceLimits};
@@ -31,7 +32,7 @@ pub fn prepare(
 ) -> Result<(Worker, ModelInfo), EngineError> {
     let files: u64 =
         source.paths.weights.iter().filter_map(|p| p.metadata().ok()).map(|m| m.len()).sum();
-    let (model, device) = open(&source, options, files, on_progress)?;
+    let Opened { model, device, modules } = open(&source, options, files, on_progress)?;
     let LoadedModel { network, architecture, parameters, storage, bytes, .. } = model;
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let info = |kind, limits| ModelInfo {
@@ -93,7 +94,9 @@ pub fn prepare(
             }
             let (worker, info) = match encoder.head().is_some() && encoder.sparse_head().is_none() {
                 true => classifier(&source, *encoder, info(ModelKind::Reranking, limits))?,
-                false => embedder(&source, *encoder, info(ModelKind::Embedding, limits))?,
+                false => {
+                    embedder((&source, modules), *encoder, info(ModelKind::Embedding, limits))?
+                }
             };
             Ok((Worker::Encode(Box::new(worker)), info))
         }
@@ -101,9 +104,9 @@ pub fn prepare(
             let writing = source.writing()?;
             let own = model.config.context_length;
             let length = options.context_length.map_or(own, |l| l.min(own));
-            let shape = model.kv_shape(options.block_size, options.kv_dtype);
-            // A source, and as many texts as beams.
-            let blocks = cache_blocks(shape.block_bytes(), options, 2 * length)?;
+            let estimate = Estimate::of_seq2seq(&model.config, bytes, options)?;
+            let shape = model.config.kv_shape(options.block_size, options.kv_dtype);
+            let blocks = estimate.cache_tokens.unwrap_or(0) / options.block_size;
             let each = length.div_ceil(options.block_size);
             let beams = (blocks / each).saturating_sub(1);
             if beams == 0 {
@@ -115,12 +118,7 @@ pub fn prepare(
             }
             let beams = beams.min(options.max_sequences).min(options.max_batch_tokens);
             if model.device().is_cpu() {
-                let encoded = options.max_batch_tokens.max(length);
-                let rows = options.max_batch_tokens + options.max_sequences;
-                let step = model.activation_bytes(encoded, rows, options.max_sequences);
-                let cache = (blocks * shape.block_bytes()) as u64;
-                let parts = [("weights", bytes), ("KV cache", cache), ("one step", step)];
-                options.memory.reserve(&source.id, &parts)?;
+                options.memory.reserve(&source.id, &estimate.parts())?;
             }
             let sources =
                 SourceLimits { length, vocab_size: model.config.source_vocab_size, beams };
@@ -139,12 +137,21 @@ pub fn prepare(
     }
 }
 
+/// A model on its device.
+struct Opened {
+    model: LoadedModel,
+    /// The device, in words.
+    device: String,
+    /// What its file lists.
+    modules: Option<Modules>,
+}
+
 fn embedder(
-    source: &ModelSource,
+    (source, listed): (&ModelSource, Option<Modules>),
     model: Encoder,
     mut info: ModelInfo,
 ) -> Result<(EncodeWorker, ModelInfo), EngineError> {
-    let modules = source.modules()?;
+    let modules = source.modules(listed)?;
     let mut width = model.config.hidden_size;
     let mut dense = Vec::new();
     for folder in &modules.dense {
@@ -209,7 +216,7 @@ fn open(
     options: &EngineOptions,
     files: u64,
     on_progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<(LoadedModel, String), EngineError> {
+) -> Result<Opened, EngineError> {
     let opened = device::open(options.device)?;
     let described = device::describe(&opened.device);
     if let Some(why) = opened.why_not_gpu {
@@ -225,7 +232,9 @@ fn open(
         quantize: options.quantize,
         on_progress,
     };
-    Ok((models::load_as(&source.paths, load, source.wanted()?)?, described))
+    let modules = source.listed_modules()?;
+    let model = models::load_as(&source.paths, load, source.wanted(modules.as_ref()))?;
+    Ok(Opened { model, device: described, modules })
 }
 
 /// A cache of the configured memory, but no larger than all sequences at
@@ -272,9 +281,11 @@ fn reserve(
 
 fn reload(source: ModelSource, options: EngineOptions) -> Reload {
     Box::new(move || match open(&source, &options, 0, &|_, _| {}) {
-        Ok((LoadedModel { network: Network::Decoder(model), .. }, _)) => Ok(model),
-        Ok((LoadedModel { network: Network::Seq2Seq(model), .. }, _)) => Ok(model),
-        Ok(_) => Err("its files changed".into()),
+        Ok(Opened { model, .. }) => match model.network {
+            Network::Decoder(model) => Ok(model),
+            Network::Seq2Seq(model) => Ok(model),
+            Network::Encoder(_) => Err("its files changed".into()),
+        },
         Err(e) => Err(e.to_string()),
     })
 }

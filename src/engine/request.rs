@@ -292,6 +292,8 @@ pub enum Event {
         /// the request asked for them.
         logprobs: Vec<TokenLogprob>,
     },
+    /// Texts besides the one delivered, by a search that was asked for them.
+    Alternatives(Vec<String>),
     Finished {
         reason: FinishReason,
         /// Which of the stop strings it was, by its number.

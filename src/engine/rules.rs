@@ -105,6 +105,7 @@ impl Writing {
                     .ok_or_else(|| format!("length_penalty: {value} is not a number"))?
                     as f32,
             },
+            alternatives: 0,
             early_stopping: match get("early_stopping") {
                 Value::Null | Value::Bool(false) => EarlyStopping::No,
                 Value::Bool(true) => EarlyStopping::Yes,

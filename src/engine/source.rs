@@ -6,15 +6,19 @@ mod modules;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::modules::Modules;
 use super::load::EngineError;
 use super::rules::Writing;
 use crate::models::ModelPaths;
+use crate::models::config::T5;
 use crate::models::encoder::Pooling;
 use crate::models::gguf::{self, GgufFile};
 use crate::text::{ChatTemplate, GgufVocab, Tokenizer, template_source};
+
+/// Where an encoder-decoder's texts begin.
+const START: &str = "decoder_start_token_id";
 
 /// A model on disk. Fields that are `None` are looked for in the files.
 #[derive(Debug, Clone, Default)]
@@ -47,12 +51,7 @@ impl ModelSource {
     /// # Errors
     /// A file is missing, malformed or of a kind that is not supported.
     pub fn text(&self) -> Result<(Tokenizer, Option<ChatTemplate>), EngineError> {
-        let gguf = match self.paths.weights.first() {
-            Some(path) if path.extension().is_some_and(|e| e == "gguf") => {
-                Some(GgufFile::open(path)?)
-            }
-            _ => None,
-        };
+        let gguf = self.gguf()?;
         let mut tokenizer = match (&self.tokenizer, &gguf) {
             (Some(path), _) => Tokenizer::from_json_file(path, self.tokenizer_config.as_deref())?,
             (None, Some(file)) => Tokenizer::from_gguf(&vocabulary(file)?)?,
@@ -72,6 +71,13 @@ impl ModelSource {
             None => None,
         };
         Ok((tokenizer, template))
+    }
+
+    /// Its GGUF file, if that is what it is in.
+    fn gguf(&self) -> Result<Option<GgufFile>, EngineError> {
+        let path = self.paths.weights.first();
+        let path = path.filter(|path| path.extension().is_some_and(|e| e == "gguf"));
+        Ok(path.map(|path| GgufFile::open(path)).transpose()?)
     }
 
     /// A tokenizer from SentencePiece's own files beside the configuration.
@@ -103,7 +109,11 @@ impl ModelSource {
     /// A file is malformed, or asks for what is not supported.
     pub fn writing(&self) -> Result<Writing, EngineError> {
         let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Value::Null), read_json);
-        let (generation, config) = (read(&self.generation_config)?, read(&self.paths.config)?);
+        let (generation, mut config) = (read(&self.generation_config)?, read(&self.paths.config)?);
+        if let (None, Some(file)) = (&self.paths.config, self.gguf()?) {
+            // A GGUF file says no more than this.
+            config = json!({ START: file.unsigned(&format!("{T5}.{START}")).unwrap_or(0) });
+        }
         let mut writing = Writing::of(&generation, &config).map_err(|fault| {
             EngineError::Source(format!("generation_config.json or config.json: {fault}"))
         })?;

@@ -10,7 +10,7 @@ pub use encoder::{
     Bias, Biases, ENCODERS, EncoderConfig, HeadActivation, HeadConfig, Positions, encoder_from_json,
 };
 pub use experts::Experts;
-pub use gguf::{ARCHITECTURES, from_gguf};
+pub use gguf::{ARCHITECTURES, T5, from_gguf, seq2seq_from_gguf};
 pub use hf::{DECODERS, from_json};
 pub use seq2seq::{SEQ2SEQ, Seq2SeqConfig, seq2seq_from_json};
 

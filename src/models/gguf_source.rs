@@ -1,6 +1,7 @@
 //! GGUF as a source of tensors.
 
 mod experts;
+pub mod t5;
 
 use candle_core::Device;
 

@@ -4,7 +4,7 @@
 use candle_core::quantized::GgmlDType;
 use serde_json::Value;
 
-use super::config::{self, DecoderConfig, EncoderConfig};
+use super::config::{self, DecoderConfig, EncoderConfig, Seq2SeqConfig};
 use super::error::LoadError;
 use super::quantize::Quantize;
 use super::random::shapes;
@@ -25,6 +25,7 @@ pub struct Outline {
 pub enum OutlineKind {
     Decoder(Box<DecoderConfig>),
     Encoder(Box<EncoderConfig>),
+    Seq2Seq(Box<Seq2SeqConfig>),
 }
 
 impl Outline {
@@ -43,14 +44,18 @@ impl Outline {
             let config = config::encoder_from_json(json)?;
             let shapes = shapes::encoder(&config);
             (OutlineKind::Encoder(Box::new(config)), shapes, false)
+        } else if config::SEQ2SEQ.contains(&architecture.as_str()) {
+            let (config, tied) = (config::seq2seq_from_json(json)?, Seq2SeqConfig::is_tied(json));
+            let shapes = shapes::seq2seq(&config, tied);
+            (OutlineKind::Seq2Seq(Box::new(config)), shapes, tied)
         } else {
             return Err(registry::unsupported(architecture));
         };
         let (mut products, mut lookups) = (0, 0);
         for (name, shape) in &shapes {
             let count = shape.iter().product::<usize>() as u64;
-            let table = name.starts_with("embeddings.") || (name == "token_embd.weight" && !tied);
-            *if shape.len() < 2 || table { &mut lookups } else { &mut products } += count;
+            *if shape.len() < 2 || is_lookup(name, tied) { &mut lookups } else { &mut products } +=
+                count;
         }
         Ok(Self { kind, products, lookups })
     }
@@ -72,6 +77,17 @@ impl Outline {
             Quantize::To(dtype) => bits_of(dtype),
         };
         ((self.products as f64 * product_bits + self.lookups as f64 * bits) / 8.0) as u64
+    }
+}
+
+/// Whether a step looks up rows of a matrix of that name. With `tied` the table
+/// of words is multiplied with as well.
+fn is_lookup(name: &str, tied: bool) -> bool {
+    match name {
+        "token_embd.weight" | "shared.weight" | "decoder.embed_tokens.weight" => !tied,
+        "encoder.embed_tokens.weight" | "final_logits_bias" => true,
+        "encoder.relative_bias.weight" | "decoder.relative_bias.weight" => true,
+        other => other.starts_with("embeddings.") || other.ends_with(".embed_positions.weight"),
     }
 }
 
@@ -101,6 +117,27 @@ mod tests {
         assert_eq!(smollm2(true).lookups, 61 * 576);
         assert_eq!(smollm2(false).lookups, 61 * 576 + 49152 * 576);
         assert_eq!(smollm2(false).products, smollm2(true).products);
+    }
+
+    /// NLLB-200-distilled-600M, whose authors count 615,073,792 weights, and a
+    /// MADLAD-400-3B, which has a matrix for its logits alone.
+    #[test]
+    fn encoder_decoders_are_counted_as_their_authors_do() {
+        let nllb = Outline::read(&json!({"model_type": "m2m_100", "d_model": 1024,
+            "vocab_size": 256206, "encoder_layers": 12, "decoder_layers": 12,
+            "encoder_attention_heads": 16, "decoder_attention_heads": 16,
+            "encoder_ffn_dim": 4096, "decoder_ffn_dim": 4096, "max_position_embeddings": 1024,
+            "activation_function": "relu", "scale_embedding": true}))
+        .unwrap();
+        assert_eq!(nllb.parameters(), 615_073_792);
+        assert!(nllb.products > 256_206 * 1024, "the words are multiplied with");
+        let madlad = Outline::read(&json!({"model_type": "t5", "d_model": 1024, "d_ff": 8192,
+            "d_kv": 128, "num_heads": 16, "num_layers": 32, "num_decoder_layers": 32,
+            "vocab_size": 256000, "feed_forward_proj": "gated-gelu", "n_positions": 512,
+            "tie_word_embeddings": false}))
+        .unwrap();
+        let (norms, biases, words) = ((32 * 5 + 2) * 1024, 2 * 32 * 16, 256_000 * 1024);
+        assert_eq!(madlad.lookups, norms + biases + words);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::encoder::Encoder;
 use super::error::LoadError;
 use super::gguf::GgufFile;
 use super::gguf_source::GgufSource;
+use super::gguf_source::t5::GgufT5;
 use super::quantize::Quantize;
 use super::safetensors::{self, Safetensors};
 use super::seq2seq::Seq2Seq;
@@ -94,6 +95,14 @@ pub fn load_as(
         Format::Gguf => {
             let file = GgufFile::open(first)?;
             let architecture = file.string("general.architecture").unwrap_or_default().to_owned();
+            if architecture == config::T5 {
+                no_vectors(wanted)?;
+                let config = config::seq2seq_from_gguf(&file)?;
+                let source = Box::new(GgufT5::new(file));
+                let weights = Weights::new(source, options.device, options.on_progress)
+                    .quantizing(options.quantize);
+                return seq2seq(config, architecture, weights, options.context_length);
+            }
             let config = config::from_gguf(&file)?;
             let source = GgufSource::new(file, &config);
             let weights = Weights::new(Box::new(source), options.device, options.on_progress)
@@ -135,10 +144,7 @@ pub fn load_as(
                     .quantizing(options.quantize);
                 encoder(config, architecture, weights)
             } else if config::SEQ2SEQ.contains(&architecture.as_str()) {
-                if wanted != Wanted::Own {
-                    let reason = "asks for vectors of an encoder-decoder, which is not supported";
-                    return Err(LoadError::config("modules.json", reason));
-                }
+                no_vectors(wanted)?;
                 let config = config::seq2seq_from_json(&json)?;
                 let names = safetensors::names::seq2seq::of(&architecture);
                 let source = Box::new(Safetensors::open(&paths.weights, names)?);
@@ -148,6 +154,17 @@ pub fn load_as(
             } else {
                 Err(unsupported(architecture))
             }
+        }
+    }
+}
+
+/// Encoder-decoders give texts alone.
+fn no_vectors(wanted: Wanted) -> Result<(), LoadError> {
+    match wanted {
+        Wanted::Own => Ok(()),
+        Wanted::Vectors | Wanted::Sparse => {
+            let reason = "asks for vectors of an encoder-decoder, which is not supported";
+            Err(LoadError::config("modules.json", reason))
         }
     }
 }

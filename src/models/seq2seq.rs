@@ -11,10 +11,9 @@ use candle_core::{Device, Result, Tensor};
 
 use self::positions::Positions;
 use super::config::Seq2SeqConfig;
-use crate::backend::attention::within::PIECE;
 use crate::backend::{
-    AttentionBlock, Batch, CrossBlock, DistanceBias, Embedding, Head, KvCache, KvDtype, KvShape,
-    Logits, MlpBlock, Norm, RopeRows, Sequences, Workspace,
+    AttentionBlock, Batch, CrossBlock, DistanceBias, Embedding, Head, KvCache, Logits, MlpBlock,
+    Norm, RopeRows, Sequences, Workspace,
 };
 
 /// An encoder and a decoder that attends to what it encoded.
@@ -82,45 +81,9 @@ impl Seq2Seq {
         &self.device
     }
 
-    /// The cache this model writes: of the decoder's own keys and values, and
-    /// in other blocks of those it makes of sources.
-    pub fn kv_shape(&self, block_size: usize, dtype: KvDtype) -> KvShape {
-        let decoder = self.config.decoder;
-        KvShape {
-            layers: decoder.layers,
-            kv_heads: decoder.heads,
-            head_dim: decoder.head_dim,
-            block_size,
-            dtype,
-        }
-    }
-
     /// Bytes of weights of which a step reads only the rows of its tokens.
     pub fn lookup_bytes(&self) -> u64 {
         self.lookup_bytes
-    }
-
-    /// Upper bound on the memory one step takes besides weights and cache, in
-    /// bytes, when it encodes `sources` tokens and computes `tokens` rows.
-    pub fn activation_bytes(&self, sources: usize, tokens: usize, logit_rows: usize) -> u64 {
-        let c = &self.config;
-        // Tensor operations: an operation's input lives until its output does.
-        let row = |heads: usize, head_dim: usize, inner: usize| {
-            12 * c.hidden_size.max(heads * head_dim) + 4 * inner
-        };
-        let (e, d) = (&c.encoder, &c.decoder);
-        let scores = match self.encoder.bias() {
-            Some(_) => 4 * PIECE.max(e.heads * c.context_length),
-            None => 0,
-        };
-        // The decoder's rows are at most one a sequence beside those of prompts.
-        let biased = match self.decoder.bias() {
-            Some(_) => 4 * d.heads * c.context_length * tokens.min(c.context_length),
-            None => 0,
-        };
-        let rows = sources * row(e.heads, e.head_dim, e.intermediate_size)
-            + tokens * row(d.heads, d.head_dim, d.intermediate_size);
-        4 * (rows + scores + biased + 2 * logit_rows * c.vocab_size) as u64
     }
 
     /// Vectors of all tokens of sources, (tokens, hidden), packed end to end:

@@ -62,6 +62,21 @@ const BUILT_IN: &[(&str, &str)] = manifests! {
     "bge-reranker-base"
     "gte-multilingual-reranker-base"
     "bge-reranker-v2-m3"
+    "opus-mt-en-fr"
+    "opus-mt-fr-en"
+    "opus-mt-en-es"
+    "opus-mt-es-en"
+    "opus-mt-en-ar"
+    "opus-mt-ar-en"
+    "opus-mt-en-ru"
+    "opus-mt-ru-en"
+    "opus-mt-en-zh"
+    "opus-mt-zh-en"
+    "opus-mt-en-hi"
+    "opus-mt-hi-en"
+    "m2m100-418m"
+    "nllb-200-distilled-600m"
+    "madlad400-3b-mt"
 };
 
 /// A set of manifests.

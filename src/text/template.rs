@@ -169,6 +169,8 @@ fn environment() -> Environment<'static> {
     environment.add_filter("escape", filters::escape);
     environment.add_filter("e", filters::escape);
     environment.add_filter("trim", filters::trim);
+    environment.add_filter("truncate", filters::truncate);
+    environment.add_filter("urlencode", filters::urlencode);
     environment.add_filter("int", filters::int);
     environment.add_filter("float", filters::float);
     environment

@@ -14,7 +14,7 @@ pub(super) enum Piece {
     Special,
     /// Not special, and no text either: padding of the vocabulary.
     Silent,
-    /// An added token: its content as it is, past all encodings.
+    /// An added token: its content, past the encodings of bytes.
     Verbatim,
     /// An entry of the model, written in the model's encoding.
     Model,
@@ -52,7 +52,7 @@ impl TokenBytes {
             match kind {
                 Piece::Special => table.special[id as usize] = true,
                 Piece::Silent => {}
-                Piece::Verbatim => table.buffer.extend_from_slice(text.as_bytes()),
+                Piece::Verbatim => encoding.append_added(text, &mut table.buffer),
                 Piece::Model => encoding.append(text, &mut table.buffer),
             }
             table.offsets.push(table.buffer.len() as u32);
@@ -171,6 +171,15 @@ impl PieceEncoding {
         Some(())
     }
 
+    /// Decoders replace in added tokens too: Gemma has them for runs of spaces.
+    fn append_added(&self, token: &str, out: &mut Vec<u8>) {
+        let text = self.steps.iter().fold(token.to_owned(), |text, step| match step {
+            Step::Replace { from, to } => text.replace(from.as_str(), to),
+            _ => text,
+        });
+        out.extend_from_slice(text.as_bytes());
+    }
+
     fn append(&self, token: &str, out: &mut Vec<u8>) {
         let mut text = token.to_owned();
         for step in &self.steps {
@@ -251,6 +260,21 @@ mod tests {
         let mut out = Vec::new();
         encoding.append(token, &mut out);
         out
+    }
+
+    #[test]
+    fn added_tokens_keep_their_characters_but_for_what_is_replaced() {
+        let gemma = encoding(json!({"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+            {"type": "ByteFallback"}, {"type": "Fuse"}]}));
+        for (encoding, token, expected) in [
+            (&gemma, "▁▁▁", "   "),
+            (&gemma, "<0x0A>", "<0x0A>"),
+            (&encoding(byte_level()), "Ġé▁", "Ġé▁"),
+        ] {
+            let entries = [(0, token, Piece::Verbatim)].into_iter();
+            assert_eq!(TokenBytes::new(1, entries, encoding).get(0), expected.as_bytes());
+        }
     }
 
     #[test]

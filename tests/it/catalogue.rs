@@ -18,19 +18,22 @@ fn every_entry_is_served_and_is_as_large_as_its_configuration_says() {
         // Authors count a pooler, or layers after the pooling, as well.
         let ratio = outline.parameters() as f64 / m.parameters as f64;
         assert!((0.978..=1.001).contains(&ratio), "{name}: {} weights", outline.parameters());
-        let (context, vectors) = match &outline.kind {
-            OutlineKind::Decoder(c) => (c.context_length, false),
-            OutlineKind::Encoder(c) => (c.context_length, true),
+        let context = match &outline.kind {
+            OutlineKind::Decoder(c) => c.context_length,
+            OutlineKind::Encoder(c) => c.context_length,
+            OutlineKind::Seq2Seq(c) => c.context_length,
         };
         assert!(m.context_length <= context, "{name}: {} > {context}", m.context_length);
-        if vectors {
-            assert_ne!(m.task, Task::Generation, "{name}");
+        match &outline.kind {
+            OutlineKind::Decoder(_) => assert_ne!(m.task, Task::Translation, "{name}"),
+            OutlineKind::Encoder(_) => assert_ne!(m.task, Task::Generation, "{name}"),
+            OutlineKind::Seq2Seq(_) => assert_eq!(m.task, Task::Translation, "{name}"),
         }
         assert_eq!(m.dimensions.is_some(), m.task == Task::Embedding, "{name}");
         for source in &m.sources {
             assert!(m.bytes_from(source).is_some(), "{name} has no size from {}", source.label());
             let Source::Hub(hub) = source else { continue };
-            // Encoders are read from safetensors alone.
+            // What does not generate is read from safetensors alone.
             let gguf = |path: &str| path.ends_with(".gguf");
             let weights = hub.files.iter().filter(|f| f.role == Role::Weights);
             assert!(m.task == Task::Generation || weights.into_iter().all(|f| !gguf(&f.path)));

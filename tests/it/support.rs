@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock, mpsc};
 
 use candle_core::Device;
 use dragoman::api::{self, AppState};
+pub use dragoman::bench::stats::cosine;
 use dragoman::config::{self, Config};
 use dragoman::engine::{Engine, EngineOptions, Engines};
 use dragoman::models::{LoadOptions, LoadedModel, ModelPaths, Quantize, load};
 use dragoman::provision::{ModelFiles, Provisioner, progress};
 use dragoman::telemetry::metrics;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 /// The real models of the suite: small, and shipped by packages.
@@ -161,9 +163,17 @@ pub fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
     worst / scale
 }
 
-pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
-    };
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+/// Sends JSON; the status, and the answer in JSON.
+pub async fn post(url: &str, path: &str, body: &Value) -> (u16, Value) {
+    // A client's connections end with the runtime of the test that made them.
+    let request = reqwest::Client::new().post(format!("{url}{path}")).json(body);
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+/// The answer to what has to be answered.
+pub async fn post_ok(url: &str, path: &str, body: Value) -> Value {
+    let (status, answer) = post(url, path, &body).await;
+    assert_eq!(status, 200, "{body}: {answer}");
+    answer
 }

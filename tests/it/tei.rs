@@ -9,7 +9,7 @@ use dragoman::models::ModelPaths;
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::support::{fixture, relative_error, serve};
+use crate::support::{fixture, post, post_ok, relative_error, serve};
 
 /// Words `w4` to `w95` stand for their number; BERT's tokens go around them.
 pub fn tokenizer() -> Value {
@@ -79,19 +79,6 @@ fn tiny() -> &'static Tiny {
 }
 
 impl Tiny {
-    async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        // A client's connections end with the runtime of the test that made them.
-        let request = Client::new().post(format!("{}{path}", self.url)).json(body);
-        let response = request.send().await.unwrap();
-        (response.status().as_u16(), response.json().await.unwrap())
-    }
-
-    async fn ok(&self, path: &str, body: Value) -> Value {
-        let (status, answer) = self.post(path, &body).await;
-        assert_eq!(status, 200, "{body}: {answer}");
-        answer
-    }
-
     /// What the model says of pairs, by the engine's handle.
     async fn logits(&self, model: &str, pairs: &[(&str, Option<&str>)]) -> Vec<Vec<f32>> {
         let engine = self.engines.get(model).unwrap();
@@ -144,11 +131,11 @@ async fn reranking_sorts_by_what_the_model_says() {
     best.sort_by(|&a, &b| together[b].total_cmp(&together[a]));
 
     let body = json!({"query": "w5 w6", "texts": TEXTS});
-    let ranks = tiny.ok("/rerank", body).await;
+    let ranks = post_ok(&tiny.url, "/rerank", body).await;
     let raw = json!({"query": "w5 w6", "texts": TEXTS, "raw_scores": true, "return_text": true});
-    let raw = tiny.ok("/rerank", raw).await;
+    let raw = post_ok(&tiny.url, "/rerank", raw).await;
     let request = json!({"model": "reranker", "query": "w5 w6", "documents": TEXTS});
-    let all = tiny.ok("/v1/rerank", request.clone()).await;
+    let all = post_ok(&tiny.url, "/v1/rerank", request.clone()).await;
     for (place, &index) in best.iter().enumerate() {
         assert_eq!(ranks[place]["index"], index);
         assert!(ranks[place].get("text").is_none());
@@ -173,7 +160,7 @@ async fn reranking_sorts_by_what_the_model_says() {
     some["return_documents"] = json!(true);
     some["documents"][0] = json!({"text": TEXTS[0]});
     for path in ["/v1/rerank", "/v2/rerank"] {
-        let some = tiny.ok(path, some.clone()).await;
+        let some = post_ok(&tiny.url, path, some.clone()).await;
         assert_eq!(some["results"].as_array().map(Vec::len), Some(2));
         assert_eq!(some["results"][1]["document"]["text"], TEXTS[best[1]]);
     }
@@ -182,7 +169,7 @@ async fn reranking_sorts_by_what_the_model_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn predictions_have_labels() {
     let tiny = tiny();
-    let one = tiny.ok("/predict", json!({"inputs": "w10 w11"})).await;
+    let one = post_ok(&tiny.url, "/predict", json!({"inputs": "w10 w11"})).await;
     let scores: Vec<f64> =
         one.as_array().unwrap().iter().map(|p| p["score"].as_f64().unwrap()).collect();
     assert!((scores.iter().sum::<f64>() - 1.0).abs() < 1e-5, "{one}");
@@ -192,7 +179,7 @@ async fn predictions_have_labels() {
     let logits = tiny.logits("classifier", &[("w10", Some("w11")), ("w10 w11", None)]).await;
     assert_ne!(logits[0], logits[1]);
     let batch = json!({"inputs": [["w10", "w11"], ["w10 w11"]], "raw_scores": true});
-    let batch = tiny.ok("/predict", batch).await;
+    let batch = post_ok(&tiny.url, "/predict", batch).await;
     for (found, expected) in batch.as_array().unwrap().iter().zip(&logits) {
         for prediction in found.as_array().unwrap() {
             let names = ["neutral", "for", "against"];
@@ -202,9 +189,9 @@ async fn predictions_have_labels() {
         }
     }
     let pair = json!({"inputs": ["w10", "w11"], "raw_scores": true});
-    assert_eq!(tiny.ok("/predict", pair).await, batch[0]);
+    assert_eq!(post_ok(&tiny.url, "/predict", pair).await, batch[0]);
     let relevance = json!({"model": "reranker", "inputs": ["w10", "w11"]});
-    let relevance = tiny.ok("/predict", relevance).await;
+    let relevance = post_ok(&tiny.url, "/predict", relevance).await;
     assert_eq!(relevance.as_array().map(Vec::len), Some(1));
 }
 
@@ -212,11 +199,11 @@ async fn predictions_have_labels() {
 async fn embeddings_in_their_forms() {
     let tiny = tiny();
     let length = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
-    let unit = tiny.ok("/embed", json!({"inputs": "w10 w11"})).await;
+    let unit = post_ok(&tiny.url, "/embed", json!({"inputs": "w10 w11"})).await;
     let unit = floats(&unit[0]);
     assert!((length(&unit) - 1.0).abs() < 1e-5);
     let asked = json!({"inputs": ["w10 w11", "w20"], "normalize": false});
-    let long = tiny.ok("/embed", asked).await;
+    let long = post_ok(&tiny.url, "/embed", asked).await;
     assert_eq!(long.as_array().map(Vec::len), Some(2));
     let long = floats(&long[0]);
     assert!((length(&long) - 1.0).abs() > 0.1);
@@ -224,23 +211,24 @@ async fn embeddings_in_their_forms() {
     assert!(relative_error(&scaled, &unit) < 1e-4);
 
     // All tokens: their mean is the text's vector.
-    let all = tiny.ok("/embed_all", json!({"inputs": "w10 w11"})).await;
+    let all = post_ok(&tiny.url, "/embed_all", json!({"inputs": "w10 w11"})).await;
     let tokens: Vec<Vec<f32>> = all[0].as_array().unwrap().iter().map(floats).collect();
     assert_eq!(tokens.len(), 4);
     let mean: Vec<f32> =
         (0..long.len()).map(|i| tokens.iter().map(|t| t[i]).sum::<f32>() / 4.0).collect();
     assert!(relative_error(&mean, &long) < 1e-4);
 
-    let short = tiny.ok("/embed", json!({"inputs": "w10 w11", "dimensions": 8})).await;
+    let short = post_ok(&tiny.url, "/embed", json!({"inputs": "w10 w11", "dimensions": 8})).await;
     assert_eq!(floats(&short[0]).len(), 8);
-    let ids = tiny.ok("/embed", json!({"inputs": [[1, 10, 11, 2], [5]]})).await;
+    let ids = post_ok(&tiny.url, "/embed", json!({"inputs": [[1, 10, 11, 2], [5]]})).await;
     assert!(relative_error(&floats(&ids[0]), &unit) < 1e-4);
-    let prompted = tiny.ok("/embed", json!({"inputs": "w10", "prompt_name": "query"})).await;
-    let written = tiny.ok("/embed", json!({"inputs": "w9 w10"})).await;
+    let prompted =
+        post_ok(&tiny.url, "/embed", json!({"inputs": "w10", "prompt_name": "query"})).await;
+    let written = post_ok(&tiny.url, "/embed", json!({"inputs": "w9 w10"})).await;
     assert_eq!(prompted, written);
 
     let compared = json!({"inputs": {"source_sentence": "w10", "sentences": ["w10", "w50"]}});
-    let compared = floats(&tiny.ok("/similarity", compared).await);
+    let compared = floats(&post_ok(&tiny.url, "/similarity", compared).await);
     assert!((compared[0] - 1.0).abs() < 1e-5 && compared[1] < 0.999, "{compared:?}");
 }
 
@@ -250,7 +238,7 @@ async fn sparse_vectors_weigh_words() {
     let engine = tiny.engines.get("sparse").unwrap();
     assert_eq!(engine.info().kind, ModelKind::SparseEmbedding);
     let expected = engine.embed_sparse(vec![vec![1, 10, 11, 2]]).await.unwrap().vectors;
-    let found = tiny.ok("/embed_sparse", json!({"inputs": ["w10 w11", "w20"]})).await;
+    let found = post_ok(&tiny.url, "/embed_sparse", json!({"inputs": ["w10 w11", "w20"]})).await;
     assert_eq!(found.as_array().map(Vec::len), Some(2));
     let first = found[0].as_array().unwrap();
     assert_eq!(first.len(), expected[0].len());
@@ -259,23 +247,25 @@ async fn sparse_vectors_weigh_words() {
         assert_eq!(word["index"], *index);
         assert!((word["value"].as_f64().unwrap() as f32 - value).abs() < 1e-5);
     }
-    let (status, error) = tiny.post("/embed", &json!({"inputs": "a", "model": "sparse"})).await;
+    let (status, error) =
+        post(&tiny.url, "/embed", &json!({"inputs": "a", "model": "sparse"})).await;
     assert_eq!(status, 424, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_texts_and_texts_of_tokens() {
     let tiny = tiny();
-    let tokens = tiny.ok("/tokenize", json!({"inputs": "w10 w11"})).await;
+    let tokens = post_ok(&tiny.url, "/tokenize", json!({"inputs": "w10 w11"})).await;
     let second = json!({"id": 10, "text": "w10", "special": false, "start": 0, "stop": 3});
     assert_eq!(tokens[0][1], second);
     assert_eq!(tokens[0][0]["start"], Value::Null);
     assert_eq!(tokens[0].as_array().map(Vec::len), Some(4));
     let bare = json!({"inputs": ["w10", "w11 w12"], "add_special_tokens": false});
-    assert_eq!(tiny.ok("/tokenize", bare).await[1].as_array().map(Vec::len), Some(2));
-    let texts = tiny.ok("/decode", json!({"ids": [[1, 10, 11, 2], [12]]})).await;
+    assert_eq!(post_ok(&tiny.url, "/tokenize", bare).await[1].as_array().map(Vec::len), Some(2));
+    let texts = post_ok(&tiny.url, "/decode", json!({"ids": [[1, 10, 11, 2], [12]]})).await;
     assert_eq!(texts, json!(["w10 w11", "w12"]));
-    let texts = tiny.ok("/decode", json!({"ids": [1, 10], "skip_special_tokens": false})).await;
+    let texts =
+        post_ok(&tiny.url, "/decode", json!({"ids": [1, 10], "skip_special_tokens": false})).await;
     assert_eq!(texts, json!(["[CLS] w10"]));
 }
 
@@ -324,7 +314,7 @@ async fn texts_are_cut_only_when_asked() {
     let words = |n: usize| vec!["w10"; n].join(" ");
     // The embedder takes 64 tokens, two of them special.
     let long = format!("w20 {} w30", words(62));
-    let (status, error) = tiny.post("/embed", &json!({"inputs": ["w1", long]})).await;
+    let (status, error) = post(&tiny.url, "/embed", &json!({"inputs": ["w1", long]})).await;
     assert_eq!((status, &error["error_type"]), (413, &json!("Validation")), "{error}");
     assert_eq!(error["param"], "inputs[1]");
     assert_eq!(error["code"], "context_length_exceeded");
@@ -333,20 +323,20 @@ async fn texts_are_cut_only_when_asked() {
 
     let cut = json!({"inputs": long, "truncate": true});
     let same = json!({"inputs": format!("w20 {}", words(61))});
-    assert_eq!(tiny.ok("/embed", cut).await, tiny.ok("/embed", same).await);
+    assert_eq!(post_ok(&tiny.url, "/embed", cut).await, post_ok(&tiny.url, "/embed", same).await);
     let cut = json!({"inputs": long, "truncate": true, "truncation_direction": "Left"});
     let same = json!({"inputs": format!("{} w30", words(61))});
-    assert_eq!(tiny.ok("/embed", cut).await, tiny.ok("/embed", same).await);
+    assert_eq!(post_ok(&tiny.url, "/embed", cut).await, post_ok(&tiny.url, "/embed", same).await);
 
     let documents = json!(["w20", words(70)]);
     let pair = json!({"model": "reranker", "query": "w5", "documents": documents});
-    let (status, error) = tiny.post("/v1/rerank", &pair).await;
+    let (status, error) = post(&tiny.url, "/v1/rerank", &pair).await;
     assert_eq!((status, &error["error"]["param"]), (400, &json!("documents[1]")), "{error}");
     assert_eq!(error["error"]["code"], "context_length_exceeded");
     let message = error["error"]["message"].as_str().unwrap();
     assert!(message.contains("together with the query"), "{message}");
     let cut = json!({"query": "w5", "texts": documents, "truncate": true, "raw_scores": true});
-    let cut = tiny.ok("/rerank", cut).await;
+    let cut = post_ok(&tiny.url, "/rerank", cut).await;
     let place = cut.as_array().unwrap().iter().find(|rank| rank["index"] == 1).unwrap();
     let whole = tiny.logits("reranker", &[("w5", Some(&words(60)))]).await[0][0];
     assert!((place["score"].as_f64().unwrap() as f32 - whole).abs() < 1e-5);
@@ -414,7 +404,7 @@ async fn mistakes_are_named() {
         ("/decode", json!({"ids": "a"}), 422, "ids", "send token ids"),
         ("/decode", json!({"ids": [96]}), 422, "ids", "token id 96"),
     ] {
-        let (found, error) = tiny.post(path, &body).await;
+        let (found, error) = post(&tiny.url, path, &body).await;
         assert_eq!(found, status, "{path} {body}: {error}");
         assert_eq!(error["param"], param, "{path} {body}: {error}");
         assert!(error["error"].as_str().unwrap_or_default().contains(says), "{body}: {error}");
@@ -432,7 +422,7 @@ async fn mistakes_are_named() {
         for (field, value) in changes.as_object().unwrap() {
             body[field] = value.clone();
         }
-        let (status, error) = tiny.post("/v1/rerank", &body).await;
+        let (status, error) = post(&tiny.url, "/v1/rerank", &body).await;
         assert_eq!((status, &error["error"]["param"]), (400, &json!(param)), "{body}: {error}");
         assert!(error["error"]["message"].as_str().unwrap().contains(says), "{body}: {error}");
     }

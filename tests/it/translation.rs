@@ -16,7 +16,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::{fixture, json, serve};
+use crate::support::{fixture, json, post, post_ok, serve};
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -94,6 +94,7 @@ fn request(engine: &Engine, fixture: &Fixture, case: &Case) -> GenerationRequest
         source: Some(fixture.sources[case.source].clone()),
         beams: (case.num_beams > 1).then_some(BeamParams {
             num_beams: case.num_beams,
+            alternatives: 0,
             length_penalty: case.length_penalty,
             early_stopping: match &case.early_stopping {
                 Value::Bool(true) => EarlyStopping::Yes,
@@ -248,6 +249,12 @@ fn what_does_not_go_with_a_source_is_refused_by_name() {
     check(&|r| r.stop.max_tokens = Some(63), "more than the model's context of 64");
     check(&|r| r.beams.as_mut().unwrap().num_beams = 65, "num_beams is 65; it must be 1 to 64");
     check(&|r| r.beams.as_mut().unwrap().length_penalty = f32::NAN, "length_penalty is NaN");
+    check(&|r| r.beams.as_mut().unwrap().alternatives = 4, "alternatives is 4; 4 beams give 3");
+    let stop = |r: &mut GenerationRequest| {
+        r.beams.as_mut().unwrap().alternatives = 1;
+        r.stop.strings = vec!["w7".to_owned()];
+    };
+    check(&stop, "stop does not go with alternatives");
     check(&|r| r.sampling.top_k = 3, "top_k does not go with num_beams");
     check(&|r| r.sampling.logprobs = Some(1), "logprobs does not go with num_beams");
     let error = engine.submit_n(good, 2).unwrap_err().to_string();
@@ -266,20 +273,6 @@ fn server() -> &'static Server {
         let engines = Engines::new(vec![m2m.clone(), start("t5", "t5", exact())]);
         Server { url: serve(engines, Config::default().server), m2m }
     })
-}
-
-impl Server {
-    async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let request = Client::new().post(format!("{}{path}", self.url)).json(body);
-        let response = request.send().await.unwrap();
-        (response.status().as_u16(), response.json().await.unwrap())
-    }
-
-    async fn ok(&self, path: &str, body: Value) -> Value {
-        let (status, answer) = self.post(path, &body).await;
-        assert_eq!(status, 200, "{body}: {answer}");
-        answer
-    }
 }
 
 /// What the engine writes from a text in English.
@@ -304,8 +297,12 @@ async fn expected(text: &str, beams: Option<BeamParams>) -> String {
     written
 }
 
-const FOUR: BeamParams =
-    BeamParams { num_beams: 4, length_penalty: 1.0, early_stopping: EarlyStopping::No };
+const FOUR: BeamParams = BeamParams {
+    num_beams: 4,
+    length_penalty: 1.0,
+    early_stopping: EarlyStopping::No,
+    alternatives: 0,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn texts_are_translated_as_at_libretranslate() {
@@ -318,12 +315,15 @@ async fn texts_are_translated_as_at_libretranslate() {
     assert!(greedy.iter().all(|text| !text.is_empty()));
     // The model's own configuration asks for no beams.
     let body = json!({"q": texts, "source": "en", "target": "fr", "format": "text"});
-    assert_eq!(server.ok("/translate", body).await["translatedText"], json!(greedy));
+    assert_eq!(post_ok(&server.url, "/translate", body).await["translatedText"], json!(greedy));
     let body = json!({"q": texts[0], "source": "en", "target": "fr", "api_key": ""});
-    assert_eq!(server.ok("/translate", body).await, json!({"translatedText": greedy[0]}));
+    assert_eq!(
+        post_ok(&server.url, "/translate", body).await,
+        json!({"translatedText": greedy[0]})
+    );
     let body = json!({"q": texts[2], "source": "en", "target": "fr", "num_beams": 4});
     let beams = expected(texts[2], Some(FOUR)).await;
-    assert_eq!(server.ok("/translate", body).await["translatedText"], beams);
+    assert_eq!(post_ok(&server.url, "/translate", body).await["translatedText"], beams);
 
     let languages = Client::new().get(format!("{}/languages", server.url)).send().await.unwrap();
     let languages: Value = languages.json().await.unwrap();
@@ -339,7 +339,9 @@ async fn texts_are_translated_as_at_libretranslate() {
         (json!({"q": ""}), "`q` is empty"),
         (json!({"q": [1, 2]}), "q is token ids"),
         (json!({"q": "w9 ".repeat(70)}), "q has 72 tokens and the model reads 64"),
-        (json!({"alternatives": 3}), "one translation is given"),
+        (json!({"alternatives": 4, "num_beams": 4}), "alternatives is 4 and num_beams 4"),
+        (json!({"alternatives": 100}), "alternatives is 100; it must be at most 63"),
+        (json!({"alternatives": -1}), "0 or more"),
         (json!({"api_key": "x"}), "Authorization"),
         (json!({"num_beams": 0}), "num_beams is 0"),
         (json!({"model": "t5"}), "has no token in this model's vocabulary"),
@@ -348,10 +350,69 @@ async fn texts_are_translated_as_at_libretranslate() {
     ] {
         let mut body = json!({"q": "w10", "source": "en", "target": "fr"});
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        let (status, answer) = server.post("/translate", &body).await;
+        let (status, answer) = post(&server.url, "/translate", &body).await;
         let message = answer["error"].as_str().unwrap_or_else(|| panic!("{body}: {answer}"));
         assert!(status >= 400 && message.contains(says), "{body}: {message}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_translations_are_the_next_best_of_the_search() {
+    let server = server();
+    let body = |more: Value| {
+        let mut body = json!({"q": "w14", "source": "en", "target": "fr"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let four = post_ok(&server.url, "/translate", body(json!({"num_beams": 4}))).await;
+    assert_eq!(four.get("alternatives"), None);
+    let three = body(json!({"num_beams": 4, "alternatives": 3}));
+    let three = post_ok(&server.url, "/translate", three).await;
+    assert_eq!(three["translatedText"], four["translatedText"]);
+    let others: Vec<String> = serde_json::from_value(three["alternatives"].clone()).unwrap();
+    assert_eq!(others.len(), 3, "{others:?}");
+    let mut all = others.clone();
+    all.push(four["translatedText"].as_str().unwrap().to_owned());
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 4, "{all:?}");
+    // Of fewer, the better ones; as many beams as that needs.
+    let two = body(json!({"num_beams": 4, "alternatives": 2}));
+    let two = post_ok(&server.url, "/translate", two).await;
+    assert_eq!(two["alternatives"], json!(others[..2]));
+    let own = post_ok(&server.url, "/translate", body(json!({"alternatives": 3}))).await;
+    assert_eq!(own, three);
+    // One list for each text.
+    let many = post_ok(&server.url, "/translate", body(json!({"q": ["w14"], "alternatives": 3})));
+    let many = many.await;
+    assert_eq!(many["translatedText"], json!([three["translatedText"]]));
+    assert_eq!(many["alternatives"], json!([three["alternatives"]]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_is_answered_as_json_is() {
+    let server = server();
+    let send = |form: &'static str| async move {
+        let request = Client::new()
+            .post(format!("{}/translate", server.url))
+            .header("Content-Type", "application/x-www-form-urlencoded; charset=UTF-8")
+            .body(form);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let body = json!({"q": ["w10 w11", "w5"], "source": "en", "target": "fr", "alternatives": 1});
+    let expected = post_ok(&server.url, "/translate", body).await;
+    let form = "q=w10+w11&q=w5&source=en&target=fr&format=text&alternatives=1&api_key=";
+    assert_eq!(send(form).await, (200, expected));
+    let (status, answer) = send("q=w5&source=en&target=fr&num_beams=many").await;
+    let message = answer["error"].as_str().unwrap();
+    assert!(status == 400 && message.contains("num_beams"), "{message}");
+    // Elsewhere forms are refused as before.
+    let request = Client::new()
+        .post(format!("{}/v1/completions", server.url))
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body("prompt=w5");
+    assert_eq!(request.send().await.unwrap().status().as_u16(), 415);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -360,7 +421,7 @@ async fn completions_write_from_a_source() {
     let greedy = expected("w10 w11", None).await;
     let body = json!({"model": "m2m", "prompt": "w10 w11", "temperature": 0,
         "source_language": "en", "target_language": "fr"});
-    let answer = server.ok("/v1/completions", body.clone()).await;
+    let answer = post_ok(&server.url, "/v1/completions", body.clone()).await;
     assert_eq!(answer["choices"][0]["text"], greedy);
     // A language, two words, the end.
     assert_eq!(answer["usage"]["prompt_tokens"], 4);
@@ -369,12 +430,15 @@ async fn completions_write_from_a_source() {
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         body
     };
-    let one = server.ok("/v1/completions", with(json!({"num_beams": 1}))).await;
+    let one = post_ok(&server.url, "/v1/completions", with(json!({"num_beams": 1}))).await;
     assert_eq!(one["choices"][0]["text"], greedy);
-    let four = server.ok("/v1/completions", with(json!({"num_beams": 4}))).await;
+    let four = post_ok(&server.url, "/v1/completions", with(json!({"num_beams": 4}))).await;
     assert_eq!(four["choices"][0]["text"], expected("w10 w11", Some(FOUR)).await);
     let tokens = json!({"prompt": [61, 10, 11, 2]});
-    assert_eq!(server.ok("/v1/completions", with(tokens)).await["choices"][0]["text"], greedy);
+    assert_eq!(
+        post_ok(&server.url, "/v1/completions", with(tokens)).await["choices"][0]["text"],
+        greedy
+    );
     let stream = Client::new()
         .post(format!("{}/v1/completions", server.url))
         .json(&with(json!({"stream": true, "num_beams": 4})))
@@ -401,10 +465,10 @@ async fn completions_write_from_a_source() {
         (json!({"prompt": "w9 ".repeat(70)}), "prompt"),
     ] {
         let body = with(change);
-        let (status, answer) = server.post("/v1/completions", &body).await;
+        let (status, answer) = post(&server.url, "/v1/completions", &body).await;
         assert_eq!((status, &answer["error"]["param"]), (400, &json!(param)), "{body}: {answer}");
     }
     let chat = json!({"model": "m2m", "messages": [{"role": "user", "content": "w10"}]});
-    let (status, answer) = server.post("/v1/chat/completions", &chat).await;
+    let (status, answer) = post(&server.url, "/v1/chat/completions", &chat).await;
     assert_eq!((status, &answer["error"]["code"]), (400, &json!("wrong_model_kind")));
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::fields::{Fields, Rule, neutral};
+use super::super::form::Form;
 use super::inputs::Inputs;
 
 /// Texts to be translated.
@@ -22,28 +23,49 @@ pub struct TranslateRequest {
     /// Beams of the search, 1 for greedy decoding; an extension. By default as
     /// many as the model's own configuration says.
     pub num_beams: Option<usize>,
+    /// Other translations that are wanted of each text, the next best of the
+    /// search; as many beams are taken as that needs.
+    pub alternatives: Option<usize>,
 }
 
 impl Fields for TranslateRequest {
-    const RULES: &'static [Rule] = &[
-        Rule::refuse("alternatives", |v| *v == 0, "one translation is given for each text"),
-        Rule::refuse("api_key", neutral::empty, "send it as `Authorization: Bearer …`"),
-    ];
+    const RULES: &'static [Rule] =
+        &[Rule::refuse("api_key", neutral::empty, "send it as `Authorization: Bearer …`")];
+}
+
+impl Form for TranslateRequest {
+    const NUMBERS: &'static [&'static str] = &["num_beams", "alternatives"];
+    const LISTS: &'static [&'static str] = &["q"];
 }
 
 /// A translation, or translations in the order of the texts.
 #[derive(Debug, Serialize)]
 pub struct TranslateResponse {
     #[serde(rename = "translatedText")]
-    pub translated_text: OneOrMany,
+    pub translated_text: OneOrMany<String>,
+    /// Other translations of each text, the better first; fewer where the
+    /// search found no more. Only there if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alternatives: Option<OneOrMany<Vec<String>>>,
 }
 
 /// In the shape of `q`.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+pub enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    /// The first of `all` where one text was sent alone.
+    pub fn of(all: Vec<T>, single: bool) -> Self {
+        match <[T; 1]>::try_from(all) {
+            Ok([one]) if single => Self::One(one),
+            Ok(one) => Self::Many(one.into()),
+            Err(all) => Self::Many(all),
+        }
+    }
 }
 
 /// A language that the model reads and writes.

@@ -87,7 +87,8 @@ impl Target {
         };
         let (model, all_layers, random_seed) = match &self.kind {
             TargetKind::Files(source) => {
-                (models::load_as(&source.paths, load, source.wanted()?)?, None, None)
+                let wanted = source.wanted(source.listed_modules()?.as_ref());
+                (models::load_as(&source.paths, load, wanted)?, None, None)
             }
             TargetKind::Random(wanted) => {
                 room_for(random::most_bytes(wanted)?)?;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::finding::Finding;
 use super::texts::ARTICLE_1;
 use crate::backend::{Batch, KvCache, Logits, SourceBlocks};
+use crate::bench::stats::cosine;
 use crate::engine::{EngineOptions, ModelSource};
 use crate::models::{Decoder, Encoder, LoadError, Network, Seq2Seq};
 use crate::text::Tokenizer;
@@ -216,7 +217,7 @@ fn written_in_two_pieces(
     let each = ids.len().div_ceil(size) as u32;
     let own: Vec<u32> = (0..each).collect();
     let sources = SourceBlocks { blocks: (each..2 * each).collect(), len: ids.len() as u32 };
-    let shape = model.kv_shape(size, options.kv_dtype);
+    let shape = model.config.kv_shape(size, options.kv_dtype);
     let mut cache = KvCache::new(shape, 2 * each as usize, model.device())?;
     let mut last = |rows: std::ops::Range<usize>, encode: bool| -> Result<Vec<f32>, LoadError> {
         let mut batch = Batch::new();
@@ -292,13 +293,6 @@ impl<'a> Text<'a> {
 fn highest(row: &[f32]) -> u32 {
     let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
     best.map_or(0, |i| i as u32)
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
-    };
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE)
 }
 
 #[cfg(test)]

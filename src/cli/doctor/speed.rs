@@ -78,7 +78,12 @@ fn judge(speed: &Speed, busy: bool) -> Vec<Finding> {
     let Some(write) = speed.write_tokens_per_s else { return findings };
     let limit = speed.write_limit_tokens_per_s.zip(speed.memory_bytes_per_s);
     let of = limit.map(|(limit, bandwidth)| {
-        format!(" of the {limit:.1} that {:.1} GB/s of memory allow", bandwidth / 1e9)
+        let allows = format!("the {limit:.1} that {:.1} GB/s of memory allow", bandwidth / 1e9);
+        match write > limit {
+            // Caches that hold a small model are faster than memory.
+            true => format!(", more than {allows}: the processor's caches help"),
+            false => format!(" of {allows}"),
+        }
     });
     let message = format!("{write:.1} tokens/s for one text{}", of.unwrap_or_default());
     findings.push(if limit.is_some_and(|(limit, _)| write < LOW * limit) && !busy {
@@ -114,6 +119,7 @@ mod tests {
         check(8.0, 25.0, false, Status::Warning);
         check(8.0, 25.0, true, Status::Ok);
         check(2.0, 2.5, false, Status::Warning);
+        check(30.0, 25.0, false, Status::Ok);
         let embeds = Speed { read_tokens_per_s: Some(9.0), ..Speed::default() };
         assert_eq!(judge(&embeds, false).len(), 1);
     }

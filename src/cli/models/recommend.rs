@@ -133,6 +133,6 @@ mod tests {
         assert!(text.contains("For Swahili"), "{text}");
         assert!(text.contains("have somebody check"), "{text}");
         let larger = advice[0].larger.map(|(e, grade)| (e.name(), grade));
-        assert_eq!(larger, Some(("gemma-3-12b-it", Grade::Fair)), "{text}");
+        assert_eq!(larger, Some(("gemma-3-27b-it", Grade::Good)), "{text}");
     }
 }

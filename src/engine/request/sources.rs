@@ -13,6 +13,9 @@ pub struct BeamParams {
     /// power: above 0 favours long texts.
     pub length_penalty: f32,
     pub early_stopping: EarlyStopping,
+    /// Other texts that are wanted, fewer than beams: the next best, if the
+    /// search has finished as many.
+    pub alternatives: usize,
 }
 
 /// When a search ends that has as many texts as beams.
@@ -88,6 +91,19 @@ impl GenerationRequest {
             let message =
                 format!("length_penalty is {}; it must be -10 to 10", beams.length_penalty);
             return invalid("length_penalty", message);
+        }
+        if beams.alternatives >= beams.num_beams {
+            let message = format!(
+                "alternatives is {}; {} beams give {} texts besides the best",
+                beams.alternatives,
+                beams.num_beams,
+                beams.num_beams - 1
+            );
+            return invalid("alternatives", message);
+        }
+        if beams.alternatives > 0 && !self.stop.strings.is_empty() {
+            let message = "stop does not go with alternatives; leave one of them out".to_owned();
+            return invalid("stop", message);
         }
         let (neutral, s) = (SamplingParams::default(), &self.sampling);
         let off = |name: &'static str, off: bool| match off {

@@ -186,6 +186,12 @@ impl BeamSearch {
             (None, None) => &[],
         }
     }
+
+    /// The wanted texts besides the best, the better first.
+    pub fn others(&self) -> impl Iterator<Item = &[u32]> {
+        let others = self.finished.iter().skip(1).take(self.params.alternatives);
+        others.map(|text| text.tokens.as_slice())
+    }
 }
 
 /// Space of the size of a vocabulary.
@@ -236,7 +242,7 @@ mod tests {
     const END: u32 = 0;
 
     fn params(num_beams: usize, early_stopping: EarlyStopping) -> BeamParams {
-        BeamParams { num_beams, length_penalty: 1.0, early_stopping }
+        BeamParams { num_beams, length_penalty: 1.0, early_stopping, alternatives: 0 }
     }
 
     /// Logits of these probabilities.

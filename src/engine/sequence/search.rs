@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{AdvanceError, Sequence};
 use crate::engine::blocks::{BlockPool, BlockTable};
-use crate::engine::request::FinishReason;
+use crate::engine::request::{Event, FinishReason};
 use crate::engine::sampler::SampleError;
 use crate::engine::sampler::beams::{BeamSearch, Next};
 use crate::text::Tokenizer;
@@ -136,9 +136,30 @@ impl Sequence {
         }
     }
 
+    /// The texts that are wanted besides the best, each once.
+    fn alternatives(&self, beams: &Beams, tokenizer: &Tokenizer) -> Vec<String> {
+        let text = |tokens: &[u32]| {
+            let text = tokens[self.prompt_len..].iter();
+            let text = text.take_while(|token| !self.stop_ids.contains(token));
+            self.delivery.apart(text.map(|&token| tokenizer.token_bytes(token)))
+        };
+        let best = text(beams.search.best());
+        let mut found: Vec<String> = Vec::new();
+        for other in beams.search.others().map(text) {
+            if other != best && !found.contains(&other) {
+                found.push(other);
+            }
+        }
+        found
+    }
+
     /// Delivers the best text there is, and says why it ended.
     pub(super) fn deliver_best(&mut self, tokenizer: &Tokenizer) -> FinishReason {
         let Some(beams) = &self.beams else { return FinishReason::Length };
+        let others = self.alternatives(beams, tokenizer);
+        if !others.is_empty() {
+            self.delivery.send(Event::Alternatives(others));
+        }
         let best = beams.search.best()[self.prompt_len..].to_vec();
         self.tokens.truncate(self.prompt_len);
         for token in best {

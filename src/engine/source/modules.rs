@@ -29,19 +29,23 @@ impl Modules {
 }
 
 impl ModelSource {
-    /// What the model is to give, by its files and by the catalogue: a decoder
-    /// with a pooling is there to embed.
+    /// The modules that its file lists, if it has one.
     ///
     /// # Errors
-    /// As [`ModelSource::modules`].
-    pub fn wanted(&self) -> Result<Wanted, EngineError> {
-        let modules = self.modules_config.as_deref().map(read_modules).transpose()?;
-        Ok(match modules {
+    /// A file is malformed, or asks for what is not supported.
+    pub fn listed_modules(&self) -> Result<Option<Modules>, EngineError> {
+        self.modules_config.as_deref().map(read_modules).transpose()
+    }
+
+    /// What the model is to give, by its modules and by the catalogue: a decoder
+    /// with a pooling is there to embed.
+    pub fn wanted(&self, listed: Option<&Modules>) -> Wanted {
+        match listed {
             Some(modules) if modules.sparse.is_some() => Wanted::Sparse,
             Some(_) => Wanted::Vectors,
             None if self.pooling.is_some() || self.pooling_config.is_some() => Wanted::Vectors,
             None => Wanted::Own,
-        })
+        }
     }
 
     /// Pooling, further layers and normalisation: as asked for, as the files
@@ -49,11 +53,9 @@ impl ModelSource {
     ///
     /// # Errors
     /// A file is malformed, or asks for what is not supported.
-    pub fn modules(&self) -> Result<Modules, EngineError> {
-        let mut found = match &self.modules_config {
-            Some(path) => read_modules(path)?,
-            None => Modules { normalize: true, ..Modules::plain() },
-        };
+    pub fn modules(&self, listed: Option<Modules>) -> Result<Modules, EngineError> {
+        let plain = || Modules { normalize: true, ..Modules::plain() };
+        let mut found = listed.unwrap_or_else(plain);
         found.pooling = self.resolve_pooling()?;
         if let Some(normalize) = self.normalize {
             found.normalize = normalize;
@@ -191,6 +193,10 @@ mod tests {
         (dir, source)
     }
 
+    fn all(source: &ModelSource) -> Result<Modules, EngineError> {
+        source.modules(source.listed_modules()?)
+    }
+
     fn modules(kinds: &[&str]) -> Value {
         let kinds = kinds.iter().enumerate();
         kinds
@@ -206,7 +212,7 @@ mod tests {
             ("modules.json", modules(&["Transformer", "Pooling", "Dense", "Dense", "Normalize"])),
             ("pooling.json", json!({"pooling_mode": "lasttoken"})),
         ]);
-        let found = source.modules().unwrap();
+        let found = all(&source).unwrap();
         assert_eq!(found.pooling, Pooling::Last);
         assert_eq!(found.dense, [dir.path().join("2_Dense"), dir.path().join("3_Dense")]);
         assert!(found.normalize);
@@ -215,17 +221,17 @@ mod tests {
     #[test]
     fn without_a_normalize_vectors_keep_their_length() {
         let (_dir, source) = source(&[("modules.json", modules(&["Transformer", "Pooling"]))]);
-        assert!(!source.modules().unwrap().normalize);
-        assert!(ModelSource::default().modules().unwrap().normalize);
+        assert!(!all(&source).unwrap().normalize);
+        assert!(all(&ModelSource::default()).unwrap().normalize);
         let asked = ModelSource { normalize: Some(true), ..source };
-        assert!(asked.modules().unwrap().normalize);
+        assert!(all(&asked).unwrap().normalize);
     }
 
     #[test]
     fn what_is_not_supported_is_named() {
         let check = |files: &[(&str, Value)], expected: &str| {
             let (_dir, source) = source(files);
-            let error = source.modules().unwrap_err().to_string();
+            let error = all(&source).unwrap_err().to_string();
             assert!(error.contains(expected), "{error:?} lacks {expected:?}");
         };
         check(&[("modules.json", modules(&["Transformer", "LSTM"]))], "\"LSTM\" is not supported");

@@ -2,8 +2,10 @@
 
 mod keys;
 mod ropes;
+mod t5;
 
 use self::keys::Keys;
+pub use self::t5::{T5, seq2seq_from_gguf};
 use super::{
     DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling, experts, layer_count,
 };
@@ -47,7 +49,7 @@ pub fn from_gguf(file: &GgufFile) -> Result<DecoderConfig, LoadError> {
     if !ARCHITECTURES.contains(&arch) {
         return Err(LoadError::Architecture {
             found: arch.to_owned(),
-            supported: ARCHITECTURES.join(", "),
+            supported: [&ARCHITECTURES[..], &[T5]].concat().join(", "),
         });
     }
     let keys = Keys { file, arch };

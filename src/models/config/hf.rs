@@ -157,8 +157,14 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
         true => 1.0 / json.float("logit_scale")?.unwrap_or(0.0625),
         false => json.float("logits_scaling")?.unwrap_or(1.0),
     };
-    if residual == 0.0 || logits_divisor == 0.0 || !logits_divisor.is_finite() {
-        return Err(LoadError::config("residual_multiplier", "logits_scaling or logit_scale is 0"));
+    let logits_field = if cohere { "logit_scale" } else { "logits_scaling" };
+    for (field, usable) in [
+        ("residual_multiplier", residual != 0.0),
+        (logits_field, logits_divisor != 0.0 && logits_divisor.is_finite()),
+    ] {
+        if !usable {
+            return Err(LoadError::config(field, "is 0, by which nothing can be divided"));
+        }
     }
     let positions = match json.size("model_max_length")?.filter(|_| cohere) {
         Some(positions) => positions,

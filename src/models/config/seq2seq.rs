@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::hf::{Fields, activation, refuse_quantized};
+use crate::backend::attention::within::PIECE;
 use crate::backend::ops::Activation;
+use crate::backend::{KvDtype, KvShape};
 use crate::models::error::LoadError;
 
 /// Model types [`seq2seq_from_json`] reads.
@@ -79,6 +81,47 @@ pub enum Sines {
     Marian,
     /// Frequencies `10000^(-i / (width / 2 - 1))` (fairseq).
     Fairseq,
+}
+
+impl Seq2SeqConfig {
+    /// Whether a `config.json` says that the table of words is the matrix of the
+    /// logits, which T5's files decide.
+    pub fn is_tied(json: &Value) -> bool {
+        flag(&Fields(json), "tie_word_embeddings", true)
+    }
+
+    /// The cache this model writes: of the decoder's own keys and values, and
+    /// in other blocks of those it makes of sources.
+    pub fn kv_shape(&self, block_size: usize, dtype: KvDtype) -> KvShape {
+        KvShape {
+            layers: self.decoder.layers,
+            kv_heads: self.decoder.heads,
+            head_dim: self.decoder.head_dim,
+            block_size,
+            dtype,
+        }
+    }
+
+    /// Upper bound on the memory one step takes besides weights and cache, in
+    /// bytes, when it encodes `sources` tokens and computes `tokens` rows.
+    pub fn activation_bytes(&self, sources: usize, tokens: usize, logit_rows: usize) -> u64 {
+        // Tensor operations: an operation's input lives until its output does.
+        let row = |stack: &StackConfig| {
+            12 * self.hidden_size.max(stack.heads * stack.head_dim) + 4 * stack.intermediate_size
+        };
+        let (e, d) = (&self.encoder, &self.decoder);
+        // Of scores that get a bias. The decoder's rows are at most one a
+        // sequence beside those of prompts.
+        let biased = match self.positions {
+            TokenPositions::Buckets { .. } => {
+                4 * PIECE.max(e.heads * self.context_length)
+                    + 4 * d.heads * self.context_length * tokens.min(self.context_length)
+            }
+            _ => 0,
+        };
+        let rows = sources * row(e) + tokens * row(d);
+        4 * (rows + biased + 2 * logit_rows * self.vocab_size) as u64
+    }
 }
 
 /// Reads an encoder-decoder's `config.json`.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::models::config::{Bias, DecoderConfig, EncoderConfig, Placement, Positions, QkNorms};
+use crate::models::config::seq2seq::TokenPositions;
+use crate::models::config::{
+    Bias, DecoderConfig, EncoderConfig, Placement, Positions, QkNorms, Seq2SeqConfig,
+};
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
@@ -137,6 +140,74 @@ pub fn encoder(c: &EncoderConfig) -> Shapes {
         put(format!("{norm}.weight"), &[len]);
         if b.norm {
             put(format!("{norm}.bias"), &[len]);
+        }
+    }
+    shapes
+}
+
+/// Tensors of an encoder-decoder, named as in BART; `tied` leaves the matrix of
+/// the logits out.
+pub fn seq2seq(c: &Seq2SeqConfig, tied: bool) -> Shapes {
+    let h = c.hidden_size;
+    let mut shapes = Shapes::new();
+    let mut put = |name: String, shape: &[usize]| {
+        shapes.insert(name, shape.to_vec());
+    };
+    if c.shared {
+        put("shared.weight".into(), &[c.vocab_size, h]);
+    } else {
+        put("encoder.embed_tokens.weight".into(), &[c.source_vocab_size, h]);
+        put("decoder.embed_tokens.weight".into(), &[c.vocab_size, h]);
+    }
+    if !tied {
+        put("lm_head.weight".into(), &[c.vocab_size, h]);
+    }
+    if c.logits_bias {
+        put("final_logits_bias".into(), &[1, c.vocab_size]);
+    }
+    let (mut linears, mut norms) = (Vec::new(), Vec::new());
+    for (side, stack) in [("encoder", c.encoder), ("decoder", c.decoder)] {
+        match c.positions {
+            TokenPositions::Sines { .. } => {}
+            TokenPositions::Learned { offset } => {
+                put(format!("{side}.embed_positions.weight"), &[c.context_length + offset, h]);
+            }
+            TokenPositions::Buckets { buckets, .. } => {
+                put(format!("{side}.relative_bias.weight"), &[buckets, stack.heads]);
+            }
+        }
+        norms.extend(c.embedding_norm.then(|| format!("{side}.layernorm_embedding")));
+        norms.extend(c.final_norm.then(|| format!("{side}.layer_norm")));
+        let (inner, f) = (stack.heads * stack.head_dim, stack.intermediate_size);
+        for layer in 0..stack.layers {
+            let name = |part: &str| format!("{side}.layers.{layer}.{part}");
+            let attentions = match side {
+                "encoder" => &["self_attn"][..],
+                _ => &["self_attn", "encoder_attn"],
+            };
+            for attention in attentions {
+                for part in ["q_proj", "k_proj", "v_proj"] {
+                    linears.push((name(&format!("{attention}.{part}")), inner, h));
+                }
+                linears.push((name(&format!("{attention}.out_proj")), h, inner));
+                norms.push(name(&format!("{attention}_layer_norm")));
+            }
+            linears.extend(c.gated.then(|| (name("fc1_gate"), f, h)));
+            linears.push((name("fc1"), f, h));
+            linears.push((name("fc2"), h, f));
+            norms.push(name("final_layer_norm"));
+        }
+    }
+    for (name, out, input) in linears {
+        put(format!("{name}.weight"), &[out, input]);
+        if c.biases {
+            put(format!("{name}.bias"), &[out]);
+        }
+    }
+    for norm in norms {
+        put(format!("{norm}.weight"), &[h]);
+        if !c.rms_norms {
+            put(format!("{norm}.bias"), &[h]);
         }
     }
     shapes

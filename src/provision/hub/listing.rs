@@ -19,8 +19,10 @@ impl Hub {
         repo: &str,
         revision: &str,
     ) -> Result<Snapshot, ProvisionError> {
+        // A revision is one segment of the path, `refs/pr/4` too.
+        let name = revision.replace('/', "%2F");
         let url =
-            format!("{}/api/models/{repo}/revision/{revision}?blobs=true", self.settings.endpoint);
+            format!("{}/api/models/{repo}/revision/{name}?blobs=true", self.settings.endpoint);
         let mut wait = Duration::from_millis(500);
         let body = loop {
             let mut request = http.get(&url).timeout(ANSWER);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::methods::is_space;
@@ -88,6 +88,69 @@ pub(super) fn trim(value: &Value, chars: Option<&str>) -> String {
     let text = value.to_string();
     let strips = |c: char| chars.map_or_else(|| is_space(c), |chars| chars.contains(c));
     text.trim_matches(strips).to_owned()
+}
+
+/// Jinja's filter: at most `length` characters, cut between words unless
+/// `killwords`, and then `end`; a text that is `leeway` too long stays whole.
+pub(super) fn truncate(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
+    type Arguments = (Option<usize>, Option<bool>, Option<String>, Option<usize>, Kwargs);
+    let args = args.into_values();
+    let (length, killwords, end, leeway, options): Arguments = from_args(&args)?;
+    let length = length.or(options.get("length")?).unwrap_or(255);
+    let killwords = killwords.or(options.get("killwords")?).unwrap_or(false);
+    let end = end.or(options.get("end")?).unwrap_or_else(|| "...".to_owned());
+    let leeway = leeway.or(options.get("leeway")?).unwrap_or(5);
+    options.assert_all_used()?;
+    let text = value.to_string();
+    let kept = length
+        .checked_sub(end.chars().count())
+        .ok_or_else(|| invalid(format!("truncate to {length} leaves no room for {end:?}")))?;
+    if text.chars().count() <= length.saturating_add(leeway) {
+        return Ok(text);
+    }
+    let kept = text.char_indices().nth(kept).map_or(&*text, |(at, _)| &text[..at]);
+    let whole = if killwords { kept } else { kept.rsplit_once(' ').map_or(kept, |cut| cut.0) };
+    Ok(format!("{whole}{end}"))
+}
+
+/// Jinja's filter: a text as it stands in an address, or pairs as in a query.
+pub(super) fn urlencode(value: &Value) -> Result<String, Error> {
+    let pair = |key: &Value, value: &Value| {
+        let quote = |v: &Value| quote(&v.to_string(), "").replace("%20", "+");
+        format!("{}={}", quote(key), quote(value))
+    };
+    let pairs: Vec<String> = match value.kind() {
+        ValueKind::Map => {
+            let keys = value.try_iter()?;
+            keys.map(|key| Ok(pair(&key, &value.get_item(&key)?))).collect::<Result<_, Error>>()?
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            let two = |item: Value| match item.try_iter()?.collect::<Vec<_>>().as_slice() {
+                [key, value] => Ok(pair(key, value)),
+                other => Err(invalid(format!("urlencode: {} values are no pair", other.len()))),
+            };
+            value.try_iter()?.map(two).collect::<Result<_, Error>>()?
+        }
+        _ => return Ok(quote(&value.to_string(), "/")),
+    };
+    Ok(pairs.join("&"))
+}
+
+/// As Python's `quote`: what is not `safe`, a letter, a digit or one of four
+/// marks becomes bytes in hexadecimal.
+fn quote(text: &str, safe: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_alphanumeric() || "_.-~".contains(c) || safe.contains(c) {
+            out.push(c);
+            continue;
+        }
+        for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 /// Jinja's filter: the default where a value is no integer, which is 0.

@@ -82,6 +82,7 @@ fn finish(mut generation: Generation) -> (Vec<u32>, Result<(FinishReason, Usage)
     loop {
         match generation.blocking_next() {
             Some(Event::Delta { tokens, .. }) => out.extend(tokens),
+            Some(Event::Alternatives(texts)) => panic!("{texts:?} were not asked for"),
             Some(Event::Finished { reason, usage, .. }) => return (out, Ok((reason, usage))),
             Some(Event::Failed { message }) => return (out, Err(message)),
             Some(Event::TimedOut { .. }) => return (out, Err("timed out".into())),

@@ -1,0 +1,126 @@
+//! Bodies that are JSON or what an HTML form sends, under the same rules.
+
+use axum::extract::{FromRequest, Request};
+use percent_encoding::percent_decode;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::body::{check_encoding, is_form, read};
+use super::error::{ApiError, echo};
+use super::extract::{Json, explain};
+use super::fields::Fields;
+use super::state::{Shared, offload};
+use super::strict::Strict;
+
+/// What of a request type a form cannot say by itself, whose values are texts.
+pub trait Form {
+    /// Fields that are whole numbers.
+    const NUMBERS: &'static [&'static str];
+    /// Fields that become lists when they are sent several times.
+    const LISTS: &'static [&'static str];
+}
+
+/// A body of type `T`, in JSON or as a form (`application/x-www-form-urlencoded`).
+pub struct JsonOrForm<T>(pub T);
+
+impl<T> FromRequest<Shared> for JsonOrForm<T>
+where
+    T: DeserializeOwned + Fields + Form + Send + 'static,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
+        if !is_form(request.headers()) {
+            return Json::from_request(request, shared).await.map(|Json(value)| Self(value));
+        }
+        let (parts, body) = request.into_parts();
+        check_encoding(&parts.headers)?;
+        let bytes = read(&parts.headers, body, shared.app.config.max_body_bytes).await?;
+        offload(bytes.len(), move || parse(&bytes)).await?.map(Self)
+    }
+}
+
+fn parse<T: DeserializeOwned + Fields + Form>(bytes: &[u8]) -> Result<T, ApiError> {
+    let value = Value::Object(object::<T>(bytes)?);
+    let Strict(value) = serde_path_to_error::deserialize(value)
+        .map_err(|error| explain(&error.path().to_string(), error.inner()))?;
+    Ok(value)
+}
+
+/// The JSON object that a form stands for.
+fn object<T: Form>(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let mut object = Map::new();
+    for pair in bytes.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = match pair.iter().position(|&byte| byte == b'=') {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &b""[..]),
+        };
+        let name = decode(name, "the name of a field")?;
+        let value = decode(value, &name)?;
+        let value = match value.parse::<u64>() {
+            Ok(number) if T::NUMBERS.contains(&name.as_str()) => number.into(),
+            _ => Value::String(value),
+        };
+        match object.get_mut(&name) {
+            None => drop(object.insert(name, value)),
+            Some(Value::Array(list)) => list.push(value),
+            Some(first) if T::LISTS.contains(&name.as_str()) => {
+                *first = Value::Array(vec![first.take(), value]);
+            }
+            Some(_) => {
+                let name = echo(&name);
+                return Err(ApiError::invalid(&name, format!("`{name}` is sent several times")));
+            }
+        }
+    }
+    Ok(object)
+}
+
+/// A name or a value: `+` is a space, `%` and two digits a byte of UTF-8.
+fn decode(bytes: &[u8], what: &str) -> Result<String, ApiError> {
+    let spaced: Vec<u8> = bytes.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
+    let text = percent_decode(&spaced).decode_utf8().map_err(|_| {
+        let what = echo(what);
+        ApiError::invalid(&what, format!("`{what}` is not UTF-8; send the form in UTF-8"))
+    })?;
+    Ok(text.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::wire::translate::TranslateRequest;
+
+    #[test]
+    fn a_form_is_the_object_that_it_stands_for() {
+        for (form, json) in [
+            ("q=un+deux&source=fr", r#"{"q":"un deux","source":"fr"}"#),
+            ("q=a%2Bb%26c%3D&&target=", r#"{"q":"a+b&c=","target":""}"#),
+            ("q=%C3%A9&q=%E6%B0%B4&alternatives=3", r#"{"q":["é","水"],"alternatives":3}"#),
+            (
+                "q=100%&alternatives=-1&num_beams",
+                r#"{"q":"100%","alternatives":"-1","num_beams":""}"#,
+            ),
+            ("", "{}"),
+        ] {
+            let found = object::<TranslateRequest>(form.as_bytes()).unwrap();
+            assert_eq!(Value::Object(found).to_string(), json, "{form}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (form, param, says) in [
+            ("q=a&source=fr&source=en&target=en", "source", "`source` is sent several times"),
+            ("q=%E9&source=fr&target=en", "q", "`q` is not UTF-8"),
+            ("q=a&target=en", "source", "`source` is required"),
+            ("q=a&source=fr&target=en&alternatives=two", "alternatives", "whole number"),
+            ("q=a&source=fr&target=en&tone=formal", "tone", "unknown field"),
+        ] {
+            let error = parse::<TranslateRequest>(form.as_bytes()).err().unwrap();
+            assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
+            assert!(error.message.contains(says), "{}", error.message);
+            assert!(!error.message.contains("line 0"), "{}", error.message);
+        }
+    }
+}
