@@ -213,7 +213,7 @@ pub struct Engine {
     /// Example: 8
     pub threads: Option<usize>,
     /// Instructions that computing on the CPU may use: "auto" for all that the
-    /// processor has; "avx512", "avxvnni", "avx2" (x86), "i8mm", "dotprod",
+    /// processor has; "amx", "avx512", "avxvnni", "avx2" (x86), "i8mm", "dotprod",
     /// "neon" (ARM) or "portable" for no more than that, to see what other
     /// machines would do.
     #[config(default = "auto")]
@@ -225,6 +225,7 @@ pub struct Engine {
 #[serde(rename_all = "lowercase")]
 pub enum CpuInstructions {
     Auto,
+    Amx,
     Avx512,
     AvxVnni,
     Avx2,

@@ -41,6 +41,9 @@ pub fn int8(rounds: u64) -> u64 {
         Level::Vnni => unsafe { x86::int8_vnni(rounds) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
+        Level::Amx => unsafe { x86::int8_amx(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is available on this machine.
         Level::Avx2 => unsafe { x86::int8_avx2(rounds) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
@@ -64,6 +67,9 @@ pub fn int16(rounds: u64) -> u64 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
         Level::Vnni => unsafe { x86::int16_vnni(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is available on this machine.
+        Level::Amx => unsafe { x86::int8_amx(rounds) / 4 },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
         Level::Avx2 | Level::AvxVnni => unsafe { x86::int16_avx2(rounds) },
@@ -130,6 +136,31 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use super::{CHAINS, black_box};
+    use crate::backend::kernels::amx::{self, InUse, Shape};
+
+    /// Products of whole tiles into four tiles of sums. A product of 16-bit
+    /// integers takes four of them.
+    ///
+    /// # Safety
+    /// The machine has AMX.
+    pub unsafe fn int8_amx(rounds: u64) -> u64 {
+        let _in_use = InUse;
+        // SAFETY: by the caller's promise.
+        unsafe {
+            amx::configure(Shape { rows: [16, 16], bytes: 64 });
+            amx::zero::<4>();
+            amx::zero::<5>();
+            amx::zero::<6>();
+            amx::zero::<7>();
+            for _ in 0..rounds {
+                amx::multiply_signed::<0, 4, 6>();
+                amx::multiply_signed::<1, 4, 7>();
+                amx::multiply_signed::<2, 5, 6>();
+                amx::multiply_signed::<3, 5, 7>();
+            }
+        }
+        rounds * 4 * 16 * 16 * 64 * 2
+    }
 
     /// # Safety
     /// The machine has AVX-512 F and VNNI.

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::BLOCK;
-use super::matmul::MAX_ROWS;
+use super::matmul::{Level, VECTOR_ROWS, best_level};
 use super::sixteen::{self, SPAN};
 use crate::backend::kernels::math::{LANES, reduce};
 use crate::backend::kernels::multiversion;
@@ -61,9 +61,10 @@ impl Wants {
 
 /// Rows of activations, kept from step to step so that nothing is allocated.
 ///
-/// Rows are multiplied in groups of up to [`MAX_ROWS`]. The quantized form has,
+/// Rows are multiplied in groups of up to [`Level::group_rows`]. The quantized form has,
 /// for each group and each block of 32 columns, the rows' bytes one after the
-/// other; so has the wide form.
+/// other; so has the wide form, in which a pair of blocks has upper and lower
+/// bytes apart where they are multiplied so (see `sixteen`).
 #[derive(Debug, Default)]
 pub struct Activations {
     q: Vec<i8>,
@@ -81,6 +82,7 @@ pub struct Inputs<'a> {
     /// Rows of others that stand before them in the memory.
     before: usize,
     wants: Wants,
+    pub(super) level: Level,
     q: Parts<'a, i8>,
     steps: Parts<'a, Step>,
     wide: Parts<'a, i16>,
@@ -106,8 +108,19 @@ pub(super) struct Group<'a> {
 }
 
 impl Activations {
-    /// Room for `rows` rows of `columns`.
+    /// Room for `rows` rows of `columns`, to be multiplied at the best level.
     pub fn inputs(&mut self, rows: usize, columns: usize, wants: Wants) -> Inputs<'_> {
+        self.inputs_at(best_level(), rows, columns, wants)
+    }
+
+    /// The same for another level.
+    pub(super) fn inputs_at(
+        &mut self,
+        level: Level,
+        rows: usize,
+        columns: usize,
+        wants: Wants,
+    ) -> Inputs<'_> {
         fn room<T: Copy + Default>(vec: &mut Vec<T>, len: usize) -> Parts<'_, T> {
             if vec.len() < len {
                 vec.resize(len, T::default());
@@ -122,6 +135,7 @@ impl Activations {
             columns,
             before: 0,
             wants,
+            level,
             q: room(&mut self.q, n * quantized),
             steps: room(&mut self.steps, n / BLOCK * quantized),
             wide: room(&mut self.wide, n * wide),
@@ -129,15 +143,6 @@ impl Activations {
             plain: room(&mut self.plain, n * plain),
         }
     }
-}
-
-/// Groups that `rows` rows make: of nearly equal size, so that none is small.
-pub(super) fn groups(rows: usize) -> usize {
-    rows.div_ceil(MAX_ROWS)
-}
-
-fn first_of(group: usize, groups: usize, rows: usize) -> usize {
-    group * rows / groups
 }
 
 impl<'a> Inputs<'a> {
@@ -152,13 +157,34 @@ impl<'a> Inputs<'a> {
         Self { before: self.before + rows.start, rows: rows.len(), ..self }
     }
 
+    /// Groups that the rows make.
+    pub(super) fn groups(&self) -> usize {
+        self.rows.div_ceil(self.level.group_rows())
+    }
+
+    /// Whether all groups but the last are full, because tiles of other sizes
+    /// have to be configured anew. Elsewhere groups are of nearly equal size,
+    /// so that none is small.
+    fn are_full(&self) -> bool {
+        self.level.group_rows() > VECTOR_ROWS
+    }
+
+    /// The first row of a group.
+    fn first_of(&self, group: usize) -> usize {
+        match self.are_full() {
+            true => (group * self.level.group_rows()).min(self.rows),
+            false => group * self.rows / self.groups(),
+        }
+    }
+
     /// The first row of the group of row `r`, and the first after it.
     fn group_of(&self, r: usize) -> (usize, usize) {
-        let groups = groups(self.rows);
-        // The last group that starts at or before this row.
-        let group = ((r + 1) * groups - 1) / self.rows;
-        let (first, end) =
-            (first_of(group, groups, self.rows), first_of(group + 1, groups, self.rows));
+        let group = match self.are_full() {
+            true => r / self.level.group_rows(),
+            // The last group that starts at or before this row.
+            false => ((r + 1) * self.groups() - 1) / self.rows,
+        };
+        let (first, end) = (self.first_of(group), self.first_of(group + 1));
         debug_assert!((first..end).contains(&r));
         (first, end)
     }
@@ -171,6 +197,7 @@ impl<'a> Inputs<'a> {
     pub unsafe fn copy(&self, r: usize, other: &Inputs<'_>, from: usize) {
         assert!(r < self.rows && from < other.rows && self.columns == other.columns);
         assert_eq!(self.wants.with(other.wants), other.wants);
+        assert_eq!(self.level, other.level);
         let columns = self.columns;
         let whole = |i: usize| i * columns..(i + 1) * columns;
         if self.wants.plain {
@@ -242,6 +269,7 @@ impl<'a> Inputs<'a> {
                 stride,
                 scale: (self.before + first) * self.columns.div_ceil(SPAN) + (r - first),
                 scale_stride: end - first,
+                split: self.level.splits_wide(),
             };
             sixteen::quantize(x, row);
         }
@@ -252,9 +280,7 @@ impl<'a> Inputs<'a> {
     /// # Safety
     /// Until the next meeting nobody writes them.
     pub(super) unsafe fn group(&self, group: usize) -> Group<'a> {
-        let groups = groups(self.rows);
-        let first = first_of(group, groups, self.rows);
-        let end = first_of(group + 1, groups, self.rows);
+        let (first, end) = (self.first_of(group), self.first_of(group + 1));
         let (from, to) = ((self.before + first) * self.columns, (self.before + end) * self.columns);
         // SAFETY: by the caller's promise.
         unsafe {
@@ -358,20 +384,22 @@ mod tests {
 
     #[test]
     fn groups_hold_all_rows_in_order() {
-        for rows in 1..40 {
+        let levels = Level::ALL.iter().copied().filter(|l| l.available());
+        for (level, rows) in levels.flat_map(|level| (1..40).map(move |rows| (level, rows))) {
             let mut a = Activations::default();
-            let inputs = a.inputs(rows, 64, Wants { quantized: true, wide: true, plain: true });
+            let wants = Wants { quantized: true, wide: true, plain: true };
+            let inputs = a.inputs_at(level, rows, 64, wants);
             let mut next = 0;
             for r in 0..rows {
                 let x: Vec<f32> = (0..64).map(|c| if c == r { 127.0 } else { 1.0 }).collect();
                 // SAFETY: there is one thread.
                 unsafe { inputs.set(r, &x) };
             }
-            for g in 0..groups(rows) {
+            for g in 0..inputs.groups() {
                 // SAFETY: as above.
                 let group = unsafe { inputs.group(g) };
                 assert_eq!(group.first, next);
-                assert!((1..=MAX_ROWS).contains(&group.rows));
+                assert!((1..=level.group_rows()).contains(&group.rows));
                 for m in 0..group.rows {
                     let r = next + m;
                     let (b, c) = (r / BLOCK, r % BLOCK);
@@ -380,7 +408,17 @@ mod tests {
                     let sum: i32 = group.q[at..at + BLOCK].iter().map(|&q| i32::from(q)).sum();
                     assert_eq!(group.steps[b * group.rows + m].minus, -sum);
                     assert_eq!(group.plain[m * 64 + r], 127.0);
-                    let found = f32::from(group.wide[at + c]) * group.wide_scales[m];
+                    let wide = match level.splits_wide() {
+                        false => group.wide[at + c],
+                        true => {
+                            let byte = |b: usize| {
+                                let two = group.wide[(b * group.rows + m) * BLOCK + r / 2];
+                                two.to_le_bytes()[r % 2]
+                            };
+                            i16::from_le_bytes([byte(1), byte(0)])
+                        }
+                    };
+                    let found = f32::from(wide) * group.wide_scales[m];
                     assert!((found - 127.0).abs() < 1e-4, "{rows} rows, row {r}: {found}");
                 }
                 next += group.rows;

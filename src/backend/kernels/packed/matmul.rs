@@ -4,9 +4,11 @@
 use std::arch::is_aarch64_feature_detected;
 use std::ops::Range;
 
-use super::activations::{Activations, Group, Inputs, Wants, groups};
+use super::activations::{Activations, Group, Inputs, Wants};
 use super::piece::Piece;
 use super::{BLOCK, Format, Packed, TILE, dense, portable, sixteen, two};
+#[cfg(target_arch = "x86_64")]
+use crate::backend::kernels::amx;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::backend::kernels::instructions::{Instructions, allows};
 use crate::backend::kernels::rows::Rows;
@@ -24,6 +26,9 @@ pub enum Level {
     /// AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     Vnni,
+    /// The same with AMX.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     #[cfg(target_arch = "aarch64")]
     Neon,
     /// NEON with dot products of bytes.
@@ -38,6 +43,8 @@ pub enum Level {
 pub fn best_level() -> Level {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     for (level, set) in [
+        #[cfg(target_arch = "x86_64")]
+        (Level::Amx, Instructions::Amx),
         #[cfg(target_arch = "x86_64")]
         (Level::Vnni, Instructions::Avx512),
         #[cfg(target_arch = "x86_64")]
@@ -68,6 +75,8 @@ impl Level {
         Self::AvxVnni,
         #[cfg(target_arch = "x86_64")]
         Self::Vnni,
+        #[cfg(target_arch = "x86_64")]
+        Self::Amx,
         #[cfg(target_arch = "aarch64")]
         Self::Neon,
         #[cfg(target_arch = "aarch64")]
@@ -94,6 +103,8 @@ impl Level {
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vnni")
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => Self::Vnni.available() && amx::available(),
             #[cfg(target_arch = "aarch64")]
             Self::Neon => true,
             #[cfg(target_arch = "aarch64")]
@@ -104,20 +115,63 @@ impl Level {
     }
 }
 
+impl Level {
+    /// Rows of a group, which a kernel takes together.
+    pub const fn group_rows(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => MAX_ROWS,
+            _ => VECTOR_ROWS,
+        }
+    }
+
+    /// Bytes of a core's second cache that a block of rows may take.
+    pub const fn second_cache(self) -> usize {
+        match self {
+            // It has 2 MB where there is AMX.
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => 1280 << 10,
+            _ => 384 << 10,
+        }
+    }
+
+    /// Whether rows of 16-bit integers have upper and lower bytes apart.
+    pub(super) const fn splits_wide(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => true,
+            _ => false,
+        }
+    }
+
+    /// What has to be given back when a thread is done with kernels of this
+    /// level.
+    #[cfg(target_arch = "x86_64")]
+    fn in_use(self) -> Option<amx::InUse> {
+        (self == Self::Amx).then_some(amx::InUse)
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn in_use(self) -> Option<()> {
+        None
+    }
+}
+
 /// Tiles a kernel walks together.
 pub(super) const PAIR: usize = 2;
-/// Rows of activations a kernel takes at most.
-pub(super) const MAX_ROWS: usize = 6;
+/// Rows of activations that kernels take at most.
+pub(super) const MAX_ROWS: usize = 32;
+/// Those that have their sums in vector registers.
+pub(super) const VECTOR_ROWS: usize = 6;
 
-/// Groups that all tiles are multiplied with before the next ones: their rows
-/// and results stay in the cache, where whole matrices would not.
-const GROUPS_AT_ONCE: usize = 16;
+/// Rows that all tiles are multiplied with before the next ones: they and their
+/// results stay in the cache, where whole matrices would not.
+const ROWS_AT_ONCE: usize = 96;
 
-/// The groups of so many rows, some at once.
-fn group_ranges(rows: usize) -> impl Iterator<Item = Range<usize>> {
-    let groups = groups(rows);
-    let start = move |first: usize| first..(first + GROUPS_AT_ONCE).min(groups);
-    (0..groups).step_by(GROUPS_AT_ONCE).map(start)
+/// The groups of the inputs, some at once.
+fn group_ranges(inputs: &Inputs<'_>) -> impl Iterator<Item = Range<usize>> + use<> {
+    let (groups, at_once) = (inputs.groups(), ROWS_AT_ONCE / inputs.level.group_rows());
+    (0..groups).step_by(at_once).map(move |first| first..(first + at_once).min(groups))
 }
 
 /// What a kernel works on: one or two tiles and the rows of a group.
@@ -180,7 +234,7 @@ pub fn matmul(w: &Packed, x: &[f32], y: &mut [f32], level: Level) {
     let rows = x.len() / w.columns();
     assert_eq!(y.len(), rows * w.rows());
     let mut activations = Activations::default();
-    let inputs = activations.inputs(rows, w.columns(), Wants::of([w]));
+    let inputs = activations.inputs_at(level, rows, w.columns(), Wants::of([w]));
     let y = Rows::new(y, w.rows());
     team().run(|member| {
         for r in member.share(rows) {
@@ -231,11 +285,11 @@ pub unsafe fn product(
     level: Level,
     mut put: impl FnMut(&mut Piece<'_>),
 ) {
-    assert_eq!(w.columns(), inputs.columns);
+    assert_eq!((w.columns(), level), (inputs.columns, inputs.level));
     // Two distant tiles are read together: two streams from memory.
     let half = mine.len().div_ceil(2);
-    let steps =
-        group_ranges(inputs.rows).flat_map(|some| (0..half).map(move |i| (some.clone(), i)));
+    let steps = group_ranges(inputs).flat_map(|some| (0..half).map(move |i| (some.clone(), i)));
+    let _in_use = level.in_use();
     // A kernel writes over the rows it is given; no others are read.
     let AtLines(results) = &mut AtLines([[[0.0; TILE]; PAIR]; MAX_ROWS]);
     for (some, i) in steps {
@@ -302,9 +356,9 @@ pub unsafe fn product_of_pair(
     mut put: impl FnMut(&mut Piece<'_>),
 ) {
     assert_eq!((a.columns, a.rows), (inputs.columns, b.rows));
-    assert_eq!(a.columns, b.columns);
-    let steps =
-        group_ranges(inputs.rows).flat_map(|some| mine.clone().map(move |t| (some.clone(), t)));
+    assert_eq!((a.columns, level), (b.columns, inputs.level));
+    let steps = group_ranges(inputs).flat_map(|some| mine.clone().map(move |t| (some.clone(), t)));
+    let _in_use = level.in_use();
     // A kernel writes over the rows it is given; no others are read.
     let AtLines(results) = &mut AtLines([[[0.0; TILE]; PAIR]; MAX_ROWS]);
     let AtLines(others) = &mut AtLines(*results);
@@ -349,6 +403,9 @@ fn run(level: Level, work: &Work<'_>, results: &mut Results) {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Level::Vnni => unsafe { sixteen::x86::vnni(work, results) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx => unsafe { sixteen::amx::kernel(work, results) },
             #[cfg(target_arch = "aarch64")]
             Level::Neon | Level::Dotprod | Level::I8mm => sixteen::neon::kernel(work, results),
         };
@@ -370,6 +427,9 @@ fn run(level: Level, work: &Work<'_>, results: &mut Results) {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Vnni => unsafe { super::vnni::kernel(work, results) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx => unsafe { super::amx::kernel(work, results) },
         #[cfg(target_arch = "aarch64")]
         Level::Neon => super::neon::kernel(work, results),
         // SAFETY: as above.

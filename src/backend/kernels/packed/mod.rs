@@ -47,6 +47,8 @@ macro_rules! for_format {
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 mod decode;
 mod dense;

@@ -137,7 +137,7 @@ fn every_level_computes_the_product() -> Result<()> {
         let block = dtype.block_size();
         for (n, k) in [(5, block), (16, 2 * block), (48, 256), (200, 768), (33, 256)] {
             let (packed, dense) = matrix(dtype, n, k)?;
-            for rows in [1, 2, 5, 6, 7, 13] {
+            for rows in [1, 2, 5, 6, 7, 13, 16, 33, 70] {
                 // Whole numbers up to 127 are quantized without loss.
                 let x: Vec<f32> = (0..rows * k)
                     .map(|i| if i % 32 == 3 { 127.0 } else { ((i * 7919) % 255) as f32 - 127.0 })
@@ -160,6 +160,30 @@ fn every_level_computes_the_product() -> Result<()> {
                     assert!(error < 4e-3, "{dtype:?} {level:?} {rows}x{k}x{n}: off by {error}");
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// Products of bytes are exact, so what only multiplies them in other groups
+/// gives the same bits.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn amx_computes_what_vnni_does() -> Result<()> {
+    if !Level::Amx.available() {
+        return Ok(());
+    }
+    for dtype in kinds() {
+        let k = 3 * dtype.block_size().max(32);
+        let (packed, _) = matrix(dtype, 77, k)?;
+        for rows in [1, 6, 7, 15, 16, 17, 31, 32, 33, 64, 101] {
+            let x = Tensor::randn(0f32, 2f32, (rows, k), &Device::Cpu)?.flatten_all()?.to_vec1()?;
+            let [one, other] = [Level::Vnni, Level::Amx].map(|level| {
+                let mut y = vec![f32::NAN; rows * 77];
+                matmul(&packed, &x, &mut y, level);
+                y
+            });
+            assert_eq!(one, other, "{dtype:?}, {rows} rows");
         }
     }
     Ok(())
