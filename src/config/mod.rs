@@ -122,6 +122,8 @@ pub struct Models {
     /// "none": kept as they are and multiplied in f32;
     /// "int16": 16-bit integers with a scale for 64 columns, twice as fast and
     /// as close to f32 as f16 is;
+    /// "bf16", "bf16x2": one bf16 a number, or two, which are as close to f32 as
+    /// "int16"; the fastest on processors with AMX, slow on others;
     /// "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "q3_k":
     /// smaller and faster, the further the less exact.
     /// A type alone is for all models, "NAME=TYPE" for one.

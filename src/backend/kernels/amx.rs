@@ -6,15 +6,15 @@
 //! [`InUse`] is dropped; nothing else in the process uses them.
 
 use std::arch::asm;
-use std::arch::x86_64::{__cpuid_count, _xgetbv};
+use std::arch::x86_64::{__cpuid_count, _MM_HINT_T1, _mm_prefetch, _xgetbv};
 use std::cell::Cell;
 use std::sync::OnceLock;
 
 /// Rows of a tile.
 pub const ROWS: usize = 16;
 
-/// Whether the processor has AMX with products of bytes, and lets this process
-/// use it.
+/// Whether the processor has AMX with products of bytes and of bf16, and lets
+/// this process use it.
 pub fn available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| named() && permitted() && runs())
@@ -22,8 +22,8 @@ pub fn available() -> bool {
 
 /// Whether the processor names it and the system saves its registers.
 fn named() -> bool {
-    // Of the seventh leaf: AMX-TILE and AMX-INT8.
-    const FEATURES: u32 = 1 << 24 | 1 << 25;
+    // Of the seventh leaf: AMX-BF16, AMX-TILE and AMX-INT8.
+    const FEATURES: u32 = 1 << 22 | 1 << 24 | 1 << 25;
     // TILECFG and TILEDATA.
     const STATES: u64 = 1 << 17 | 1 << 18;
     if !is_x86_feature_detected!("xsave") || !is_x86_feature_detected!("avx512f") {
@@ -194,15 +194,15 @@ pub unsafe fn load<const TILE: u8>(at: *const u8, stride: usize) {
     }
 }
 
-/// Writes the rows of a tile, 64 bytes each, one after the other.
+/// Writes the rows of a tile, 64 bytes each, `stride` bytes apart.
 ///
 /// # Safety
 /// The tile is configured, and its rows can be written there.
 #[inline(always)]
-pub unsafe fn store<const TILE: u8>(to: *mut i32) {
+pub unsafe fn store<const TILE: u8>(to: *mut i32, stride: usize) {
     // SAFETY: by the caller's promise.
     unsafe {
-        asm!("tilestored [{} + {}*1], tmm{}", in(reg) to, in(reg) 64usize, const TILE,
+        asm!("tilestored [{} + {}*1], tmm{}", in(reg) to, in(reg) stride, const TILE,
             options(nostack, preserves_flags));
     }
 }
@@ -226,71 +226,76 @@ macro_rules! multiply {
 }
 
 multiply!(
-    /// Both signed.
+    /// Signed bytes.
     multiply_signed = "tdpbssd"
 );
 multiply!(
-    /// Both unsigned.
-    multiply_unsigned = "tdpbuud"
+    /// Pairs of bf16, sums in f32.
+    multiply_brains = "tdpbf16ps"
 );
-multiply!(
-    /// Rows signed, columns unsigned.
-    multiply_signed_rows = "tdpbsud"
-);
-multiply!(
-    /// Rows unsigned, columns signed.
-    multiply_signed_columns = "tdpbusd"
-);
+
+/// Asks for a line of memory, to be in the second cache.
+#[inline(always)]
+pub fn prefetch(at: *const u8) {
+    // SAFETY: it only hints: the address may be any.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+}
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
 
+    /// Rows, and columns as tiles have them, of so many numbers in each.
+    fn products<T: Copy, const N: usize>(
+        x: [[T; N]; 3],
+        each: usize,
+        w: impl Fn(usize, usize) -> T,
+        multiply: unsafe fn(),
+    ) -> [[u32; 16]; 3] {
+        let bytes = N * size_of::<T>();
+        let columns: Vec<T> =
+            (0..N * 16).map(|i| w(i / (16 * each) * each + i % each, i / each % 16)).collect();
+        let mut sums = [[0u32; 16]; 3];
+        let _in_use = InUse;
+        // SAFETY: it is available; all rows are there.
+        unsafe {
+            configure(Shape { rows: [3, 3], bytes: bytes as u8 });
+            load::<4>(x.as_ptr().cast(), bytes);
+            load::<6>(columns.as_ptr().cast(), 64);
+            zero::<0>();
+            multiply();
+            store::<0>(sums.as_mut_ptr().cast(), 64);
+        }
+        sums
+    }
+
     #[test]
-    fn what_is_available_multiplies_bytes() {
+    fn what_is_available_multiplies() {
         if !available() {
             return;
         }
-        let x: [[u8; 8]; 3] =
-            std::array::from_fn(|r| std::array::from_fn(|c| (r * 8 + c) as u8 | 128));
-        let w: [[u8; 64]; 2] =
-            std::array::from_fn(|g| std::array::from_fn(|i| (g * 7 + i * 3) as u8));
-        let mut sums = [[[0i32; 16]; 3]; 4];
-        let in_use = InUse;
-        // SAFETY: it is available; all rows are there.
-        unsafe {
-            configure(Shape { rows: [3, 3], bytes: 8 });
-            load::<4>(x.as_ptr().cast(), 8);
-            load::<6>(w.as_ptr().cast(), 64);
-            zero::<0>();
-            zero::<1>();
-            zero::<2>();
-            zero::<3>();
-            multiply_signed::<0, 4, 6>();
-            multiply_unsigned::<1, 4, 6>();
-            multiply_signed_rows::<2, 4, 6>();
-            multiply_signed_columns::<3, 4, 6>();
-            let at = sums.as_mut_ptr().cast::<i32>();
-            store::<0>(at);
-            store::<1>(at.add(48));
-            store::<2>(at.add(96));
-            store::<3>(at.add(144));
+        let x: [[i8; 8]; 3] =
+            std::array::from_fn(|r| std::array::from_fn(|c| (r * 97 + c * 31) as i8));
+        let w = |c: usize, n: usize| (c * 7 + n * 53) as i8;
+        let found = products(x, 4, w, multiply_signed::<0, 4, 6>);
+        for (x, found) in x.iter().zip(found) {
+            for (n, found) in found.into_iter().enumerate() {
+                let terms = x.iter().enumerate().map(|(c, &x)| i32::from(x) * i32::from(w(c, n)));
+                assert_eq!(found.cast_signed(), terms.sum::<i32>());
+            }
         }
-        drop(in_use);
-        let value = |byte: u8, signed: bool| match signed {
-            true => i32::from(byte.cast_signed()),
-            false => i32::from(byte),
-        };
-        for (sums, [rows, columns]) in
-            sums.iter().zip([[true, true], [false, false], [true, false], [false, true]])
-        {
-            for r in 0..3 {
-                for c in 0..16 {
-                    let product =
-                        |i: usize| value(x[r][i], rows) * value(w[i / 4][c * 4 + i % 4], columns);
-                    let sum: i32 = (0..8).map(product).sum();
-                    assert_eq!(sums[r][c], sum, "row {r}, column {c}, {rows} {columns}");
-                }
+        let x: [[bf16; 4]; 3] = std::array::from_fn(|r| {
+            std::array::from_fn(|c| bf16::from_f32((r * 9 + c) as f32 - 7.5))
+        });
+        let w = |c: usize, n: usize| bf16::from_f32(c as f32 * 0.5 - n as f32);
+        let found = products(x, 2, w, multiply_brains::<0, 4, 6>);
+        for (x, found) in x.iter().zip(found) {
+            for (n, found) in found.into_iter().enumerate() {
+                let terms = x.iter().enumerate().map(|(c, x)| x.to_f32() * w(c, n).to_f32());
+                // Small numbers, whose sums are exact.
+                assert_eq!(f32::from_bits(found), terms.sum::<f32>());
             }
         }
     }

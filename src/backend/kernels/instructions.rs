@@ -124,7 +124,8 @@ mod tests {
         }
         let names: &[&str] = match cfg!(target_arch = "aarch64") {
             true => &["portable", "neon", "dotprod"],
-            false => &["portable", "avx2", "avx512"],
+            // What AMX does not multiply is AVX-512's on the same machine.
+            false => &["portable", "avx2"],
         };
         for name in names {
             let output = std::process::Command::new(std::env::current_exe().unwrap())

@@ -4,12 +4,15 @@
 
 use std::ops::Range;
 
-use super::BLOCK;
 use super::matmul::{Level, VECTOR_ROWS, best_level};
 use super::sixteen::{self, SPAN};
+use super::{BLOCK, brain};
 use crate::backend::kernels::math::{LANES, reduce};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::team::Parts;
+
+/// Rows below which groups of [`VECTOR_ROWS`] are faster than larger ones.
+const FEW: usize = 16;
 
 /// What 32 quantized columns of a row stand for: `x ≈ q * scale`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -45,6 +48,8 @@ pub struct Wants {
     pub quantized: bool,
     /// As 16-bit integers.
     pub wide: bool,
+    /// As bf16 and what that leaves.
+    pub brains: bool,
     pub plain: bool,
 }
 
@@ -54,6 +59,7 @@ impl Wants {
         Self {
             quantized: self.quantized || other.quantized,
             wide: self.wide || other.wide,
+            brains: self.brains || other.brains,
             plain: self.plain || other.plain,
         }
     }
@@ -63,14 +69,14 @@ impl Wants {
 ///
 /// Rows are multiplied in groups of up to [`Level::group_rows`]. The quantized form has,
 /// for each group and each block of 32 columns, the rows' bytes one after the
-/// other; so has the wide form, in which a pair of blocks has upper and lower
-/// bytes apart where they are multiplied so (see `sixteen`).
+/// other; so has the wide form.
 #[derive(Debug, Default)]
 pub struct Activations {
     q: Vec<i8>,
     steps: Vec<Step>,
     wide: Vec<i16>,
     wide_scales: Vec<f32>,
+    brains: Vec<u16>,
     plain: Vec<f32>,
 }
 
@@ -87,6 +93,7 @@ pub struct Inputs<'a> {
     steps: Parts<'a, Step>,
     wide: Parts<'a, i16>,
     wide_scales: Parts<'a, f32>,
+    brains: Parts<'a, u16>,
     plain: Parts<'a, f32>,
 }
 
@@ -103,6 +110,8 @@ pub(super) struct Group<'a> {
     pub wide: &'a [i16],
     /// (spans, rows)
     pub wide_scales: &'a [f32],
+    /// (blocks, 2, rows, 32): numbers, then what rounding leaves of them
+    pub brains: &'a [u16],
     /// (rows, columns)
     pub plain: &'a [f32],
 }
@@ -129,7 +138,7 @@ impl Activations {
         }
         let n = rows * columns;
         let (quantized, plain) = (usize::from(wants.quantized), usize::from(wants.plain));
-        let wide = usize::from(wants.wide);
+        let (wide, brains) = (usize::from(wants.wide), usize::from(wants.brains));
         Inputs {
             rows,
             columns,
@@ -140,6 +149,7 @@ impl Activations {
             steps: room(&mut self.steps, n / BLOCK * quantized),
             wide: room(&mut self.wide, n * wide),
             wide_scales: room(&mut self.wide_scales, rows * columns.div_ceil(SPAN) * wide),
+            brains: room(&mut self.brains, 2 * n * brains),
             plain: room(&mut self.plain, n * plain),
         }
     }
@@ -157,22 +167,32 @@ impl<'a> Inputs<'a> {
         Self { before: self.before + rows.start, rows: rows.len(), ..self }
     }
 
+    /// Rows of a group at most.
+    pub(super) fn group_rows(&self) -> usize {
+        // 16-bit integers are multiplied in vector registers whatever the level,
+        // and few rows are so sooner.
+        match self.wants.wide || self.rows < FEW {
+            true => VECTOR_ROWS,
+            false => self.level.group_rows(),
+        }
+    }
+
     /// Groups that the rows make.
     pub(super) fn groups(&self) -> usize {
-        self.rows.div_ceil(self.level.group_rows())
+        self.rows.div_ceil(self.group_rows())
     }
 
     /// Whether all groups but the last are full, because tiles of other sizes
     /// have to be configured anew. Elsewhere groups are of nearly equal size,
     /// so that none is small.
     fn are_full(&self) -> bool {
-        self.level.group_rows() > VECTOR_ROWS
+        self.group_rows() > VECTOR_ROWS
     }
 
     /// The first row of a group.
     fn first_of(&self, group: usize) -> usize {
         match self.are_full() {
-            true => (group * self.level.group_rows()).min(self.rows),
+            true => (group * self.group_rows()).min(self.rows),
             false => group * self.rows / self.groups(),
         }
     }
@@ -180,7 +200,7 @@ impl<'a> Inputs<'a> {
     /// The first row of the group of row `r`, and the first after it.
     fn group_of(&self, r: usize) -> (usize, usize) {
         let group = match self.are_full() {
-            true => r / self.level.group_rows(),
+            true => r / self.group_rows(),
             // The last group that starts at or before this row.
             false => ((r + 1) * self.groups() - 1) / self.rows,
         };
@@ -230,6 +250,11 @@ impl<'a> Inputs<'a> {
                 }
             }
         }
+        for b in 0..if self.wants.brains { 2 * blocks } else { 0 } {
+            let (to, from) = (block(to(b, 2 * blocks)), block(source(b, 2 * blocks)));
+            // SAFETY: by the caller's promise.
+            unsafe { self.brains.write(to).copy_from_slice(other.brains.read(from)) };
+        }
         let spans = columns.div_ceil(SPAN);
         for s in 0..if self.wants.wide { spans } else { 0 } {
             let (to, from) = (to(s, spans), source(s, spans));
@@ -250,7 +275,7 @@ impl<'a> Inputs<'a> {
             let row = unsafe { self.plain.write(whole * self.columns..(whole + 1) * self.columns) };
             row.copy_from_slice(x);
         }
-        if !self.wants.quantized && !self.wants.wide {
+        if self.wants == (Wants { plain: self.wants.plain, ..Wants::default() }) {
             return;
         }
         let (first, end) = self.group_of(r);
@@ -259,6 +284,11 @@ impl<'a> Inputs<'a> {
         if self.wants.quantized {
             assert!(base + blocks * stride <= self.q.len());
             quantize(x, Row { q: self.q, steps: self.steps, first: at, stride });
+        }
+        if self.wants.brains {
+            assert!(2 * (base + blocks * stride) <= self.brains.len());
+            let first = 2 * base + (r - first) * BLOCK;
+            brain::round(x, brain::Row { q: self.brains, first, stride });
         }
         if self.wants.wide {
             assert!(base + blocks * stride <= self.wide.len());
@@ -269,7 +299,6 @@ impl<'a> Inputs<'a> {
                 stride,
                 scale: (self.before + first) * self.columns.div_ceil(SPAN) + (r - first),
                 scale_stride: end - first,
-                split: self.level.splits_wide(),
             };
             sixteen::quantize(x, row);
         }
@@ -296,8 +325,12 @@ impl<'a> Inputs<'a> {
                 }
                 false => (&[][..], &[][..]),
             };
+            let brains = match self.wants.brains {
+                true => self.brains.read(2 * from..2 * to),
+                false => &[][..],
+            };
             let plain = if self.wants.plain { self.plain.read(from..to) } else { &[] };
-            Group { first, rows: end - first, q, steps, wide, wide_scales, plain }
+            Group { first, rows: end - first, q, steps, wide, wide_scales, brains, plain }
         }
     }
 }
@@ -358,9 +391,12 @@ fn body(x: &[f32], row: Row<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
 
-    const QUANTIZED: Wants = Wants { quantized: true, wide: false, plain: false };
+    const NOTHING: Wants = Wants { quantized: false, wide: false, brains: false, plain: false };
+    const QUANTIZED: Wants = Wants { quantized: true, ..NOTHING };
 
     #[test]
     fn extremes_neither_panic_nor_hide() {
@@ -385,9 +421,10 @@ mod tests {
     #[test]
     fn groups_hold_all_rows_in_order() {
         let levels = Level::ALL.iter().copied().filter(|l| l.available());
-        for (level, rows) in levels.flat_map(|level| (1..40).map(move |rows| (level, rows))) {
+        let cases = levels.flat_map(|level| [(level, false), (level, true)]);
+        for (level, wide, rows) in cases.flat_map(|(l, w)| (1..40).map(move |rows| (l, w, rows))) {
             let mut a = Activations::default();
-            let wants = Wants { quantized: true, wide: true, plain: true };
+            let wants = Wants { quantized: true, wide, brains: true, plain: true };
             let inputs = a.inputs_at(level, rows, 64, wants);
             let mut next = 0;
             for r in 0..rows {
@@ -399,7 +436,7 @@ mod tests {
                 // SAFETY: as above.
                 let group = unsafe { inputs.group(g) };
                 assert_eq!(group.first, next);
-                assert!((1..=level.group_rows()).contains(&group.rows));
+                assert!((1..=inputs.group_rows()).contains(&group.rows));
                 for m in 0..group.rows {
                     let r = next + m;
                     let (b, c) = (r / BLOCK, r % BLOCK);
@@ -408,18 +445,14 @@ mod tests {
                     let sum: i32 = group.q[at..at + BLOCK].iter().map(|&q| i32::from(q)).sum();
                     assert_eq!(group.steps[b * group.rows + m].minus, -sum);
                     assert_eq!(group.plain[m * 64 + r], 127.0);
-                    let wide = match level.splits_wide() {
-                        false => group.wide[at + c],
-                        true => {
-                            let byte = |b: usize| {
-                                let two = group.wide[(b * group.rows + m) * BLOCK + r / 2];
-                                two.to_le_bytes()[r % 2]
-                            };
-                            i16::from_le_bytes([byte(1), byte(0)])
-                        }
-                    };
-                    let found = f32::from(wide) * group.wide_scales[m];
-                    assert!((found - 127.0).abs() < 1e-4, "{rows} rows, row {r}: {found}");
+                    let at = (b * 2 * group.rows + m) * BLOCK + c;
+                    let brain = |at: usize| bf16::from_bits(group.brains[at]).to_f32();
+                    assert_eq!(brain(at) + brain(at + group.rows * BLOCK), 127.0);
+                    if wide {
+                        let at = (b * group.rows + m) * BLOCK;
+                        let found = f32::from(group.wide[at + c]) * group.wide_scales[m];
+                        assert!((found - 127.0).abs() < 1e-4, "{rows} rows, row {r}: {found}");
+                    }
                 }
                 next += group.rows;
             }

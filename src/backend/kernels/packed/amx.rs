@@ -134,21 +134,9 @@ unsafe fn rows<const F: u8, const NT: usize, const RG: usize>(
                     amx::multiply_signed::<3, 5, 7>();
                 }
             }
-            let to = sums(unit);
-            amx::store::<0>(to);
-            if NT == 2 {
-                amx::store::<1>(to.add(MAX_ROWS * TILE));
-            }
-            if RG == 2 {
-                amx::store::<2>(to.add(amx::ROWS * TILE));
-                if NT == 2 {
-                    amx::store::<3>(to.add((MAX_ROWS + amx::ROWS) * TILE));
-                }
-            }
             for _ in 0..work.ahead.lines.div_ceil(per_block) {
                 for t in 0..NT {
-                    // It only hints: the address may be any.
-                    _mm_prefetch::<_MM_HINT_T1>(tile(t).wrapping_add(ahead).cast());
+                    amx::prefetch(tile(t).wrapping_add(ahead));
                 }
                 ahead += 64;
             }
@@ -166,6 +154,17 @@ unsafe fn rows<const F: u8, const NT: usize, const RG: usize>(
                     _ => rows / 2..rows,
                 };
                 add_up::<F, NT, TOGETHER>(work, (from, sums(from)), mine, results);
+            }
+            let to = sums(unit);
+            amx::store::<0>(to, 64);
+            if NT == 2 {
+                amx::store::<1>(to.add(MAX_ROWS * TILE), 64);
+            }
+            if RG == 2 {
+                amx::store::<2>(to.add(amx::ROWS * TILE), 64);
+                if NT == 2 {
+                    amx::store::<3>(to.add((MAX_ROWS + amx::ROWS) * TILE), 64);
+                }
             }
         }
         let from = (units - 1) / TOGETHER * TOGETHER;

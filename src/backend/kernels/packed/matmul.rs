@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::activations::{Activations, Group, Inputs, Wants};
 use super::piece::Piece;
-use super::{BLOCK, Format, Packed, TILE, dense, portable, sixteen, two};
+use super::{BLOCK, Format, Packed, TILE, brain, dense, portable, sixteen, two};
 #[cfg(target_arch = "x86_64")]
 use crate::backend::kernels::amx;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -63,6 +63,14 @@ pub fn best_level() -> Level {
         }
     }
     Level::Portable
+}
+
+/// Whether products of bf16 are faster here than those of other plain numbers.
+pub fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return best_level() == Level::Amx;
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 impl Level {
@@ -135,15 +143,6 @@ impl Level {
         }
     }
 
-    /// Whether rows of 16-bit integers have upper and lower bytes apart.
-    pub(super) const fn splits_wide(self) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Amx => true,
-            _ => false,
-        }
-    }
-
     /// What has to be given back when a thread is done with kernels of this
     /// level.
     #[cfg(target_arch = "x86_64")]
@@ -170,7 +169,7 @@ const ROWS_AT_ONCE: usize = 96;
 
 /// The groups of the inputs, some at once.
 fn group_ranges(inputs: &Inputs<'_>) -> impl Iterator<Item = Range<usize>> + use<> {
-    let (groups, at_once) = (inputs.groups(), ROWS_AT_ONCE / inputs.level.group_rows());
+    let (groups, at_once) = (inputs.groups(), ROWS_AT_ONCE.div_ceil(inputs.group_rows()));
     (0..groups).step_by(at_once).map(move |first| first..(first + at_once).min(groups))
 }
 
@@ -196,8 +195,8 @@ pub(super) struct Ahead {
 
 impl Ahead {
     /// The part of group `number` of `groups`.
-    fn of(w: &Packed, number: usize, groups: usize) -> Self {
-        if groups < 2 {
+    fn of(w: &Packed, number: usize, groups: usize, rows: usize) -> Self {
+        if groups < 2 && rows <= VECTOR_ROWS {
             return Self::default();
         }
         let share = (w.tile_bytes / 64).div_ceil(groups);
@@ -220,6 +219,7 @@ impl Wants {
         for w in matrices {
             match w.format {
                 Format::Sixteen => wants.wide = true,
+                Format::Brain | Format::Brains => wants.brains = true,
                 f if f.is_quantized() => wants.quantized = true,
                 _ => wants.plain = true,
             }
@@ -307,7 +307,7 @@ pub unsafe fn product(
                 columns: w.columns,
                 tiles: &tiles[..count],
                 group,
-                ahead: Ahead::of(w, number, groups),
+                ahead: Ahead::of(w, number, groups, group.rows),
             };
             run(level, &work, results);
             for (tile, number) in numbers.iter().enumerate().take(count) {
@@ -369,7 +369,7 @@ pub unsafe fn product_of_pair(
         for (number, group) in some.enumerate() {
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
-            let ahead = Ahead::of(a, number, groups);
+            let ahead = Ahead::of(a, number, groups, group.rows);
             let work = |format, tiles| Work { format, columns: a.columns, tiles, group, ahead };
             if a.format == b.format {
                 run(level, &work(a.format, &tiles), results);
@@ -402,12 +402,17 @@ fn run(level: Level, work: &Work<'_>, results: &mut Results) {
             Level::Avx2 | Level::AvxVnni => unsafe { sixteen::x86::avx2(work, results) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Vnni => unsafe { sixteen::x86::vnni(work, results) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Level::Amx => unsafe { sixteen::amx::kernel(work, results) },
+            Level::Vnni | Level::Amx => unsafe { sixteen::x86::vnni(work, results) },
             #[cfg(target_arch = "aarch64")]
             Level::Neon | Level::Dotprod | Level::I8mm => sixteen::neon::kernel(work, results),
+        };
+    }
+    if matches!(work.format, Format::Brain | Format::Brains) {
+        return match level {
+            // SAFETY: the level is available.
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx => unsafe { brain::amx::kernel(work, results) },
+            _ => brain::kernel(work, results),
         };
     }
     if !work.format.is_quantized() {

@@ -8,8 +8,6 @@
 //! of a span's products are exact: scales are chosen so that 32 bits hold them
 //! whatever the activations are.
 
-#[cfg(target_arch = "x86_64")]
-pub mod amx;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 #[cfg(target_arch = "x86_64")]
@@ -105,10 +103,6 @@ pub struct Row<'a> {
     pub stride: usize,
     pub scale: usize,
     pub scale_stride: usize,
-    /// Whether upper and lower bytes are apart: in the place of a span's first
-    /// block those of all its columns that are above, in that of its second the
-    /// others. Of a span with one block, both in its place.
-    pub split: bool,
 }
 
 multiversion!(
@@ -139,43 +133,15 @@ fn quantize_body(x: &[f32], row: Row<'_>) {
         // SAFETY: the row is the caller's alone.
         let scale = unsafe { row.scales.write(at..at + 1) };
         scale[0] = highest / HIGHEST + reduce(taint, |a, b| a + b);
-        let rounded = |x: f32| ((x * inverse + MAGIC).to_bits() as i32).wrapping_sub(ZERO) as i16;
-        let first = row.first + s * (SPAN / BLOCK) * row.stride;
-        if row.split {
-            let (mut high, mut low) = ([0u8; SPAN], [0u8; SPAN]);
-            for (i, &x) in x.iter().enumerate() {
-                [low[i], high[i]] = rounded(x).to_le_bytes();
-            }
-            // SAFETY: as above.
-            unsafe {
-                let place = row.q.write(first..first + BLOCK);
-                if x.len() == SPAN {
-                    put_bytes(place, &high);
-                    let second = first + row.stride;
-                    put_bytes(row.q.write(second..second + BLOCK), &low);
-                } else {
-                    high[BLOCK..].copy_from_slice(&low[..BLOCK]);
-                    put_bytes(place, &high);
-                }
-            }
-            continue;
-        }
         for (b, x) in x.chunks_exact(BLOCK).enumerate() {
-            let at = first + b * row.stride;
+            let at = row.first + (s * (SPAN / BLOCK) + b) * row.stride;
             // SAFETY: as above.
             let q = unsafe { row.q.write(at..at + BLOCK) };
             for i in 0..BLOCK {
-                q[i] = rounded(x[i]);
+                let bits = (x[i] * inverse + MAGIC).to_bits() as i32;
+                q[i] = bits.wrapping_sub(ZERO) as i16;
             }
         }
-    }
-}
-
-/// Fills the place of a block with bytes.
-#[inline(always)]
-fn put_bytes(place: &mut [i16], bytes: &[u8; SPAN]) {
-    for (place, two) in place.iter_mut().zip(bytes.as_chunks::<2>().0) {
-        *place = i16::from_le_bytes(*two);
     }
 }
 

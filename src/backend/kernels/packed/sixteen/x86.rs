@@ -8,9 +8,9 @@ use crate::backend::kernels::packed::BLOCK;
 use crate::backend::kernels::packed::matmul::{PAIR, Results, VECTOR_ROWS, Work};
 
 /// Everything that the kernels rely on when they read.
-pub fn check(work: &Work<'_>, most_rows: usize) {
+fn check(work: &Work<'_>) {
     let (group, columns) = (&work.group, work.columns);
-    assert!((1..=most_rows).contains(&group.rows) && (1..=PAIR).contains(&work.tiles.len()));
+    assert!((1..=VECTOR_ROWS).contains(&group.rows) && (1..=PAIR).contains(&work.tiles.len()));
     assert!(work.tiles.iter().all(|t| t.len() >= tile_bytes(columns)));
     assert!(group.wide.len() >= group.rows * columns);
     assert!(group.wide_scales.len() >= group.rows * columns.div_ceil(SPAN));
@@ -21,7 +21,7 @@ pub fn check(work: &Work<'_>, most_rows: usize) {
 /// # Safety
 /// The machine has AVX-512 F and VNNI.
 pub unsafe fn vnni(work: &Work<'_>, results: &mut Results) {
-    check(work, VECTOR_ROWS);
+    check(work);
     macro_rules! dispatch {
         ($($rows:literal)*) => {
             // SAFETY: the caller's promise, and what was checked.
@@ -98,7 +98,7 @@ unsafe fn wide<const NT: usize, const MR: usize>(work: &Work<'_>, results: &mut 
 /// # Safety
 /// The machine has AVX2 and FMA.
 pub unsafe fn avx2(work: &Work<'_>, results: &mut Results) {
-    check(work, VECTOR_ROWS);
+    check(work);
     macro_rules! dispatch {
         ($($rows:literal)*) => {
             for t in 0..work.tiles.len() {
