@@ -66,6 +66,7 @@ pub fn cpu(engine: &config::Engine, threads: Option<usize>) -> anyhow::Result<()
     }
     let most = match engine.instructions {
         CpuInstructions::Auto => return Ok(()),
+        CpuInstructions::Amx => Instructions::Amx,
         CpuInstructions::Avx512 => Instructions::Avx512,
         CpuInstructions::AvxVnni => Instructions::AvxVnni,
         CpuInstructions::Avx2 => Instructions::Avx2,

@@ -139,6 +139,8 @@ pub struct Models {
     /// "none": kept as they are and multiplied in f32;
     /// "int16": 16-bit integers with a scale for 64 columns, twice as fast and
     /// as close to f32 as f16 is;
+    /// "bf16", "bf16x2": one bf16 a number, or two, which are as close to f32 as
+    /// "int16"; the fastest on processors with AMX, slow on others;
     /// "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "q3_k":
     /// smaller and faster, the further the less exact.
     /// A type alone is for all models, "NAME=TYPE" for one.
@@ -230,7 +232,7 @@ pub struct Engine {
     /// Example: 8
     pub threads: Option<usize>,
     /// Instructions that computing on the CPU may use: "auto" for all that the
-    /// processor has; "avx512", "avxvnni", "avx2" (x86), "i8mm", "dotprod",
+    /// processor has; "amx", "avx512", "avxvnni", "avx2" (x86), "i8mm", "dotprod",
     /// "neon" (ARM) or "portable" for no more than that, to see what other
     /// machines would do.
     #[config(default = "auto")]
@@ -242,6 +244,7 @@ pub struct Engine {
 #[serde(rename_all = "lowercase")]
 pub enum CpuInstructions {
     Auto,
+    Amx,
     Avx512,
     AvxVnni,
     Avx2,

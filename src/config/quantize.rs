@@ -3,8 +3,10 @@
 use super::Models;
 
 /// The types that can be written.
-pub const TYPES: [&str; 11] =
-    ["none", "int16", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "q3_k"];
+pub const TYPES: [&str; 13] = [
+    "none", "int16", "bf16", "bf16x2", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1",
+    "q4_0", "q3_k",
+];
 
 /// What holds where nothing is said.
 const DEFAULT: &str = "int16";

@@ -74,6 +74,8 @@ impl Outline {
             Quantize::None => bits,
             // A scale in f32 for 64 columns.
             Quantize::Int16 => 16.5,
+            Quantize::Bf16 => 16.0,
+            Quantize::Bf16x2 => 32.0,
             Quantize::To(dtype) => bits_of(dtype),
         };
         ((self.products as f64 * product_bits + self.lookups as f64 * bits) / 8.0) as u64

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
 
-use crate::backend::kernels::packed::{Arithmetic, Packed, Stored, is_plain};
+use crate::backend::kernels::packed::{
+    Arithmetic, Format, Packed, Stored, is_plain, multiplies_bf16,
+};
 use crate::backend::linear::Weight;
 
 /// What such matrices become.
@@ -18,15 +20,21 @@ pub enum Quantize {
     /// f32 as f16 is, and twice as fast.
     #[default]
     Int16,
+    /// bf16: eight bits of each number.
+    Bf16,
+    /// Two bf16 for each number: sixteen bits of it.
+    Bf16x2,
     /// Blocks of a GGML type.
     To(GgmlDType),
 }
 
 impl Quantize {
     /// The names users write.
-    pub const NAMES: [(&str, Self); 11] = [
+    pub const NAMES: [(&str, Self); 13] = [
         ("none", Self::None),
         ("int16", Self::Int16),
+        ("bf16", Self::Bf16),
+        ("bf16x2", Self::Bf16x2),
         ("q8_0", Self::To(GgmlDType::Q8_0)),
         ("q6_k", Self::To(GgmlDType::Q6K)),
         ("q5_k", Self::To(GgmlDType::Q5K)),
@@ -54,8 +62,14 @@ impl Quantize {
             Self::To(to) => [Some(to), instead_of(to)],
             _ => [None; 2],
         };
+        let brain = match self {
+            Self::Bf16 => Some(Format::Brain),
+            Self::Bf16x2 => Some(Format::Brains),
+            _ => None,
+        };
         (types.into_iter().flatten())
             .find_map(|to| Packed::quantize(bytes, dtype, to, (rows, columns)))
+            .or_else(|| Packed::brain(brain?, bytes, dtype, rows, columns))
             .or_else(|| Packed::sixteen(bytes, dtype, rows, columns))
             .or_else(|| Packed::new(bytes, dtype, rows, columns))
     }
@@ -117,6 +131,8 @@ impl Tally {
         let found = match (packed.quantized_to(), packed.format().arithmetic()) {
             (Some(to), _) => Quantize::To(to),
             (None, Arithmetic::Int16) => Quantize::Int16,
+            (None, Arithmetic::Bf16) => Quantize::Bf16,
+            (None, Arithmetic::Bf16x2) => Quantize::Bf16x2,
             _ => Quantize::None,
         };
         let label = match found {
@@ -162,6 +178,23 @@ impl Tally {
                 );
             }
         }
+        if matches!(wanted, Quantize::Bf16 | Quantize::Bf16x2)
+            && device.is_cpu()
+            && !multiplies_bf16()
+        {
+            tracing::warn!(
+                "this processor does not multiply bf16 (AMX), so {wanted} is slow; int16 is not"
+            );
+        }
+        if wanted == Quantize::Int16
+            && multiplies_bf16()
+            && self.kept.borrow().contains_key("int16")
+        {
+            tracing::info!(
+                "this processor multiplies bf16 (AMX): models.quantize = [\"bf16x2\"] is faster and \
+                 as exact"
+            );
+        }
         for (label, names) in self.otherwise.borrow().iter() {
             let shown = names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
             let more = if names.len() > 3 { ", …" } else { "" };
@@ -190,7 +223,7 @@ mod tests {
             assert_eq!(name.parse(), Ok(kind));
             assert_eq!(kind.to_string(), name);
         }
-        assert!("q9".parse::<Quantize>().unwrap_err().contains("none, int16, q8_0"));
+        assert!("q9".parse::<Quantize>().unwrap_err().contains("none, int16, bf16, bf16x2, q8_0"));
     }
 
     #[test]
@@ -202,6 +235,9 @@ mod tests {
             ("q8_0", 96, "Q8_0"),
             ("q8_0", 33, "none"),
             ("int16", 96, "int16"),
+            ("bf16", 96, "bf16"),
+            ("bf16x2", 96, "bf16x2"),
+            ("bf16x2", 33, "none"),
             ("int16", 33, "none"),
             ("none", 96, "none"),
         ] {

@@ -28,6 +28,8 @@ async fn minilm_agrees_with_sentence_transformers() {
     for (quantize, kept, least) in [
         ("none", "F32", 0.999_999),
         ("int16", "F32 as int16", 0.999_999),
+        ("bf16x2", "F32 as bf16x2", 0.999_999),
+        ("bf16", "F32 as bf16", 0.999_9),
         ("q8_0", "F32 as Q8_0", 0.995),
         // 384 is no multiple of 256, so most of it is larger than asked for.
         ("q6_k", "F32 as Q8_0 and Q6_K", 0.995),

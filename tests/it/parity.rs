@@ -207,7 +207,7 @@ gguf! {
 fn experts_give_a_row_the_same_in_any_company() {
     for name in ["mixtral", "qwen2-moe", "qwen3-moe"] {
         let fixture: DecoderFixture = json(&format!("tiny/{name}/fixture.json"));
-        for quantize in ["none", "int16", "q8_0"] {
+        for quantize in ["none", "int16", "bf16", "bf16x2", "q8_0"] {
             let mut bench = Bench::with(name, "config.json", quantize.parse().unwrap());
             let mut together = Batch::new();
             let mut alone = Vec::new();
@@ -225,7 +225,9 @@ fn experts_give_a_row_the_same_in_any_company() {
 /// Weights of f32 as 16-bit integers, and as bytes: how far logits may be off.
 #[test]
 fn fewer_bits_stay_as_close_as_they_should() {
-    for (quantize, least, most) in [("int16", 0.0, 2e-3), ("q8_0", 1e-3, 0.1)] {
+    for (quantize, least, most) in
+        [("int16", 0.0, 2e-3), ("bf16x2", 0.0, 1e-3), ("bf16", 1e-4, 0.1), ("q8_0", 1e-3, 0.1)]
+    {
         for name in ["llama", "qwen3", "gemma3"] {
             let fixture: DecoderFixture = json(&format!("tiny/{name}/fixture.json"));
             let mut bench = Bench::with(name, "config.json", quantize.parse().unwrap());

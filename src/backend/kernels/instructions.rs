@@ -19,6 +19,8 @@ pub enum Instructions {
     AvxVnni,
     /// AVX-512 F, BW, VL, DQ, and VNNI where a kernel needs it.
     Avx512,
+    /// The same and AMX.
+    Amx,
     /// NEON, which every 64-bit ARM has.
     Neon,
     /// The same and the dot products of bytes.
@@ -27,11 +29,12 @@ pub enum Instructions {
     I8mm,
 }
 
-const NAMES: [(&str, Instructions); 7] = [
+const NAMES: [(&str, Instructions); 8] = [
     ("portable", Instructions::Portable),
     ("avx2", Instructions::Avx2),
     ("avxvnni", Instructions::AvxVnni),
     ("avx512", Instructions::Avx512),
+    ("amx", Instructions::Amx),
     ("neon", Instructions::Neon),
     ("dotprod", Instructions::Dotprod),
     ("i8mm", Instructions::I8mm),
@@ -59,7 +62,7 @@ impl Instructions {
     const fn of_this_architecture(self) -> bool {
         match self {
             Self::Portable => true,
-            Self::Avx2 | Self::AvxVnni | Self::Avx512 => cfg!(target_arch = "x86_64"),
+            Self::Avx2 | Self::AvxVnni | Self::Avx512 | Self::Amx => cfg!(target_arch = "x86_64"),
             Self::Neon | Self::Dotprod | Self::I8mm => cfg!(target_arch = "aarch64"),
         }
     }
@@ -121,6 +124,7 @@ mod tests {
         }
         let names: &[&str] = match cfg!(target_arch = "aarch64") {
             true => &["portable", "neon", "dotprod"],
+            // What AMX does not multiply is AVX-512's on the same machine.
             false => &["portable", "avx2"],
         };
         for name in names {
@@ -139,7 +143,7 @@ mod tests {
     fn names_are_read_and_others_refused() {
         let (own, others, all) = match cfg!(target_arch = "aarch64") {
             true => ("dotprod", "avx2", "portable, neon, dotprod, i8mm"),
-            false => ("avx2", "dotprod", "portable, avx2, avxvnni, avx512"),
+            false => ("avx2", "dotprod", "portable, avx2, avxvnni, avx512, amx"),
         };
         assert!(own.parse::<Instructions>().is_ok_and(|set| set > Instructions::Portable));
         for unknown in ["sse9", others] {

@@ -8,6 +8,8 @@
 #![allow(clippy::needless_range_loop)]
 
 pub mod activation;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(target_arch = "aarch64")]
 mod arm;
 pub mod attention;

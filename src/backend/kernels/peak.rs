@@ -41,6 +41,9 @@ pub fn int8(rounds: u64) -> u64 {
         Level::Vnni => unsafe { x86::int8_vnni(rounds) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
+        Level::Amx => unsafe { x86::int8_amx(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is available on this machine.
         Level::Avx2 => unsafe { x86::int8_avx2(rounds) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
@@ -63,7 +66,7 @@ pub fn int16(rounds: u64) -> u64 {
     match best_level() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
-        Level::Vnni => unsafe { x86::int16_vnni(rounds) },
+        Level::Vnni | Level::Amx => unsafe { x86::int16_vnni(rounds) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available on this machine.
         Level::Avx2 | Level::AvxVnni => unsafe { x86::int16_avx2(rounds) },
@@ -71,6 +74,17 @@ pub fn int16(rounds: u64) -> u64 {
         Level::Neon | Level::Dotprod | Level::I8mm => arm::int16_neon(rounds),
         #[allow(unreachable_patterns)] // The one level of other machines.
         _ => int8_portable(rounds),
+    }
+}
+
+/// The same for pairs of bf16; in f32 where the machine has no products of them
+/// that we use.
+pub fn bf16(rounds: u64) -> u64 {
+    match best_level() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is available on this machine.
+        Level::Amx => unsafe { x86::bf16_amx(rounds) },
+        _ => f32(rounds),
     }
 }
 
@@ -130,6 +144,51 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use super::{CHAINS, black_box};
+    use crate::backend::kernels::amx::{self, InUse, Shape};
+
+    /// Products of whole tiles into four tiles of sums.
+    ///
+    /// # Safety
+    /// The machine has AMX.
+    pub unsafe fn int8_amx(rounds: u64) -> u64 {
+        let _in_use = InUse;
+        // SAFETY: by the caller's promise.
+        unsafe {
+            amx::configure(Shape { rows: [16, 16], bytes: 64 });
+            amx::zero::<4>();
+            amx::zero::<5>();
+            amx::zero::<6>();
+            amx::zero::<7>();
+            for _ in 0..rounds {
+                amx::multiply_signed::<0, 4, 6>();
+                amx::multiply_signed::<1, 4, 7>();
+                amx::multiply_signed::<2, 5, 6>();
+                amx::multiply_signed::<3, 5, 7>();
+            }
+        }
+        rounds * 4 * 16 * 16 * 64 * 2
+    }
+
+    /// # Safety
+    /// The machine has AMX.
+    pub unsafe fn bf16_amx(rounds: u64) -> u64 {
+        let _in_use = InUse;
+        // SAFETY: by the caller's promise.
+        unsafe {
+            amx::configure(Shape { rows: [16, 16], bytes: 64 });
+            amx::zero::<4>();
+            amx::zero::<5>();
+            amx::zero::<6>();
+            amx::zero::<7>();
+            for _ in 0..rounds {
+                amx::multiply_brains::<0, 4, 6>();
+                amx::multiply_brains::<1, 4, 7>();
+                amx::multiply_brains::<2, 5, 6>();
+                amx::multiply_brains::<3, 5, 7>();
+            }
+        }
+        rounds * 4 * 16 * 16 * 32 * 2
+    }
 
     /// # Safety
     /// The machine has AVX-512 F and VNNI.
@@ -272,7 +331,7 @@ mod tests {
 
     #[test]
     fn operations_grow_with_rounds() {
-        for kernel in [int8, int16, f32, int8_portable, f32_portable] {
+        for kernel in [int8, int16, bf16, f32, int8_portable, f32_portable] {
             assert_eq!(kernel(0), 0);
             assert!(kernel(10) > 0);
             assert_eq!(kernel(20), 2 * kernel(10));

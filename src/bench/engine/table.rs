@@ -154,7 +154,7 @@ pub fn limits(roofline: &Roofline) -> String {
         format!("{} ({} to {})", n(s.median), n(s.min), n(s.max))
     };
     format!(
-        "the machine, {} threads: reads {} GB/s of {} MB, int8 {} TOP/s, int16 {} TOP/s, f32 {} TFLOP/s; \
+        "the machine, {} threads: reads {} GB/s of {} MB, int8 {} TOP/s, int16 {} TOP/s, bf16 {} and f32 {} TFLOP/s; \
          a meeting of all threads takes {} ns, handing work to the pool and back {} ns\n\
          the model: {} MB of weights a step, {} bytes of cache a position, {} M operations a token \
          and {} M a row of logits\n",
@@ -163,6 +163,7 @@ pub fn limits(roofline: &Roofline) -> String {
         l.buffer_bytes / 1_000_000,
         range(l.int8_ops, 1e12),
         range(l.int16_ops, 1e12),
+        range(l.bf16_ops, 1e12),
         range(l.f32_ops, 1e12),
         range(l.barrier_ns, 1.0),
         range(l.hand_over_ns, 1.0),

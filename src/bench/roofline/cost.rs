@@ -15,6 +15,8 @@ pub struct Work {
     pub int8_ops: f64,
     /// The same on 16-bit integers.
     pub int16_ops: f64,
+    /// The same on bf16.
+    pub bf16_ops: f64,
     /// The same on f32.
     pub f32_ops: f64,
 }
@@ -24,6 +26,7 @@ impl std::ops::AddAssign for Work {
         self.bytes += other.bytes;
         self.int8_ops += other.int8_ops;
         self.int16_ops += other.int16_ops;
+        self.bf16_ops += other.bf16_ops;
         self.f32_ops += other.f32_ops;
     }
 }
@@ -143,11 +146,13 @@ impl ModelCost {
         let attention = seen * self.attention_ops_per_position as f64;
         let bytes = self.step_bytes as f64 + other_bytes;
         let mut work = Work { bytes, f32_ops: attention, ..Default::default() };
-        *match self.linear {
-            Arithmetic::Int8 => &mut work.int8_ops,
-            Arithmetic::Int16 => &mut work.int16_ops,
-            Arithmetic::F32 => &mut work.f32_ops,
-        } += linear_ops;
+        match self.linear {
+            Arithmetic::Int8 => work.int8_ops += linear_ops,
+            Arithmetic::Int16 => work.int16_ops += linear_ops,
+            Arithmetic::Bf16 => work.bf16_ops += linear_ops,
+            Arithmetic::Bf16x2 => work.bf16_ops += 3.0 * linear_ops,
+            Arithmetic::F32 => work.f32_ops += linear_ops,
+        }
         work
     }
 }

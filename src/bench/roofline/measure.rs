@@ -24,6 +24,9 @@ pub struct Limits {
     /// Multiplications and additions a second, in registers.
     pub int8_ops: Spread,
     pub int16_ops: Spread,
+    /// Of bf16 in pairs; of f32 where the machine has no products of bf16 that
+    /// we use.
+    pub bf16_ops: Spread,
     pub f32_ops: Spread,
     /// All threads wait for each other in a loop, once, in nanoseconds. It
     /// shows in which state the machine's cores are.
@@ -120,6 +123,7 @@ impl Memory {
             read_bandwidth: self.spread(),
             int8_ops: arithmetic(peak::int8),
             int16_ops: arithmetic(peak::int16),
+            bf16_ops: arithmetic(peak::bf16),
             f32_ops: arithmetic(peak::f32),
             barrier_ns: barrier(self.threads),
             hand_over_ns: hand_over(),

@@ -18,7 +18,7 @@ pub use measure::{Limits, Memory};
 pub const DEFINITIONS: &str = "\
 limit: the tokens/s at which a step would take no longer than its slower half, either reading its
 bytes at the measured bandwidth or doing its operations at the measured peaks (int8 for quantized
-matrices, int16 for those kept so, f32 for others and for attention). share: measured tokens/s over the limit.
+matrices, int16 or bf16, bf16x2 thrice, for those kept so, f32 for others and for attention). share: measured tokens/s over the limit.
 bytes of a step: all weights once, without an embedding table that is only looked up, of experts
 those that its tokens take where each takes any as likely as any other, and the keys
 and values of every position seen; operations: a multiplication and an addition count as two.";
@@ -105,6 +105,7 @@ impl Share {
         let memory_s = work.bytes / bandwidth;
         let compute_s = work.int8_ops / limits.int8_ops.median
             + work.int16_ops / limits.int16_ops.median
+            + work.bf16_ops / limits.bf16_ops.median
             + work.f32_ops / limits.f32_ops.median;
         let (memory_limit, compute_limit) = (tokens / memory_s, tokens / compute_s);
         let limit = memory_limit.min(compute_limit);
@@ -116,7 +117,7 @@ impl Share {
             depth,
             tokens: each,
             bytes_per_token: work.bytes / tokens,
-            ops_per_token: (work.int8_ops + work.int16_ops + work.f32_ops) / tokens,
+            ops_per_token: (work.int8_ops + work.int16_ops + work.bf16_ops + work.f32_ops) / tokens,
             memory_limit,
             compute_limit,
             limit,
@@ -143,6 +144,7 @@ mod tests {
             read_bandwidth: spread(bandwidth),
             int8_ops: spread(int8),
             int16_ops: spread(int8 / 2.0),
+            bf16_ops: spread(f32),
             f32_ops: spread(f32),
             barrier_ns: spread(50.0),
             hand_over_ns: spread(500.0),
@@ -167,7 +169,13 @@ mod tests {
             tokens: 1,
             reached,
         };
-        let work = Work { bytes: 100.0, int8_ops: 40.0, int16_ops: 10.0, f32_ops: 20.0 };
+        let work = Work {
+            bytes: 100.0,
+            int8_ops: 40.0,
+            int16_ops: 10.0,
+            f32_ops: 20.0,
+            ..Work::default()
+        };
         // Memory takes 10 s for 4 tokens, the cores 3 + 2 s.
         let share = Share::new(measured(0.1), work, 4.0, &limits(10.0, 20.0, 10.0));
         assert_eq!((share.memory_limit, share.compute_limit), (0.4, 0.8));

@@ -5,7 +5,7 @@
 //! Where texts are many, a thread takes whole texts, and threads meet at the
 //! end alone; otherwise they meet before and after attention.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::attention::{AttentionView, attention, project};
 use super::context::{Context, PackedContext, Rotation};
@@ -23,10 +23,8 @@ use crate::backend::kernels::team::{Member, Parts, team};
 /// multiply with them: there columns are shared out instead.
 const LEAST_ROWS: usize = 16;
 
-/// Bytes of the second cache that a block of rows may take.
-const CACHE: usize = 384 << 10;
-/// Rows of a block: whole groups, and enough for weights from further away.
-const BLOCK_ROWS: Range<usize> = 24..96;
+/// Rows of a block at least, and at most: enough for weights from further away.
+const BLOCK_ROWS: RangeInclusive<usize> = 24..=96;
 
 /// Applies attention and then the feed-forward layer to `x`, rows of the
 /// model's width; to the last bit what the two give one after the other.
@@ -51,7 +49,7 @@ pub fn encoder_layer(
         attention: attention_layer,
         mlp: mlp_layer,
         context,
-        block: block_rows(width, mlp_layer.widths().1),
+        block: block_rows(best_level(), width, mlp_layer.widths().1),
         x: Rows::new(x, width),
         level: best_level(),
     };
@@ -99,9 +97,11 @@ pub fn encoder_layer(
 
 /// Rows whose numbers between the two products of a feed-forward layer, as they
 /// are and as they are multiplied, stay in a core's second cache.
-fn block_rows(width: usize, inner: usize) -> usize {
-    let rows = CACHE / (6 * inner + 8 * width).max(1);
-    (rows / 6 * 6).clamp(BLOCK_ROWS.start, BLOCK_ROWS.end)
+fn block_rows(level: Level, width: usize, inner: usize) -> usize {
+    let rows = level.second_cache() / (6 * inner + 8 * width).max(1);
+    let rows = rows.clamp(*BLOCK_ROWS.start(), *BLOCK_ROWS.end());
+    // Whole groups.
+    (rows / level.group_rows()).max(1) * level.group_rows()
 }
 
 /// Blocks of nearly equal size and of at most so many rows.

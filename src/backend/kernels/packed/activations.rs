@@ -4,12 +4,15 @@
 
 use std::ops::Range;
 
-use super::BLOCK;
-use super::matmul::MAX_ROWS;
+use super::matmul::{Level, VECTOR_ROWS, best_level};
 use super::sixteen::{self, SPAN};
+use super::{BLOCK, brain};
 use crate::backend::kernels::math::{LANES, reduce};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::team::Parts;
+
+/// Rows below which groups of [`VECTOR_ROWS`] are faster than larger ones.
+const FEW: usize = 16;
 
 /// What 32 quantized columns of a row stand for: `x ≈ q * scale`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -45,6 +48,8 @@ pub struct Wants {
     pub quantized: bool,
     /// As 16-bit integers.
     pub wide: bool,
+    /// As bf16 and what that leaves.
+    pub brains: bool,
     pub plain: bool,
 }
 
@@ -54,6 +59,7 @@ impl Wants {
         Self {
             quantized: self.quantized || other.quantized,
             wide: self.wide || other.wide,
+            brains: self.brains || other.brains,
             plain: self.plain || other.plain,
         }
     }
@@ -61,7 +67,7 @@ impl Wants {
 
 /// Rows of activations, kept from step to step so that nothing is allocated.
 ///
-/// Rows are multiplied in groups of up to [`MAX_ROWS`]. The quantized form has,
+/// Rows are multiplied in groups of up to [`Level::group_rows`]. The quantized form has,
 /// for each group and each block of 32 columns, the rows' bytes one after the
 /// other; so has the wide form.
 #[derive(Debug, Default)]
@@ -70,6 +76,7 @@ pub struct Activations {
     steps: Vec<Step>,
     wide: Vec<i16>,
     wide_scales: Vec<f32>,
+    brains: Vec<u16>,
     plain: Vec<f32>,
 }
 
@@ -81,10 +88,12 @@ pub struct Inputs<'a> {
     /// Rows of others that stand before them in the memory.
     before: usize,
     wants: Wants,
+    pub(super) level: Level,
     q: Parts<'a, i8>,
     steps: Parts<'a, Step>,
     wide: Parts<'a, i16>,
     wide_scales: Parts<'a, f32>,
+    brains: Parts<'a, u16>,
     plain: Parts<'a, f32>,
 }
 
@@ -101,13 +110,26 @@ pub(super) struct Group<'a> {
     pub wide: &'a [i16],
     /// (spans, rows)
     pub wide_scales: &'a [f32],
+    /// (blocks, 2, rows, 32): numbers, then what rounding leaves of them
+    pub brains: &'a [u16],
     /// (rows, columns)
     pub plain: &'a [f32],
 }
 
 impl Activations {
-    /// Room for `rows` rows of `columns`.
+    /// Room for `rows` rows of `columns`, to be multiplied at the best level.
     pub fn inputs(&mut self, rows: usize, columns: usize, wants: Wants) -> Inputs<'_> {
+        self.inputs_at(best_level(), rows, columns, wants)
+    }
+
+    /// The same for another level.
+    pub(super) fn inputs_at(
+        &mut self,
+        level: Level,
+        rows: usize,
+        columns: usize,
+        wants: Wants,
+    ) -> Inputs<'_> {
         fn room<T: Copy + Default>(vec: &mut Vec<T>, len: usize) -> Parts<'_, T> {
             if vec.len() < len {
                 vec.resize(len, T::default());
@@ -116,28 +138,21 @@ impl Activations {
         }
         let n = rows * columns;
         let (quantized, plain) = (usize::from(wants.quantized), usize::from(wants.plain));
-        let wide = usize::from(wants.wide);
+        let (wide, brains) = (usize::from(wants.wide), usize::from(wants.brains));
         Inputs {
             rows,
             columns,
             before: 0,
             wants,
+            level,
             q: room(&mut self.q, n * quantized),
             steps: room(&mut self.steps, n / BLOCK * quantized),
             wide: room(&mut self.wide, n * wide),
             wide_scales: room(&mut self.wide_scales, rows * columns.div_ceil(SPAN) * wide),
+            brains: room(&mut self.brains, 2 * n * brains),
             plain: room(&mut self.plain, n * plain),
         }
     }
-}
-
-/// Groups that `rows` rows make: of nearly equal size, so that none is small.
-pub(super) fn groups(rows: usize) -> usize {
-    rows.div_ceil(MAX_ROWS)
-}
-
-fn first_of(group: usize, groups: usize, rows: usize) -> usize {
-    group * rows / groups
 }
 
 impl<'a> Inputs<'a> {
@@ -152,13 +167,44 @@ impl<'a> Inputs<'a> {
         Self { before: self.before + rows.start, rows: rows.len(), ..self }
     }
 
+    /// Rows of a group at most.
+    pub(super) fn group_rows(&self) -> usize {
+        // 16-bit integers are multiplied in vector registers whatever the level,
+        // and few rows are so sooner.
+        match self.wants.wide || self.rows < FEW {
+            true => VECTOR_ROWS,
+            false => self.level.group_rows(),
+        }
+    }
+
+    /// Groups that the rows make.
+    pub(super) fn groups(&self) -> usize {
+        self.rows.div_ceil(self.group_rows())
+    }
+
+    /// Whether all groups but the last are full, because tiles of other sizes
+    /// have to be configured anew. Elsewhere groups are of nearly equal size,
+    /// so that none is small.
+    fn are_full(&self) -> bool {
+        self.group_rows() > VECTOR_ROWS
+    }
+
+    /// The first row of a group.
+    fn first_of(&self, group: usize) -> usize {
+        match self.are_full() {
+            true => (group * self.group_rows()).min(self.rows),
+            false => group * self.rows / self.groups(),
+        }
+    }
+
     /// The first row of the group of row `r`, and the first after it.
     fn group_of(&self, r: usize) -> (usize, usize) {
-        let groups = groups(self.rows);
-        // The last group that starts at or before this row.
-        let group = ((r + 1) * groups - 1) / self.rows;
-        let (first, end) =
-            (first_of(group, groups, self.rows), first_of(group + 1, groups, self.rows));
+        let group = match self.are_full() {
+            true => r / self.group_rows(),
+            // The last group that starts at or before this row.
+            false => ((r + 1) * self.groups() - 1) / self.rows,
+        };
+        let (first, end) = (self.first_of(group), self.first_of(group + 1));
         debug_assert!((first..end).contains(&r));
         (first, end)
     }
@@ -171,6 +217,7 @@ impl<'a> Inputs<'a> {
     pub unsafe fn copy(&self, r: usize, other: &Inputs<'_>, from: usize) {
         assert!(r < self.rows && from < other.rows && self.columns == other.columns);
         assert_eq!(self.wants.with(other.wants), other.wants);
+        assert_eq!(self.level, other.level);
         let columns = self.columns;
         let whole = |i: usize| i * columns..(i + 1) * columns;
         if self.wants.plain {
@@ -203,6 +250,11 @@ impl<'a> Inputs<'a> {
                 }
             }
         }
+        for b in 0..if self.wants.brains { 2 * blocks } else { 0 } {
+            let (to, from) = (block(to(b, 2 * blocks)), block(source(b, 2 * blocks)));
+            // SAFETY: by the caller's promise.
+            unsafe { self.brains.write(to).copy_from_slice(other.brains.read(from)) };
+        }
         let spans = columns.div_ceil(SPAN);
         for s in 0..if self.wants.wide { spans } else { 0 } {
             let (to, from) = (to(s, spans), source(s, spans));
@@ -223,7 +275,7 @@ impl<'a> Inputs<'a> {
             let row = unsafe { self.plain.write(whole * self.columns..(whole + 1) * self.columns) };
             row.copy_from_slice(x);
         }
-        if !self.wants.quantized && !self.wants.wide {
+        if self.wants == (Wants { plain: self.wants.plain, ..Wants::default() }) {
             return;
         }
         let (first, end) = self.group_of(r);
@@ -232,6 +284,11 @@ impl<'a> Inputs<'a> {
         if self.wants.quantized {
             assert!(base + blocks * stride <= self.q.len());
             quantize(x, Row { q: self.q, steps: self.steps, first: at, stride });
+        }
+        if self.wants.brains {
+            assert!(2 * (base + blocks * stride) <= self.brains.len());
+            let first = 2 * base + (r - first) * BLOCK;
+            brain::round(x, brain::Row { q: self.brains, first, stride });
         }
         if self.wants.wide {
             assert!(base + blocks * stride <= self.wide.len());
@@ -252,9 +309,7 @@ impl<'a> Inputs<'a> {
     /// # Safety
     /// Until the next meeting nobody writes them.
     pub(super) unsafe fn group(&self, group: usize) -> Group<'a> {
-        let groups = groups(self.rows);
-        let first = first_of(group, groups, self.rows);
-        let end = first_of(group + 1, groups, self.rows);
+        let (first, end) = (self.first_of(group), self.first_of(group + 1));
         let (from, to) = ((self.before + first) * self.columns, (self.before + end) * self.columns);
         // SAFETY: by the caller's promise.
         unsafe {
@@ -270,8 +325,12 @@ impl<'a> Inputs<'a> {
                 }
                 false => (&[][..], &[][..]),
             };
+            let brains = match self.wants.brains {
+                true => self.brains.read(2 * from..2 * to),
+                false => &[][..],
+            };
             let plain = if self.wants.plain { self.plain.read(from..to) } else { &[] };
-            Group { first, rows: end - first, q, steps, wide, wide_scales, plain }
+            Group { first, rows: end - first, q, steps, wide, wide_scales, brains, plain }
         }
     }
 }
@@ -332,9 +391,12 @@ fn body(x: &[f32], row: Row<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
 
-    const QUANTIZED: Wants = Wants { quantized: true, wide: false, plain: false };
+    const NOTHING: Wants = Wants { quantized: false, wide: false, brains: false, plain: false };
+    const QUANTIZED: Wants = Wants { quantized: true, ..NOTHING };
 
     #[test]
     fn extremes_neither_panic_nor_hide() {
@@ -358,20 +420,23 @@ mod tests {
 
     #[test]
     fn groups_hold_all_rows_in_order() {
-        for rows in 1..40 {
+        let levels = Level::ALL.iter().copied().filter(|l| l.available());
+        let cases = levels.flat_map(|level| [(level, false), (level, true)]);
+        for (level, wide, rows) in cases.flat_map(|(l, w)| (1..40).map(move |rows| (l, w, rows))) {
             let mut a = Activations::default();
-            let inputs = a.inputs(rows, 64, Wants { quantized: true, wide: true, plain: true });
+            let wants = Wants { quantized: true, wide, brains: true, plain: true };
+            let inputs = a.inputs_at(level, rows, 64, wants);
             let mut next = 0;
             for r in 0..rows {
                 let x: Vec<f32> = (0..64).map(|c| if c == r { 127.0 } else { 1.0 }).collect();
                 // SAFETY: there is one thread.
                 unsafe { inputs.set(r, &x) };
             }
-            for g in 0..groups(rows) {
+            for g in 0..inputs.groups() {
                 // SAFETY: as above.
                 let group = unsafe { inputs.group(g) };
                 assert_eq!(group.first, next);
-                assert!((1..=MAX_ROWS).contains(&group.rows));
+                assert!((1..=inputs.group_rows()).contains(&group.rows));
                 for m in 0..group.rows {
                     let r = next + m;
                     let (b, c) = (r / BLOCK, r % BLOCK);
@@ -380,8 +445,14 @@ mod tests {
                     let sum: i32 = group.q[at..at + BLOCK].iter().map(|&q| i32::from(q)).sum();
                     assert_eq!(group.steps[b * group.rows + m].minus, -sum);
                     assert_eq!(group.plain[m * 64 + r], 127.0);
-                    let found = f32::from(group.wide[at + c]) * group.wide_scales[m];
-                    assert!((found - 127.0).abs() < 1e-4, "{rows} rows, row {r}: {found}");
+                    let at = (b * 2 * group.rows + m) * BLOCK + c;
+                    let brain = |at: usize| bf16::from_bits(group.brains[at]).to_f32();
+                    assert_eq!(brain(at) + brain(at + group.rows * BLOCK), 127.0);
+                    if wide {
+                        let at = (b * group.rows + m) * BLOCK;
+                        let found = f32::from(group.wide[at + c]) * group.wide_scales[m];
+                        assert!((found - 127.0).abs() < 1e-4, "{rows} rows, row {r}: {found}");
+                    }
                 }
                 next += group.rows;
             }

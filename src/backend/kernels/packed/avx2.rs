@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::matmul::{MAX_ROWS, Results, Work};
+use super::matmul::{Results, VECTOR_ROWS, Work};
 use super::{BLOCK, Format, TABLE, format};
 
 /// Lets `$rows` compute all rows of a group, of as many as it takes at a time.
@@ -59,7 +59,7 @@ struct Place {
 fn each_place(work: &Work<'_>, mut some: impl FnMut(Place) -> usize) {
     let Work { group, columns, .. } = work;
     let blocks = columns / BLOCK;
-    assert!((1..=MAX_ROWS).contains(&group.rows));
+    assert!((1..=VECTOR_ROWS).contains(&group.rows));
     assert!(work.tiles.iter().all(|t| t.len() >= blocks.div_ceil(2) * work.format.pair_bytes()));
     assert!(group.q.len() >= group.rows * columns && group.steps.len() >= group.rows * blocks);
     for (number, tile) in work.tiles.iter().enumerate() {
@@ -358,7 +358,7 @@ mod tests {
     use candle_core::quantized::{GgmlDType, QTensor};
     use candle_core::{Device, Result, Tensor};
 
-    use super::super::matmul::{Ahead, PAIR};
+    use super::super::matmul::{Ahead, MAX_ROWS, PAIR};
     use super::super::{Activations, Packed, TILE, Wants};
     use super::*;
 

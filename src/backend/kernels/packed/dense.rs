@@ -4,7 +4,7 @@
 use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 
-use super::matmul::{Results, Work};
+use super::matmul::{Results, VECTOR_ROWS, Work};
 use super::{Format, TILE};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::simd::Simd;
@@ -93,27 +93,30 @@ impl Load for Bf16 {
 
 #[inline(always)]
 fn tiles<S: Simd, L: Load>(work: &Work<'_>, results: &mut Results) {
-    macro_rules! dispatch {
-        ($($rows:literal)*) => {
-            match (work.tiles.len(), work.group.rows) {
-                $(
-                    (2, $rows) => some::<S, L, 2, $rows>(work, results),
-                    (_, $rows) => some::<S, L, 1, $rows>(work, results),
-                )*
-                _ => unreachable!("a group has one to six rows"),
-            }
-        };
+    for first in (0..work.group.rows).step_by(VECTOR_ROWS) {
+        macro_rules! dispatch {
+            ($($rows:literal)*) => {
+                match (work.tiles.len(), VECTOR_ROWS.min(work.group.rows - first)) {
+                    $(
+                        (2, $rows) => some::<S, L, 2, $rows>(work, first, results),
+                        (_, $rows) => some::<S, L, 1, $rows>(work, first, results),
+                    )*
+                    _ => unreachable!("at most so many rows at once"),
+                }
+            };
+        }
+        dispatch!(1 2 3 4 5 6);
     }
-    dispatch!(1 2 3 4 5 6);
 }
 
 #[inline(always)]
 fn some<S: Simd, L: Load, const NT: usize, const MR: usize>(
     work: &Work<'_>,
+    first: usize,
     results: &mut Results,
 ) {
     let columns = work.columns;
-    let x = work.group.plain;
+    let x = &work.group.plain[first * columns..];
     assert!(x.len() >= MR * columns);
     let mut tiles = [std::ptr::null::<u8>(); NT];
     for (tile, bytes) in tiles.iter_mut().zip(work.tiles) {
@@ -138,7 +141,7 @@ fn some<S: Simd, L: Load, const NT: usize, const MR: usize>(
     }
     for m in 0..MR {
         for t in 0..NT {
-            sums[m][t].store(&mut results[m][t]);
+            sums[m][t].store(&mut results[first + m][t]);
         }
     }
 }

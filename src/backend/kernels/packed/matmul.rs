@@ -4,9 +4,11 @@
 use std::arch::is_aarch64_feature_detected;
 use std::ops::Range;
 
-use super::activations::{Activations, Group, Inputs, Wants, groups};
+use super::activations::{Activations, Group, Inputs, Wants};
 use super::piece::Piece;
-use super::{BLOCK, Format, Packed, TILE, dense, portable, sixteen, two};
+use super::{BLOCK, Format, Packed, TILE, brain, dense, portable, sixteen, two};
+#[cfg(target_arch = "x86_64")]
+use crate::backend::kernels::amx;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::backend::kernels::instructions::{Instructions, allows};
 use crate::backend::kernels::rows::Rows;
@@ -24,6 +26,9 @@ pub enum Level {
     /// AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     Vnni,
+    /// The same with AMX.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     #[cfg(target_arch = "aarch64")]
     Neon,
     /// NEON with dot products of bytes.
@@ -38,6 +43,8 @@ pub enum Level {
 pub fn best_level() -> Level {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     for (level, set) in [
+        #[cfg(target_arch = "x86_64")]
+        (Level::Amx, Instructions::Amx),
         #[cfg(target_arch = "x86_64")]
         (Level::Vnni, Instructions::Avx512),
         #[cfg(target_arch = "x86_64")]
@@ -58,6 +65,14 @@ pub fn best_level() -> Level {
     Level::Portable
 }
 
+/// Whether products of bf16 are faster here than those of other plain numbers.
+pub fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return best_level() == Level::Amx;
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 impl Level {
     /// Every level of this build, the slowest first.
     pub const ALL: &[Self] = &[
@@ -68,6 +83,8 @@ impl Level {
         Self::AvxVnni,
         #[cfg(target_arch = "x86_64")]
         Self::Vnni,
+        #[cfg(target_arch = "x86_64")]
+        Self::Amx,
         #[cfg(target_arch = "aarch64")]
         Self::Neon,
         #[cfg(target_arch = "aarch64")]
@@ -94,6 +111,8 @@ impl Level {
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vnni")
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => Self::Vnni.available() && amx::available(),
             #[cfg(target_arch = "aarch64")]
             Self::Neon => true,
             #[cfg(target_arch = "aarch64")]
@@ -104,20 +123,54 @@ impl Level {
     }
 }
 
+impl Level {
+    /// Rows of a group, which a kernel takes together.
+    pub const fn group_rows(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => MAX_ROWS,
+            _ => VECTOR_ROWS,
+        }
+    }
+
+    /// Bytes of a core's second cache that a block of rows may take.
+    pub const fn second_cache(self) -> usize {
+        match self {
+            // It has 2 MB where there is AMX.
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => 1280 << 10,
+            _ => 384 << 10,
+        }
+    }
+
+    /// What has to be given back when a thread is done with kernels of this
+    /// level.
+    #[cfg(target_arch = "x86_64")]
+    fn in_use(self) -> Option<amx::InUse> {
+        (self == Self::Amx).then_some(amx::InUse)
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn in_use(self) -> Option<()> {
+        None
+    }
+}
+
 /// Tiles a kernel walks together.
 pub(super) const PAIR: usize = 2;
-/// Rows of activations a kernel takes at most.
-pub(super) const MAX_ROWS: usize = 6;
+/// Rows of activations that kernels take at most.
+pub(super) const MAX_ROWS: usize = 32;
+/// Those that have their sums in vector registers.
+pub(super) const VECTOR_ROWS: usize = 6;
 
-/// Groups that all tiles are multiplied with before the next ones: their rows
-/// and results stay in the cache, where whole matrices would not.
-const GROUPS_AT_ONCE: usize = 16;
+/// Rows that all tiles are multiplied with before the next ones: they and their
+/// results stay in the cache, where whole matrices would not.
+const ROWS_AT_ONCE: usize = 96;
 
-/// The groups of so many rows, some at once.
-fn group_ranges(rows: usize) -> impl Iterator<Item = Range<usize>> {
-    let groups = groups(rows);
-    let start = move |first: usize| first..(first + GROUPS_AT_ONCE).min(groups);
-    (0..groups).step_by(GROUPS_AT_ONCE).map(start)
+/// The groups of the inputs, some at once.
+fn group_ranges(inputs: &Inputs<'_>) -> impl Iterator<Item = Range<usize>> + use<> {
+    let (groups, at_once) = (inputs.groups(), ROWS_AT_ONCE.div_ceil(inputs.group_rows()));
+    (0..groups).step_by(at_once).map(move |first| first..(first + at_once).min(groups))
 }
 
 /// What a kernel works on: one or two tiles and the rows of a group.
@@ -142,8 +195,8 @@ pub(super) struct Ahead {
 
 impl Ahead {
     /// The part of group `number` of `groups`.
-    fn of(w: &Packed, number: usize, groups: usize) -> Self {
-        if groups < 2 {
+    fn of(w: &Packed, number: usize, groups: usize, rows: usize) -> Self {
+        if groups < 2 && rows <= VECTOR_ROWS {
             return Self::default();
         }
         let share = (w.tile_bytes / 64).div_ceil(groups);
@@ -166,6 +219,7 @@ impl Wants {
         for w in matrices {
             match w.format {
                 Format::Sixteen => wants.wide = true,
+                Format::Brain | Format::Brains => wants.brains = true,
                 f if f.is_quantized() => wants.quantized = true,
                 _ => wants.plain = true,
             }
@@ -180,7 +234,7 @@ pub fn matmul(w: &Packed, x: &[f32], y: &mut [f32], level: Level) {
     let rows = x.len() / w.columns();
     assert_eq!(y.len(), rows * w.rows());
     let mut activations = Activations::default();
-    let inputs = activations.inputs(rows, w.columns(), Wants::of([w]));
+    let inputs = activations.inputs_at(level, rows, w.columns(), Wants::of([w]));
     let y = Rows::new(y, w.rows());
     team().run(|member| {
         for r in member.share(rows) {
@@ -231,11 +285,11 @@ pub unsafe fn product(
     level: Level,
     mut put: impl FnMut(&mut Piece<'_>),
 ) {
-    assert_eq!(w.columns(), inputs.columns);
+    assert_eq!((w.columns(), level), (inputs.columns, inputs.level));
     // Two distant tiles are read together: two streams from memory.
     let half = mine.len().div_ceil(2);
-    let steps =
-        group_ranges(inputs.rows).flat_map(|some| (0..half).map(move |i| (some.clone(), i)));
+    let steps = group_ranges(inputs).flat_map(|some| (0..half).map(move |i| (some.clone(), i)));
+    let _in_use = level.in_use();
     // A kernel writes over the rows it is given; no others are read.
     let AtLines(results) = &mut AtLines([[[0.0; TILE]; PAIR]; MAX_ROWS]);
     for (some, i) in steps {
@@ -253,7 +307,7 @@ pub unsafe fn product(
                 columns: w.columns,
                 tiles: &tiles[..count],
                 group,
-                ahead: Ahead::of(w, number, groups),
+                ahead: Ahead::of(w, number, groups, group.rows),
             };
             run(level, &work, results);
             for (tile, number) in numbers.iter().enumerate().take(count) {
@@ -302,9 +356,9 @@ pub unsafe fn product_of_pair(
     mut put: impl FnMut(&mut Piece<'_>),
 ) {
     assert_eq!((a.columns, a.rows), (inputs.columns, b.rows));
-    assert_eq!(a.columns, b.columns);
-    let steps =
-        group_ranges(inputs.rows).flat_map(|some| mine.clone().map(move |t| (some.clone(), t)));
+    assert_eq!((a.columns, level), (b.columns, inputs.level));
+    let steps = group_ranges(inputs).flat_map(|some| mine.clone().map(move |t| (some.clone(), t)));
+    let _in_use = level.in_use();
     // A kernel writes over the rows it is given; no others are read.
     let AtLines(results) = &mut AtLines([[[0.0; TILE]; PAIR]; MAX_ROWS]);
     let AtLines(others) = &mut AtLines(*results);
@@ -315,7 +369,7 @@ pub unsafe fn product_of_pair(
         for (number, group) in some.enumerate() {
             // SAFETY: by the caller's promise.
             let group = unsafe { inputs.group(group) };
-            let ahead = Ahead::of(a, number, groups);
+            let ahead = Ahead::of(a, number, groups, group.rows);
             let work = |format, tiles| Work { format, columns: a.columns, tiles, group, ahead };
             if a.format == b.format {
                 run(level, &work(a.format, &tiles), results);
@@ -348,9 +402,17 @@ fn run(level: Level, work: &Work<'_>, results: &mut Results) {
             Level::Avx2 | Level::AvxVnni => unsafe { sixteen::x86::avx2(work, results) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Vnni => unsafe { sixteen::x86::vnni(work, results) },
+            Level::Vnni | Level::Amx => unsafe { sixteen::x86::vnni(work, results) },
             #[cfg(target_arch = "aarch64")]
             Level::Neon | Level::Dotprod | Level::I8mm => sixteen::neon::kernel(work, results),
+        };
+    }
+    if matches!(work.format, Format::Brain | Format::Brains) {
+        return match level {
+            // SAFETY: the level is available.
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx => unsafe { brain::amx::kernel(work, results) },
+            _ => brain::kernel(work, results),
         };
     }
     if !work.format.is_quantized() {
@@ -370,6 +432,9 @@ fn run(level: Level, work: &Work<'_>, results: &mut Results) {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Vnni => unsafe { super::vnni::kernel(work, results) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx => unsafe { super::amx::kernel(work, results) },
         #[cfg(target_arch = "aarch64")]
         Level::Neon => super::neon::kernel(work, results),
         // SAFETY: as above.

@@ -24,6 +24,8 @@
 //! **Plain** (`F32`, `F16`, `BF16`): for each column the sixteen rows' numbers.
 //!
 //! **`Sixteen`**: what is plain in the file as 16-bit integers; see [`sixteen`].
+//!
+//! **`Brain`** and **`Brains`**: the same as one bf16 or two; see [`brain`].
 
 /// Calls `$dispatch!(Name)` with the name of a quantized format.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -38,7 +40,13 @@ macro_rules! for_format {
             Format::FiveZero => $dispatch!(FiveZero),
             Format::Six => $dispatch!(Six),
             Format::Eight => $dispatch!(Eight),
-            Format::Two | Format::Sixteen | Format::F32 | Format::F16 | Format::BF16 => {
+            Format::Two
+            | Format::Sixteen
+            | Format::Brain
+            | Format::Brains
+            | Format::F32
+            | Format::F16
+            | Format::BF16 => {
                 unreachable!("{:?} has a kernel of its own", $format)
             }
         }
@@ -47,7 +55,10 @@ macro_rules! for_format {
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
+mod brain;
 mod decode;
 mod dense;
 mod fill;
@@ -72,7 +83,8 @@ use lines::Lines;
 
 pub use activations::{Activations, Inputs, Wants};
 pub use matmul::{
-    Level, best_level, matmul, product, product_of_pair, products, products_of_pairs,
+    Level, best_level, matmul, multiplies_bf16, product, product_of_pair, products,
+    products_of_pairs,
 };
 pub use piece::Piece;
 pub use quantize::is_plain;
@@ -103,6 +115,8 @@ pub enum Format {
     F16,
     BF16,
     Sixteen,
+    Brain,
+    Brains,
 }
 
 /// What products are made of.
@@ -111,6 +125,9 @@ pub enum Format {
 pub enum Arithmetic {
     Int8,
     Int16,
+    Bf16,
+    /// Three products of bf16 for one of numbers.
+    Bf16x2,
     F32,
 }
 
@@ -119,6 +136,8 @@ impl Format {
     pub const fn arithmetic(self) -> Arithmetic {
         match self {
             Self::Sixteen => Arithmetic::Int16,
+            Self::Brain => Arithmetic::Bf16,
+            Self::Brains => Arithmetic::Bf16x2,
             Self::F32 | Self::F16 | Self::BF16 => Arithmetic::F32,
             _ => Arithmetic::Int8,
         }
@@ -126,7 +145,13 @@ impl Format {
 
     /// Whether it is multiplied with quantized activations.
     pub const fn is_quantized(self) -> bool {
-        !matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::Sixteen)
+        !self.is_plain()
+    }
+
+    /// Whether numbers of a file that are not quantized are packed so.
+    const fn is_plain(self) -> bool {
+        use Format::*;
+        matches!(self, F32 | F16 | BF16 | Sixteen | Brain | Brains)
     }
 
     /// Bytes of one block's weights in a tile.
@@ -138,7 +163,8 @@ impl Format {
             Self::Six => 384,
             Self::Eight => 512,
             Self::F32 => 32 * 64,
-            Self::F16 | Self::BF16 | Self::Sixteen => 32 * 32,
+            Self::F16 | Self::BF16 | Self::Sixteen | Self::Brain => 32 * 32,
+            Self::Brains => 2 * 32 * 32,
         }
     }
 
@@ -146,7 +172,7 @@ impl Format {
     const fn scale_bytes(self) -> usize {
         match self {
             Self::FourZero | Self::FourTable | Self::FiveZero | Self::Eight => 32,
-            Self::F32 | Self::F16 | Self::BF16 | Self::Sixteen => 0,
+            _ if self.is_plain() => 0,
             _ => 64,
         }
     }
@@ -354,6 +380,9 @@ impl Packed {
         let tile = self.tile(row / TILE);
         if self.format == Format::Sixteen {
             return sixteen::row(tile, row % TILE, out);
+        }
+        if matches!(self.format, Format::Brain | Format::Brains) {
+            return brain::row(self.format, tile, row % TILE, out);
         }
         if !self.format.is_quantized() {
             return dense::row(self.format, tile, row % TILE, out);

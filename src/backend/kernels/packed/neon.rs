@@ -10,7 +10,7 @@ mod pairs;
 
 use std::arch::aarch64::*;
 
-use super::matmul::{MAX_ROWS, PAIR, Results, Work};
+use super::matmul::{PAIR, Results, VECTOR_ROWS, Work};
 use super::{BLOCK, Format, TABLE, format};
 use crate::backend::kernels::arm::prefetch_line_ahead;
 use dots::{Bytes, Dots, Pairs};
@@ -30,7 +30,7 @@ pub fn next_rows(left: usize, most: usize) -> usize {
 fn check(work: &Work<'_>) {
     let Work { group, columns, .. } = work;
     let blocks = columns / BLOCK;
-    assert!((1..=MAX_ROWS).contains(&group.rows) && (1..=PAIR).contains(&work.tiles.len()));
+    assert!((1..=VECTOR_ROWS).contains(&group.rows) && (1..=PAIR).contains(&work.tiles.len()));
     assert!(work.tiles.iter().all(|t| t.len() >= blocks.div_ceil(2) * work.format.pair_bytes()));
     assert!(group.q.len() >= group.rows * columns && group.steps.len() >= group.rows * blocks);
 }

@@ -4,7 +4,7 @@
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 
-use super::{Format, Packed, Stored, TILE, dense, fill, sixteen};
+use super::{Format, Packed, Stored, TILE, brain, dense, fill, sixteen};
 
 /// A type of plain numbers.
 pub fn is_plain(dtype: GgmlDType) -> bool {
@@ -16,18 +16,43 @@ impl Packed {
     /// if the type is not plain, the bytes do not fit the shape, or rows are no
     /// multiple of 32 long.
     pub fn sixteen(bytes: &[u8], dtype: GgmlDType, rows: usize, columns: usize) -> Option<Self> {
+        let fits = sixteen::fits(columns).then_some(Format::Sixteen)?;
+        Self::by_rows(fits, bytes, dtype, (rows, columns), sixteen::pack)
+    }
+
+    /// The same as bf16: `Format::Brain`, or with what that leaves of each
+    /// number `Format::Brains`.
+    pub fn brain(
+        format: Format,
+        bytes: &[u8],
+        dtype: GgmlDType,
+        rows: usize,
+        columns: usize,
+    ) -> Option<Self> {
+        assert!(matches!(format, Format::Brain | Format::Brains));
+        let fits = brain::fits(columns).then_some(format)?;
+        Self::by_rows(fits, bytes, dtype, (rows, columns), |tile, lane, row| {
+            brain::pack(format, tile, lane, row);
+        })
+    }
+
+    /// Packs rows in f32, one lane of a tile after the other.
+    fn by_rows(
+        format: Format,
+        bytes: &[u8],
+        dtype: GgmlDType,
+        (rows, columns): (usize, usize),
+        put: impl Fn(&mut [u8], usize, &[f32]) + Sync,
+    ) -> Option<Self> {
         let size = plain_size(bytes, dtype, rows, columns)?;
-        if !sixteen::fits(columns) {
-            return None;
-        }
         let pack = |tile: &mut [u8], first: usize, lanes: usize| {
             let mut row = vec![0f32; columns];
             for lane in 0..lanes {
                 dense::read(dtype, &bytes[(first + lane) * columns * size..], &mut row);
-                sixteen::pack(tile, lane, &row);
+                put(tile, lane, &row);
             }
         };
-        Some(Self::build(Format::Sixteen, dtype, (rows, columns), pack))
+        Some(Self::build(format, dtype, (rows, columns), pack))
     }
 
     /// Quantizes rows of plain numbers to a GGML type and packs them, on all

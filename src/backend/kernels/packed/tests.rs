@@ -10,19 +10,22 @@ enum Kind {
     As(Stored),
     /// 16-bit integers from such numbers.
     Sixteen(GgmlDType),
+    /// One bf16 for each, or two.
+    Brain(Format, GgmlDType),
 }
 
 /// All of them.
 fn kinds() -> impl Iterator<Item = Kind> {
     let plain = TYPES.into_iter().filter_map(Stored::candle).filter(|t| is_plain(*t));
-    TYPES.into_iter().map(Kind::As).chain(plain.map(Kind::Sixteen))
+    let brains = [Format::Brain, Format::Brains].map(|f| Kind::Brain(f, GgmlDType::F32));
+    TYPES.into_iter().map(Kind::As).chain(plain.map(Kind::Sixteen)).chain(brains)
 }
 
 impl Kind {
     fn block_size(self) -> usize {
         match self {
             Self::As(stored) => stored.block_size(),
-            Self::Sixteen(_) => BLOCK,
+            Self::Sixteen(_) | Self::Brain(..) => BLOCK,
         }
     }
 }
@@ -51,6 +54,16 @@ fn matrix(kind: Kind, rows: usize, columns: usize) -> Result<(Packed, Vec<f32>)>
     let w = Tensor::randn(0f32, 1f32, (rows, columns), &Device::Cpu)?;
     let stored = match kind {
         Kind::As(stored) => stored,
+        Kind::Brain(format, dtype) => {
+            // Numbers that one bf16 holds, where there is but one.
+            let w = match format {
+                Format::Brain => w.to_dtype(candle_core::DType::BF16)?.to_dtype(w.dtype())?,
+                _ => w,
+            };
+            let q = QTensor::quantize(&w, dtype)?;
+            let packed = Packed::brain(format, &q.data()?, dtype, rows, columns);
+            return Ok((packed.expect("the shape fits"), w.flatten_all()?.to_vec1()?));
+        }
         Kind::Sixteen(dtype) => {
             let q = QTensor::quantize(&w, dtype)?;
             let packed = Packed::sixteen(&q.data()?, dtype, rows, columns);
@@ -137,7 +150,7 @@ fn every_level_computes_the_product() -> Result<()> {
         let block = dtype.block_size();
         for (n, k) in [(5, block), (16, 2 * block), (48, 256), (200, 768), (33, 256)] {
             let (packed, dense) = matrix(dtype, n, k)?;
-            for rows in [1, 2, 5, 6, 7, 13] {
+            for rows in [1, 2, 5, 6, 7, 13, 33] {
                 // Whole numbers up to 127 are quantized without loss.
                 let x: Vec<f32> = (0..rows * k)
                     .map(|i| if i % 32 == 3 { 127.0 } else { ((i * 7919) % 255) as f32 - 127.0 })
@@ -160,6 +173,31 @@ fn every_level_computes_the_product() -> Result<()> {
                     assert!(error < 4e-3, "{dtype:?} {level:?} {rows}x{k}x{n}: off by {error}");
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// Products of bytes are exact, so what only multiplies them in other groups
+/// gives the same bits.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn amx_computes_what_vnni_does() -> Result<()> {
+    if !Level::Amx.available() {
+        return Ok(());
+    }
+    // Sums of bf16 have an order of their own.
+    for dtype in kinds().filter(|kind| !matches!(kind, Kind::Brain(..))) {
+        let k = 3 * dtype.block_size().max(32);
+        let (packed, _) = matrix(dtype, 77, k)?;
+        for rows in [1, 6, 7, 15, 16, 17, 31, 32, 33, 64, 101] {
+            let x = Tensor::randn(0f32, 2f32, (rows, k), &Device::Cpu)?.flatten_all()?.to_vec1()?;
+            let [one, other] = [Level::Vnni, Level::Amx].map(|level| {
+                let mut y = vec![f32::NAN; rows * 77];
+                matmul(&packed, &x, &mut y, level);
+                y
+            });
+            assert_eq!(one, other, "{dtype:?}, {rows} rows");
         }
     }
     Ok(())

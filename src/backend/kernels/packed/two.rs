@@ -15,7 +15,7 @@ use super::matmul::{Level, Results, Work};
 use super::{BLOCK, Block, Format, TILE};
 
 /// Where block `b` has its weights, its nibbles, and its pair's two factors.
-const fn places(b: usize) -> [usize; 3] {
+pub(super) const fn places(b: usize) -> [usize; 3] {
     let pair = b / 2 * Format::Two.pair_bytes();
     [pair + b % 2 * 128, pair + 256 + b % 2 * 32, pair + 320]
 }
@@ -78,6 +78,9 @@ pub fn kernel(level: Level, work: &Work<'_>, results: &mut Results) {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Vnni => unsafe { x86::vnni(work, results) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx => unsafe { super::amx::kernel(work, results) },
         // SAFETY: the lengths were checked.
         #[cfg(target_arch = "aarch64")]
         Level::Neon => unsafe { neon::kernel(work, results) },
@@ -111,6 +114,9 @@ fn portable(work: &Work<'_>, results: &mut Results) {
         }
     }
 }
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::factors;
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -198,6 +204,26 @@ mod x86 {
         MR
     }
 
+    /// Scales and offsets of one half of block `b`.
+    ///
+    /// # Safety
+    /// The block is in the tile.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    #[inline]
+    pub unsafe fn factors(tile: *const u8, b: usize, half: usize) -> (__m512, __m512) {
+        let [_, nibbles, factors] = places(b);
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let d = _mm512_cvtph_ps(_mm256_load_si256(tile.add(factors).cast()));
+            let dmin = _mm512_cvtph_ps(_mm256_load_si256(tile.add(factors + 32).cast()));
+            let bytes = _mm_load_si128(tile.add(nibbles + half * 16).cast());
+            let bytes = _mm512_cvtepu8_epi32(bytes);
+            let low = _mm512_cvtepi32_ps(_mm512_and_si512(bytes, _mm512_set1_epi32(15)));
+            let high = _mm512_cvtepi32_ps(_mm512_srli_epi32::<4>(bytes));
+            (_mm512_mul_ps(low, d), _mm512_mul_ps(high, dmin))
+        }
+    }
+
     /// # Safety
     /// The machine has AVX-512 F, BW and VNNI; tiles and rows are as long as
     /// the work says.
@@ -223,12 +249,12 @@ mod x86 {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     unsafe fn rows<const NT: usize, const MR: usize>(work: &Work<'_>, results: &mut Results) {
-        let (three, fifteen) = (_mm512_set1_epi8(3), _mm512_set1_epi32(15));
+        let three = _mm512_set1_epi8(3);
         let mut sums = [[_mm512_setzero_ps(); MR]; NT];
         // SAFETY: every pointer stays in its tile or in the rows of the group.
         unsafe {
             for b in 0..work.columns / BLOCK {
-                let [weights, nibbles, factors] = places(b);
+                let [weights, ..] = places(b);
                 let steps = work.group.steps.as_ptr().add(b * MR);
                 for half in 0..2 {
                     let q = work.group.q.as_ptr().add(b * MR * BLOCK + half * 16);
@@ -253,15 +279,7 @@ mod x86 {
                         }
                     }
                     for t in 0..NT {
-                        let tile = work.tiles[t].as_ptr();
-                        let d = _mm512_cvtph_ps(_mm256_load_si256(tile.add(factors).cast()));
-                        let dmin = tile.add(factors + 32).cast();
-                        let dmin = _mm512_cvtph_ps(_mm256_load_si256(dmin));
-                        let bytes = _mm_load_si128(tile.add(nibbles + half * 16).cast());
-                        let bytes = _mm512_cvtepu8_epi32(bytes);
-                        let low = _mm512_cvtepi32_ps(_mm512_and_si512(bytes, fifteen));
-                        let high = _mm512_cvtepi32_ps(_mm512_srli_epi32::<4>(bytes));
-                        let (s, o) = (_mm512_mul_ps(low, d), _mm512_mul_ps(high, dmin));
+                        let (s, o) = factors(work.tiles[t].as_ptr(), b, half);
                         for m in 0..MR {
                             let step = *steps.add(m);
                             let scale = _mm512_mul_ps(s, _mm512_set1_ps(step.scale));

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::matmul::{MAX_ROWS, PAIR, Results, Work};
+use super::matmul::{PAIR, Results, VECTOR_ROWS, Work};
 use super::{BLOCK, Format, TABLE, format};
 
 /// Computes the rows of a group for up to two tiles.
@@ -34,7 +34,7 @@ pub unsafe fn kernel(work: &Work<'_>, results: &mut Results) {
         };
     }
     let Work { tiles, group, columns, .. } = work;
-    assert!((1..=MAX_ROWS).contains(&group.rows) && (1..=PAIR).contains(&tiles.len()));
+    assert!((1..=VECTOR_ROWS).contains(&group.rows) && (1..=PAIR).contains(&tiles.len()));
     let blocks = columns / BLOCK;
     assert!(tiles.iter().all(|t| t.len() >= blocks.div_ceil(2) * work.format.pair_bytes()));
     assert!(group.q.len() >= group.rows * columns && group.steps.len() >= group.rows * blocks);
@@ -42,9 +42,12 @@ pub unsafe fn kernel(work: &Work<'_>, results: &mut Results) {
 }
 
 /// The 64 stored weights of group `g` of the block at `w`.
+///
+/// # Safety
+/// The block can be read there.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-unsafe fn group<const F: u8>(w: *const u8, g: usize) -> __m512i {
+pub(super) unsafe fn group<const F: u8>(w: *const u8, g: usize) -> __m512i {
     // SAFETY: the block holds 8 groups, or 4 of nibbles and what is above them.
     unsafe {
         if matches!(format::<F>(), Format::Eight) {
@@ -81,9 +84,13 @@ unsafe fn group<const F: u8>(w: *const u8, g: usize) -> __m512i {
     }
 }
 
+/// Sixteen f16 in f32.
+///
+/// # Safety
+/// They can be read there, at half a cache line.
 #[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn halves(at: *const u8) -> __m512 {
+pub(super) unsafe fn halves(at: *const u8) -> __m512 {
     // SAFETY: sixteen f16 stand there.
     unsafe { _mm512_cvtph_ps(_mm256_load_si256(at.cast())) }
 }

@@ -4,13 +4,13 @@ use std::arch::aarch64::*;
 
 use super::{PAIR_BYTES, SPAN, SPAN_BYTES, scales_at, tile_bytes};
 use crate::backend::kernels::packed::BLOCK;
-use crate::backend::kernels::packed::matmul::{MAX_ROWS, PAIR, Results, Work};
+use crate::backend::kernels::packed::matmul::{PAIR, Results, VECTOR_ROWS, Work};
 use crate::backend::kernels::packed::neon::{VECTORS, next_rows};
 
 /// Computes the rows of a group for up to two tiles.
 pub fn kernel(work: &Work<'_>, results: &mut Results) {
     let (group, columns) = (&work.group, work.columns);
-    assert!((1..=MAX_ROWS).contains(&group.rows) && (1..=PAIR).contains(&work.tiles.len()));
+    assert!((1..=VECTOR_ROWS).contains(&group.rows) && (1..=PAIR).contains(&work.tiles.len()));
     assert!(work.tiles.iter().all(|t| t.len() >= tile_bytes(columns)));
     assert!(group.wide.len() >= group.rows * columns);
     assert!(group.wide_scales.len() >= group.rows * columns.div_ceil(SPAN));
