@@ -4,4 +4,10 @@
 //! [`tagged::Tagged`] is the text that all of it passes on: words, with the
 //! inline tags that stand among them.
 
+mod decode;
+pub mod language;
+pub mod memory;
+pub mod quality;
 pub mod tagged;
+pub mod termbase;
+mod xml;
