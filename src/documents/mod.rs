@@ -10,4 +10,5 @@ pub mod memory;
 pub mod quality;
 pub mod tagged;
 pub mod termbase;
+pub mod translate;
 mod xml;

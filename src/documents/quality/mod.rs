@@ -24,7 +24,8 @@ use std::ops::Range;
 use super::tagged::{TagFault, Tagged};
 use super::termbase::{Glossary, Outcome, TermUse};
 
-pub use report::{Report, SegmentReport, overall};
+pub use lengths::expected as expected_length;
+pub use report::{NOTE, Report, SegmentReport, overall};
 pub use similarity::LOW as LOW_SIMILARITY;
 
 /// How bad a finding is.

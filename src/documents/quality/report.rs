@@ -1,6 +1,7 @@
 //! Scores, of a segment and of a document.
 
 use super::{Checked, Finding, Severity, check};
+use crate::documents::tagged::Tagged;
 use crate::documents::termbase::TermUse;
 
 /// What is said with every score.
@@ -28,6 +29,29 @@ impl SegmentReport {
         let weight = checked.source.plain().chars().count();
         let similarity = checked.similarity;
         Self { score: (100.0 - lost).max(0.0), findings, terms, similarity, weight }
+    }
+}
+
+impl SegmentReport {
+    /// Of a segment that stays as it is.
+    pub fn clean(source: &Tagged) -> Self {
+        let weight = source.plain().chars().count();
+        Self { findings: Vec::new(), terms: Vec::new(), score: 100.0, similarity: None, weight }
+    }
+
+    /// Adds a finding, and takes it from the score.
+    pub fn add(&mut self, finding: Finding) {
+        self.score = (self.score - cost(finding.severity)).max(0.0);
+        self.findings.push(finding);
+        self.findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.kind));
+    }
+
+    /// Adds what the embeddings say.
+    pub fn add_similarity(&mut self, similarity: f32) {
+        self.similarity = Some(similarity);
+        let mut findings = Vec::new();
+        super::similarity::check(Some(similarity), &mut findings);
+        findings.into_iter().for_each(|finding| self.add(finding));
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Pair {
 
 /// The terms of a pair of languages, ready to be found in texts.
 pub struct Glossary {
-    pub(super) source: String,
+    source: String,
     pub(super) target: String,
     pairs: Vec<Pair>,
     finder: Finder,
@@ -74,6 +74,11 @@ impl Glossary {
             .map(|pair| Wanted { text: &pair.source, case_sensitive: pair.case_sensitive });
         let finder = Finder::new(source, wanted);
         (Self { source: source.to_owned(), target: target.to_owned(), pairs, finder }, notices)
+    }
+
+    /// The source language, by its two letters.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     pub fn pairs(&self) -> &[Pair] {
