@@ -5,9 +5,11 @@
 //! inline tags that stand among them.
 
 mod decode;
+pub mod fragment;
 pub mod language;
 pub mod memory;
 pub mod quality;
+pub mod store;
 pub mod tagged;
 pub mod termbase;
 pub mod translate;

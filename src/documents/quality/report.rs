@@ -39,6 +39,11 @@ impl SegmentReport {
         Self { findings: Vec::new(), terms: Vec::new(), score: 100.0, similarity: None, weight }
     }
 
+    /// Nothing was found that is more than minor.
+    pub fn acceptable(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity == Severity::Minor)
+    }
+
     /// Adds a finding, and takes it from the score.
     pub fn add(&mut self, finding: Finding) {
         self.score = (self.score - cost(finding.severity)).max(0.0);

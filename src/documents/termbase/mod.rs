@@ -85,6 +85,17 @@ pub enum NoticeKind {
     Language,
 }
 
+impl NoticeKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Empty => "empty",
+            Self::Language => "language",
+        }
+    }
+}
+
 /// A file that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TermbaseError {
@@ -142,6 +153,11 @@ impl Termbase {
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// A table with a column for each language, as [`Termbase::read`] takes it.
+    pub fn to_csv(&self) -> String {
+        table::write(self)
     }
 
     fn terms(&self) -> impl Iterator<Item = &Term> {

@@ -1,14 +1,15 @@
 //! Termbases as tables: CSV after RFC 4180, and TSV, where nothing is quoted.
 //!
 //! Either the first row names the columns, by language tags and by `note`,
-//! `forbidden` and `case_sensitive`, or there are two columns whose languages
+//! `forbidden` (yes for all columns but the first, or a language) and
+//! `case_sensitive`, or there are two columns whose languages
 //! the caller knows, or four as DeepL has them, the last two being languages.
 
 use csv::{ReaderBuilder, StringRecord};
 
 use super::{
-    Concept, Notice, NoticeKind, Term, TermbaseError, check_count, checked_note, checked_term,
-    language_of,
+    Concept, Notice, NoticeKind, Term, Termbase, TermbaseError, check_count, checked_note,
+    checked_term, language_of,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,14 +173,14 @@ fn concept(
         return Err(TermbaseError::at(line, message));
     }
     let mut concept = Concept { line, ..Concept::default() };
-    let (mut forbidden, mut case_sensitive) = (false, false);
+    let (mut forbidden, mut case_sensitive) = (None, false);
     for (column, cell) in columns.iter().zip(row) {
         match column {
             Column::Terms(language) => {
                 let text = checked_term(cell, line)?;
                 if !text.is_empty() || language.is_empty() {
                     let language = language.clone();
-                    let (preferred, case_sensitive) = (false, false);
+                    let (forbidden, preferred, case_sensitive) = (false, false, false);
                     concept.terms.push(Term {
                         language,
                         text,
@@ -190,7 +191,12 @@ fn concept(
                 }
             }
             Column::Note => concept.note = checked_note(cell, line)?,
-            Column::Forbidden => forbidden = flag("forbidden", cell, line)?,
+            Column::Forbidden => {
+                match crate::text::known(cell.trim()).filter(|_| cell.trim() != "no") {
+                    Some(known) => forbidden = Some(Some(known.short)),
+                    None => forbidden = flag("forbidden", cell, line)?.then_some(None),
+                }
+            }
             Column::CaseSensitive => case_sensitive = flag("case_sensitive", cell, line)?,
             Column::Language(which) => {
                 let language = language_of(cell.trim(), line, notices);
@@ -206,7 +212,11 @@ fn concept(
     }
     for (at, term) in concept.terms.iter_mut().enumerate() {
         // The first column is what the others translate, so it may be written.
-        term.forbidden = forbidden && at > 0;
+        term.forbidden = match forbidden {
+            None => false,
+            Some(Some(language)) => term.language == language,
+            Some(None) => at > 0,
+        };
         term.case_sensitive = case_sensitive;
     }
     Ok(concept)
@@ -218,4 +228,62 @@ fn flag(name: &str, cell: &str, line: usize) -> Result<bool, TermbaseError> {
         "1" | "yes" | "y" | "true" | "x" => Ok(true),
         other => Err(TermbaseError::at(line, format!("{name} is {other:?}; write yes or no"))),
     }
+}
+
+/// A row for each concept, and one more for each further term of a language,
+/// with the concept's first term beside it.
+pub fn write(termbase: &Termbase) -> String {
+    let mut languages: Vec<&str> = Vec::new();
+    for term in termbase.concepts.iter().flat_map(|concept| &concept.terms) {
+        if !languages.contains(&&*term.language) {
+            languages.push(&term.language);
+        }
+    }
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = languages.iter().copied().chain(["note", "forbidden", "case_sensitive"]);
+    let mut rows: Vec<Vec<String>> = vec![header.map(str::to_owned).collect()];
+    for concept in &termbase.concepts {
+        let mut first = vec![None; languages.len()];
+        let mut more = Vec::new();
+        for term in &concept.terms {
+            let Some(column) = languages.iter().position(|language| *language == term.language)
+            else {
+                continue;
+            };
+            match first[column] {
+                None if !term.forbidden => first[column] = Some(term),
+                _ => more.push((column, term)),
+            }
+        }
+        let row = |terms: &[Option<&Term>], forbidden: &str| {
+            let text = |term: &Option<&Term>| term.map_or(String::new(), |term| term.text.clone());
+            let cased = terms.iter().flatten().any(|term| term.case_sensitive);
+            let yes = |flag: bool| if flag { "yes".to_owned() } else { String::new() };
+            let mut row: Vec<String> = terms.iter().map(text).collect();
+            row.extend([
+                concept.note.clone().unwrap_or_default(),
+                forbidden.to_owned(),
+                yes(cased),
+            ]);
+            row
+        };
+        if first.iter().flatten().count() > 1 {
+            rows.push(row(&first, ""));
+        }
+        let main = first.iter().position(Option::is_some);
+        for (column, term) in more {
+            let mut terms = vec![None; languages.len()];
+            if let Some(main) = main.filter(|main| *main != column) {
+                terms[main] = first[main];
+            }
+            terms[column] = Some(term);
+            rows.push(row(&terms, if term.forbidden { &term.language } else { "" }));
+        }
+    }
+    for row in rows {
+        // Writing to memory does not fail.
+        let _ = writer.write_record(row);
+    }
+    let bytes = writer.into_inner().unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default()
 }

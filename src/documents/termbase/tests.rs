@@ -70,6 +70,25 @@ fn tables_are_read() {
 }
 
 #[test]
+fn a_termbase_is_written_as_it_was() {
+    let check = |text: &str| {
+        let (termbase, _) = read(text, &Format::Csv(None));
+        let csv = termbase.to_csv();
+        let (again, _) = read(&csv, &Format::Csv(None));
+        let (a, b) = (Glossary::new(&termbase, "fr", "en").0, Glossary::new(&again, "fr", "en").0);
+        let plain = |glossary: &Glossary| -> Vec<_> {
+            let pairs = glossary.pairs().iter();
+            pairs.map(|p| Pair { line: 0, ..p.clone() }).collect()
+        };
+        assert_eq!(plain(&a), plain(&b), "{csv}");
+        assert!(!plain(&a).is_empty());
+    };
+    check("fr,en,note\nloi,law,\"of \"\"a\"\", state\"\n");
+    check("fr,en,forbidden,case_sensitive\nloi,law,,yes\nloi,act,yes,yes\n");
+    check("fr,en,forbidden\nloi,law,\nrègle,law,fr\n");
+}
+
+#[test]
 fn tables_that_cannot_be_read_say_where() {
     let check = |text: &str, format: Format, says: &str| {
         let error = Termbase::read(text.as_bytes(), &format).unwrap_err().to_string();

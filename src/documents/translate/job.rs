@@ -27,6 +27,9 @@ pub struct Job {
     /// Segments before one that the model is shown with it.
     pub neighbours: usize,
     pub tone: Option<Tone>,
+    /// What a decoder is told of the target language, where it is more than its
+    /// name: "Brazilian Portuguese".
+    pub variant: Option<String>,
     /// Try once more where terms or tags are missed.
     pub enforce: bool,
     /// Translate segments that are in the target language already.
@@ -63,6 +66,7 @@ impl Job {
             fuzzy: 0.75,
             neighbours: 0,
             tone: None,
+            variant: None,
             enforce: true,
             same_language: false,
             priority: 0,

@@ -60,7 +60,8 @@ impl Work {
             .map(|index| job.segments[index].plain())
             .collect();
         let name = |code: &str| known(code).map_or(code.to_owned(), |known| known.name.to_owned());
-        let (from, to) = (code.map(name), name(&job.target));
+        let to = job.variant.clone().unwrap_or_else(|| name(&job.target));
+        let from = code.map(name);
         let engine = &self.translator.engine;
         let blind = engine.info().kind == ModelKind::Translation;
         let text = task(&Request {
