@@ -12,6 +12,7 @@ import sys
 import traceback
 
 import deepl
+from deepl.api_data import MultilingualGlossaryDictionaryEntries
 
 PASSED, FAILED = [], []
 
@@ -126,7 +127,7 @@ def main():
 
     @check
     def multilingual_glossaries_are_kept():
-        dictionary = deepl.MultilingualGlossaryDictionaryEntries
+        dictionary = MultilingualGlossaryDictionaryEntries
         made = client.create_multilingual_glossary(
             "Many",
             [dictionary("FR", "EN", {"loi": "law"}), dictionary("FR", "DE", {"loi": "Gesetz"})],
