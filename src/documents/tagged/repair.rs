@@ -108,8 +108,9 @@ pub(super) fn faults(pieces: &[Piece], source: &Tagged) -> Vec<TagFault> {
     }
     for node in &nodes {
         let number = node.number;
-        if !seen.contains(&number) {
-            report(TagFault::Missing(number));
+        let half = [TagFault::Unopened(number), TagFault::OtherKind(number)];
+        if !seen.contains(&number) && !found.iter().any(|fault| half.contains(fault)) {
+            found.push(TagFault::Missing(number));
         }
     }
     found
@@ -121,13 +122,11 @@ pub(super) fn faults(pieces: &[Piece], source: &Tagged) -> Vec<TagFault> {
 /// of `source` once and in the same nesting; the faults say what was wrong with
 /// them before, and are empty if nothing was.
 pub fn repair(marked: &str, source: &Tagged) -> (Tagged, Vec<TagFault>) {
+    if let Ok(text) = Tagged::read_marked(marked, source) {
+        return (text, Vec::new());
+    }
     let pieces = marks::read(marked, Spacing::Loose);
     let faults = faults(&pieces, source);
-    if faults.is_empty()
-        && let Ok(text) = Tagged::new(pieces.clone())
-    {
-        return (text, faults);
-    }
     let nodes = nodes(source);
     let layout = Layout::new(&pieces, source, &nodes);
     let mut written = Vec::new();
@@ -179,8 +178,7 @@ impl<'a> Layout<'a> {
                 *place = (Some(start), None);
             }
         }
-        let segmenter =
-            WordSegmenter::new_for_non_complex_scripts(WordBreakInvariantOptions::default());
+        let segmenter = WordSegmenter::new_auto(WordBreakInvariantOptions::default());
         let mut borders: Vec<usize> = segmenter.segment_str(&target).collect();
         borders.push(0);
         borders.push(target.len());
