@@ -4,4 +4,5 @@
 //! [`tagged::Tagged`] is the text that all of it passes on: words, with the
 //! inline tags that stand among them.
 
+pub mod format;
 pub mod tagged;
