@@ -52,16 +52,15 @@ pub(super) fn read(source: &str) -> Result<Found, FormatError> {
     loop {
         let (node, range) = reader.xml.next()?;
         match node {
-            Node::Start(tag) => {
+            Node::Start(ref tag) | Node::Empty(ref tag) => {
                 if !std::mem::replace(&mut root, true) && local(tag.name().as_ref()) != "xliff" {
                     return Err(not_xliff(local(tag.name().as_ref())));
                 }
-                reader.start(&tag, range, false)?;
+                reader.start(tag, range, matches!(node, Node::Empty(_)))?;
             }
-            Node::Empty(tag) => reader.start(&tag, range, true)?,
             Node::End(name) => {
                 reader.open.pop();
-                reader.end(&name, range.end);
+                reader.end(&name);
             }
             Node::Text(_) | Node::Other => {}
             Node::Eof if !root => return Err(not_xliff("no XML element")),
@@ -165,7 +164,7 @@ impl Reader<'_> {
             && self.open.last().is_some_and(|e| matches!(e.name.as_str(), "trans-unit" | "segment"))
     }
 
-    fn end(&mut self, name: &str, _: usize) {
+    fn end(&mut self, name: &str) {
         if !matches!(name, "trans-unit" | "segment") {
             return;
         }
