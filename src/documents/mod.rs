@@ -5,4 +5,5 @@
 //! inline tags that stand among them.
 
 pub mod format;
+pub mod segment;
 pub mod tagged;
