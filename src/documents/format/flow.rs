@@ -173,7 +173,8 @@ impl Flow {
         partners
     }
 
-    /// Leaves out what has no words at both ends; the items that are left.
+    /// Leaves out what has no words at both ends, and pairs around everything
+    /// that say nothing about their runs; the items that are left.
     fn peel(&self, partners: &[Option<usize>], range: &mut Range<usize>) -> (usize, usize) {
         let blank = |placed: &Placed| match &placed.item {
             Item::Words(words) => words.bytes().all(|b| b.is_ascii_whitespace()),
@@ -185,8 +186,8 @@ impl Flow {
         let (mut first, mut last) = (0, self.items.len());
         while first < last {
             let (head, tail) = (&self.items[first], &self.items[last - 1]);
-            if let (Item::Open(..), Some(end)) = (&head.item, partners[first]) {
-                if end + 1 == last && head.whole && tail.whole {
+            if let (Item::Open(_, tag), Some(end)) = (&head.item, partners[first]) {
+                if end + 1 == last && head.whole && tail.whole && tag.run.is_none() {
                     *range = head.range.end..tail.range.start;
                     (first, last) = (first + 1, last - 1);
                 } else if loose(first, end + 1) {
@@ -216,7 +217,7 @@ impl Flow {
         }
         // What enclosed all words may do so only now.
         if first < last
-            && matches!(self.items[first].item, Item::Open(..))
+            && matches!(&self.items[first].item, Item::Open(_, tag) if tag.run.is_none())
             && partners[first] == Some(last - 1)
             && self.items[first].whole
             && self.items[last - 1].whole

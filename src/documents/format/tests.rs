@@ -127,6 +127,11 @@ fn html() {
         &["a \"b\"", "go <1/> on", "pic"],
         "<a href='x' title='A &quot;B&quot;'>GO <img src=i alt=\"PIC\"> ON</a>",
     );
+    check(
+        "<noscript><p>a <b>b</b></p></noscript>c",
+        &["a <1>b</1>", "c"],
+        "<noscript><p>A <b>B</b></p></noscript>C",
+    );
     // Tags that are not closed, or not in order.
     check(
         "<p>a <b>b <i>c</b> d</i><p>e<li>f",

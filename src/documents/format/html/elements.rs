@@ -77,7 +77,8 @@ const OPAQUE: &[&str] = &[
 ];
 
 /// The same between blocks.
-const OPAQUE_BLOCKS: &[&str] = &["pre", "script", "style", "textarea", "xmp"];
+const OPAQUE_BLOCKS: &[&str] =
+    &["noembed", "noframes", "plaintext", "pre", "script", "style", "textarea", "xmp"];
 
 /// Attributes that people read.
 const TEXTS: &[&str] = &["alt", "aria-description", "aria-label", "label", "placeholder", "title"];

@@ -79,6 +79,12 @@ pub(in crate::documents::format) fn collect(
                 let name = String::from_utf8_lossy(&tag.name).into_owned();
                 reader.end_tag(&name, place(tag.span));
             }
+            // The tokenizer takes what is for pages without scripts as text.
+            Token::String(text) if reader.open.last().is_some_and(|e| e.name == "noscript") => {
+                let within = collect(source, place(text.span), reader.drafts);
+                reader.found.languages.extend(within.languages);
+                reader.found.directions.extend(within.directions);
+            }
             Token::String(text) if reader.skipped.is_none() => {
                 reader.flow.words(&String::from_utf8_lossy(&text.value), place(text.span));
             }
