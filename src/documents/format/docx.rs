@@ -81,18 +81,32 @@ fn part_names(archive: &Archive) -> Result<Vec<String>, FormatError> {
     Ok(names.into_iter().map(|(_, name)| name).collect())
 }
 
-/// Properties of runs for words in the language `to`.
-pub(super) fn properties(prefix: &str, inner: &str, to: Option<&str>) -> String {
+/// The properties of a run for these words, which are in the language `to`.
+pub(super) fn properties(prefix: &str, inner: &str, words: &str, to: Option<&str>) -> String {
     let mut inner = inner.to_owned();
+    let mut letters = words.chars().filter(|c| c.is_alphabetic());
+    let right = match letters.next() {
+        Some(first) => is_right_to_left_letter(first) || letters.any(is_right_to_left_letter),
+        None => to.is_some_and(super::is_right_to_left),
+    };
+    if right {
+        inner.push_str(&format!("<{prefix}rtl/>"));
+    }
     if let Some(to) = to {
-        let kind = if super::is_right_to_left(to) { "bidi" } else { "val" };
+        let script = match to.split(['-', '_']).next() {
+            _ if right => "bidi",
+            Some("zh" | "ja" | "ko") => "eastAsia",
+            _ => "val",
+        };
         let to = quick_xml::escape::escape(to);
-        if kind == "bidi" && !inner.contains(&format!("<{prefix}rtl/>")) {
-            inner.push_str(&format!("<{prefix}rtl/>"));
-        }
-        inner.push_str(&format!("<{prefix}lang {prefix}{kind}=\"{to}\"/>"));
+        inner.push_str(&format!("<{prefix}lang {prefix}{script}=\"{to}\"/>"));
     }
     if inner.is_empty() { inner } else { format!("<{prefix}rPr>{inner}</{prefix}rPr>") }
+}
+
+fn is_right_to_left_letter(character: char) -> bool {
+    matches!(u32::from(character), 0x0590..=0x08ff | 0xfb1d..=0xfdff | 0xfe70..=0xfefc
+        | 0x10800..=0x10fff | 0x1e800..=0x1efff)
 }
 
 impl Body for Package {

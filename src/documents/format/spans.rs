@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::encoding::Encoding;
 use super::flow::Tag;
 use super::style::{self, Style};
-use super::{Unit, has_words};
+use super::{Unit, has_words, is_right_to_left};
 use crate::documents::tagged::{Piece, Tagged};
 
 /// Source that a tag stands for.
@@ -35,6 +35,16 @@ pub(super) struct Slot {
     pub around: (String, String),
     /// Replaced as well when the unit is.
     pub also: Vec<(Range<usize>, String)>,
+    pub direction: Option<Direction>,
+}
+
+/// Where a unit says that it is written from right to left.
+#[derive(Clone, Debug)]
+pub(super) struct Direction {
+    /// Where it says so if it does, else where it can.
+    pub place: Range<usize>,
+    pub directed: bool,
+    pub mark: String,
 }
 
 /// A unit as a reader found it.
@@ -49,8 +59,14 @@ pub(super) struct Draft {
 
 impl Draft {
     pub fn new(range: Range<usize>, text: Tagged, tags: BTreeMap<u32, Tag>, style: Style) -> Self {
-        let slot =
-            Slot { range, tags, style, around: (String::new(), String::new()), also: Vec::new() };
+        let slot = Slot {
+            range,
+            tags,
+            style,
+            around: (String::new(), String::new()),
+            also: Vec::new(),
+            direction: None,
+        };
         Self { slot, text, language: None, translatable: true, id: None }
     }
 }
@@ -103,10 +119,8 @@ impl Spans {
     /// The file with the texts that differ from those of `units`.
     pub fn write(&self, units: &[Unit], texts: &[Tagged], options: Options<'_>) -> String {
         let Options { always, careful, fixed, ascii, to } = options;
-        let mut patches: Vec<(Range<usize>, Patch<'_>)> = Vec::new();
-        for (range, text) in fixed {
-            patches.push((range, Patch::Fixed(text)));
-        }
+        let mut patches: Vec<(Range<usize>, Patch<'_>)> =
+            fixed.into_iter().map(|(range, text)| (range, Patch::Fixed(text))).collect();
         for (index, (unit, text)) in units.iter().zip(texts).enumerate() {
             if *text == unit.text && !(always && unit.translatable) {
                 continue;
@@ -115,10 +129,21 @@ impl Spans {
             for (range, text) in &slot.also {
                 patches.push((range.clone(), Patch::Fixed(text.clone())));
             }
+            if let (Some(direction), Some(to)) = (&slot.direction, to) {
+                let Direction { place, directed, mark } = direction;
+                match (is_right_to_left(to), directed) {
+                    (true, false) => patches.push((place.clone(), Patch::Fixed(mark.clone()))),
+                    (false, true) => patches.push((place.clone(), Patch::Fixed(String::new()))),
+                    _ => {}
+                }
+            }
             let form = style::Form { careful: careful.contains(&index), ascii, to };
             patches.push((slot.range.clone(), Patch::Unit(slot, text, form)));
         }
-        patches.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+        // Insertions come before what they stand in front of.
+        patches.sort_by_key(|(range, _)| {
+            (range.start, !range.is_empty(), std::cmp::Reverse(range.end))
+        });
         let writer = Writer { source: &self.source, patches };
         let mut written = String::with_capacity(self.source.len() + self.source.len() / 4);
         writer.copy(0..self.source.len(), &mut written);

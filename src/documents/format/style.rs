@@ -61,7 +61,7 @@ impl Style {
             }
             Self::Runs { prefix, run } => {
                 let run = place.within.and_then(|tag| tag.run.as_deref()).unwrap_or(run);
-                let run = super::docx::properties(prefix, run, form.to);
+                let run = super::docx::properties(prefix, run, words, form.to);
                 written.push_str(&format!("<{prefix}r>{run}<{prefix}t xml:space=\"preserve\">"));
                 markup(&one_line(words), false, false, written);
                 written.push_str(&format!("</{prefix}t></{prefix}r>"));

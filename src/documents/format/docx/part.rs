@@ -6,11 +6,34 @@ use quick_xml::events::BytesStart;
 
 use super::atoms::{self, Atom, Kind, Mark};
 use crate::documents::format::FormatError;
-use crate::documents::format::spans::{Draft, Frag};
+use crate::documents::format::spans::{Direction, Draft, Frag};
 use crate::documents::format::xml::{Node, Xml, local, prefix};
 
 /// Properties of runs that change nothing that a reader sees.
-const UNSEEN: &[&str] = &["lang", "noProof"];
+/// The direction of a run is told by its words when they are written.
+const UNSEEN: &[&str] = &["lang", "noProof", "rtl"];
+
+/// Properties of paragraphs that stand before that of their direction.
+const BEFORE_BIDI: &[&str] = &[
+    "pStyle",
+    "keepNext",
+    "keepLines",
+    "pageBreakBefore",
+    "framePr",
+    "widowControl",
+    "numPr",
+    "suppressLineNumbers",
+    "pBdr",
+    "shd",
+    "tabs",
+    "suppressAutoHyphens",
+    "kinsoku",
+    "wordWrap",
+    "overflowPunct",
+    "topLinePunct",
+    "autoSpaceDE",
+    "autoSpaceDN",
+];
 
 /// Elements that hold runs as a paragraph does.
 const CONTAINERS: &[&str] =
@@ -47,10 +70,17 @@ enum Open {
         mark: Option<Mark>,
         stale: bool,
     },
-    /// Another child of a paragraph.
+    /// Another child of a paragraph; those that say nothing are not kept.
     Child {
         start: usize,
         kept: bool,
+    },
+    /// The properties of a paragraph.
+    Layout(Layout),
+    /// One of those properties, and where it begins.
+    LayoutProperty {
+        start: usize,
+        name: String,
     },
     Other,
 }
@@ -59,6 +89,16 @@ struct Paragraph {
     prefix: String,
     start: usize,
     atoms: Vec<Atom>,
+    layout: Option<Layout>,
+}
+
+/// Where a paragraph's properties stand.
+struct Layout {
+    start: usize,
+    /// Where its direction stands, or belongs.
+    place: Option<Range<usize>>,
+    directed: bool,
+    empty: bool,
 }
 
 #[derive(Default)]
@@ -96,6 +136,9 @@ pub(super) fn collect(source: &str, name: &str) -> Result<Vec<Draft>, FormatErro
                 // A paragraph without content has no place for any.
                 let end = range.end;
                 reader.start(&tag, range)?;
+                if let Some(Open::Layout(layout)) = reader.open.last_mut() {
+                    layout.empty = true;
+                }
                 reader.end(end..end);
             }
             Node::End(_) => reader.end(range),
@@ -135,8 +178,12 @@ impl Reader<'_> {
         // `a:p` and `a:r` of drawings are other elements of the same name.
         let word = prefix != "a:" && prefix != "m:";
         if word && name == "p" {
-            let paragraph =
-                Paragraph { prefix: prefix.to_owned(), start: range.end, atoms: Vec::new() };
+            let paragraph = Paragraph {
+                prefix: prefix.to_owned(),
+                start: range.end,
+                atoms: Vec::new(),
+                layout: None,
+            };
             self.open.push(Open::Paragraph(paragraph));
             return Ok(());
         }
@@ -149,9 +196,11 @@ impl Reader<'_> {
                     Open::Container
                 } else if word && name == "sdt" {
                     Open::Control(range.start)
+                } else if word && name == "pPr" {
+                    let start = range.start;
+                    Open::Layout(Layout { start, place: None, directed: false, empty: false })
                 } else {
-                    let kept = !STALE.contains(&name);
-                    Open::Child { start: range.start, kept: kept && name != "pPr" }
+                    Open::Child { start: range.start, kept: !STALE.contains(&name) }
                 }
             }
             Some(Open::Control(start)) if name == "sdtContent" => {
@@ -183,6 +232,9 @@ impl Reader<'_> {
                     Open::RunChild { start: range.start, mark, stale: STALE.contains(&name) }
                 }
             },
+            Some(Open::Layout(_)) => {
+                Open::LayoutProperty { start: range.start, name: name.to_owned() }
+            }
             Some(Open::Properties) => Open::Property { start: range.start, name: name.to_owned() },
             _ => Open::Other,
         };
@@ -237,22 +289,36 @@ impl Reader<'_> {
             Some(Open::RunChild { start, mark, .. }) => {
                 self.run_child(mark.map_or(Kind::Code, Kind::Mark), start..range.end);
             }
-            Some(Open::Child { start, kept }) => self.child(start, kept, range.end),
-            _ => {}
-        }
-    }
-
-    fn child(&mut self, start: usize, kept: bool, end: usize) {
-        if kept {
-            if let Some(atoms) = self.atoms() {
-                let range = start..end;
-                atoms.push(Atom::whole(Kind::Code, vec![Frag::Source(range.clone())], range));
+            Some(Open::LayoutProperty { start, name }) => {
+                if let Some(Open::Layout(layout)) = self.open.last_mut() {
+                    if name == "bidi" {
+                        layout.directed = true;
+                        layout.place = Some(start..range.end);
+                    } else if !BEFORE_BIDI.contains(&name.as_str()) {
+                        layout.place.get_or_insert(start..start);
+                    }
+                }
             }
-        } else if let Some(Open::Paragraph(paragraph)) = self.open.last_mut()
-            && paragraph.atoms.is_empty()
-        {
-            // The paragraph's own properties stay before its words.
-            paragraph.start = end;
+            Some(Open::Layout(mut layout)) => {
+                if layout.empty {
+                    layout.place = Some(layout.start..range.end);
+                }
+                layout.place.get_or_insert(range.start..range.start);
+                if let Some(Open::Paragraph(paragraph)) = self.open.last_mut()
+                    && paragraph.atoms.is_empty()
+                {
+                    // A paragraph's properties stay before its words.
+                    paragraph.start = range.end;
+                    paragraph.layout = Some(layout);
+                }
+            }
+            Some(Open::Child { start, kept: true }) => {
+                if let Some(atoms) = self.atoms() {
+                    let range = start..range.end;
+                    atoms.push(Atom::whole(Kind::Code, vec![Frag::Source(range.clone())], range));
+                }
+            }
+            _ => {}
         }
     }
 
@@ -287,8 +353,17 @@ impl Reader<'_> {
 
     fn paragraph(&mut self, paragraph: Paragraph, end: usize) {
         self.count += 1;
-        let Paragraph { prefix, start, atoms } = paragraph;
+        let Paragraph { prefix, start, atoms, layout } = paragraph;
+        let bidi = format!("<{prefix}bidi/>");
+        let properties = format!("<{prefix}pPr>{bidi}</{prefix}pPr>");
+        let direction = match layout {
+            Some(Layout { place: Some(place), directed, empty, .. }) => {
+                Direction { place, directed, mark: if empty { properties } else { bidi } }
+            }
+            _ => Direction { place: start..start, directed: false, mark: properties },
+        };
         if let Some(mut draft) = atoms::draft(self.source, start..end.max(start), &prefix, atoms) {
+            draft.slot.direction = Some(direction);
             draft.id = Some(format!("{} paragraph {}", self.name, self.count));
             self.drafts.push(draft);
         }
