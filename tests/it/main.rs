@@ -10,6 +10,8 @@ mod chat_templates;
 mod clients;
 mod config;
 mod doctor;
+#[cfg(feature = "documents")]
+mod documents;
 mod embeddings;
 mod encoders;
 mod engine;

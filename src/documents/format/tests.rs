@@ -265,3 +265,6 @@ fn encodings_are_kept() {
     check(b"\xff\xfea\0\n\0", b"\xff\xfeA\0\n\0");
     check(b"\xfe\xff\0a", b"\xfe\xff\0A");
 }
+
+mod damage;
+mod packages;
