@@ -13,6 +13,8 @@ mod chat;
 mod choices;
 mod completions;
 mod constraint;
+#[cfg(feature = "documents")]
+mod desk;
 mod embeddings;
 pub mod error;
 mod extract;

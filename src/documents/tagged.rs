@@ -158,6 +158,15 @@ impl Tagged {
         }
     }
 
+    /// Reads what [`Self::marked`] writes, whatever its tags are.
+    ///
+    /// # Errors
+    ///
+    /// The first tag that occurs twice or is not properly closed.
+    pub fn parse(marked: &str) -> Result<Self, TagFault> {
+        Self::new(marks::read(marked, marks::Spacing::Exact))
+    }
+
     /// How the tags differ from those of `source`; empty if each occurs once,
     /// is of the same kind and stands within the same tags.
     pub fn faults(&self, source: &Self) -> Vec<TagFault> {

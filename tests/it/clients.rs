@@ -38,6 +38,17 @@ fn python_with(name: &str, packages: &[&str]) -> Option<PathBuf> {
     }
 }
 
+/// Runs a script of `tests/clients` with some packages; all its checks must pass.
+pub fn run(name: &str, packages: &[&str], script: &str, arguments: &[&str]) {
+    let Some(python) = python_with(name, packages) else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
+    let output = Command::new(python).arg(script).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success());
+    assert!(said.contains(" passed, 0 failed"));
+}
+
 #[test]
 fn the_openai_client_works_unchanged() {
     let Some(server) = server() else { return };

@@ -4,6 +4,10 @@
 pub mod chat;
 pub mod common;
 pub mod completions;
+#[cfg(feature = "documents")]
+pub mod deepl;
+#[cfg(feature = "documents")]
+pub mod desk;
 pub mod embeddings;
 pub mod generation;
 pub mod inputs;
