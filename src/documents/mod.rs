@@ -5,10 +5,12 @@
 //! inline tags that stand among them.
 
 mod decode;
+pub mod format;
 pub mod fragment;
 pub mod language;
 pub mod memory;
 pub mod quality;
+pub mod segment;
 pub mod store;
 pub mod tagged;
 pub mod termbase;

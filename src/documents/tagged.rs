@@ -14,6 +14,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 pub use repair::repair;
+pub(in crate::documents) use repair::settle;
 
 /// A stretch of words, or a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,8 @@ mod clients;
 mod config;
 mod desk;
 mod doctor;
+#[cfg(feature = "documents")]
+mod documents;
 mod embeddings;
 mod encoders;
 mod engine;

@@ -128,12 +128,25 @@ pub fn repair(marked: &str, source: &Tagged) -> (Tagged, Vec<TagFault>) {
     let pieces = marks::read(marked, Spacing::Loose);
     let faults = faults(&pieces, source);
     let nodes = nodes(source);
-    let layout = Layout::new(&pieces, source, &nodes);
-    let mut written = Vec::new();
-    let end = layout.target.len();
-    layout.write(None, (0, end), &mut written);
-    let text = Tagged::new(written).expect("the layout nests as the source does");
-    (text, faults)
+    (Layout::new(&pieces, source, &nodes, Ends::First).text(), faults)
+}
+
+/// Puts tags that occur in pieces in the order of `source`: each from its first
+/// beginning to its last end.
+pub(in crate::documents) fn settle(pieces: Vec<Piece>, source: &Tagged) -> Tagged {
+    if faults(&pieces, source).is_empty()
+        && let Ok(text) = Tagged::new(pieces.clone())
+    {
+        return text;
+    }
+    Layout::new(&pieces, source, &nodes(source), Ends::Last).text()
+}
+
+/// Which of several ends of a tag counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    First,
+    Last,
 }
 
 /// Where the tags go in the words of the target.
@@ -148,7 +161,7 @@ struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    fn new(pieces: &[Piece], source: &Tagged, nodes: &'a [Node]) -> Self {
+    fn new(pieces: &[Piece], source: &Tagged, nodes: &'a [Node], ends: Ends) -> Self {
         let pairs: BTreeMap<u32, bool> = nodes.iter().map(|n| (n.number, n.pair)).collect();
         let mut target = String::new();
         let mut found: BTreeMap<u32, (Option<usize>, Option<usize>)> = BTreeMap::new();
@@ -163,7 +176,7 @@ impl<'a> Layout<'a> {
                 // An end before the beginning says nothing.
                 Piece::Close(number) if pairs.get(number) == Some(&true) => {
                     let place = found.entry(*number).or_default();
-                    place.1 = place.1.or(at);
+                    place.1 = if ends == Ends::Last { at } else { place.1.or(at) };
                 }
                 Piece::Open(number) | Piece::Empty(number) if pairs.get(number) == Some(&false) => {
                     found.entry(*number).or_insert((at, at));
@@ -185,6 +198,12 @@ impl<'a> Layout<'a> {
         borders.sort_unstable();
         borders.dedup();
         Self { nodes, source: source.plain(), target, found, borders }
+    }
+
+    fn text(&self) -> Tagged {
+        let mut written = Vec::new();
+        self.write(None, (0, self.target.len()), &mut written);
+        Tagged::new(written).expect("the layout nests as the source does")
     }
 
     /// Writes the words of `span` with the tags that `parent` holds.
