@@ -52,31 +52,18 @@ pub fn run(name: &str, packages: &[&str], script: &str, arguments: &[&str]) {
 #[test]
 fn the_openai_client_works_unchanged() {
     let Some(server) = server() else { return };
-    let Some(python) = python_with("openai-client", &["openai==3.54.0"]) else { return };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/openai_client.py");
-    let output = Command::new(python)
-        .arg(script)
-        .args(["--base-url", &format!("{}/v1", server.base_url)])
-        .args(["--chat-model", &server.generator])
-        .args(["--embedding-model", &server.embedder])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success());
-    assert!(said.contains(" passed, 0 failed"));
+    let base_url = format!("{}/v1", server.base_url);
+    let arguments = [
+        ["--base-url", &base_url],
+        ["--chat-model", &server.generator],
+        ["--embedding-model", &server.embedder],
+    ];
+    run("openai-client", &["openai==3.54.0"], "openai_client.py", arguments.as_flattened());
 }
 
 #[test]
 fn the_hugging_face_client_works_unchanged() {
     let Some(server) = server() else { return };
     let packages = ["huggingface_hub==2.4.0", "numpy==2.4.6"];
-    let Some(python) = python_with("hub-client", &packages) else { return };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/hub_client.py");
-    let output =
-        Command::new(python).arg(script).args(["--url", &server.base_url]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success());
-    assert!(said.contains(" passed, 0 failed"));
+    run("hub-client", &packages, "hub_client.py", &["--url", &server.base_url]);
 }

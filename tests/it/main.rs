@@ -9,6 +9,7 @@ mod catalogue;
 mod chat_templates;
 mod clients;
 mod config;
+#[cfg(feature = "documents")]
 mod desk;
 mod doctor;
 #[cfg(feature = "documents")]

@@ -20,7 +20,7 @@ pub use languages::{languages, pairs, usage};
 use self::form::JsonOrForm;
 use super::store::Desk;
 use super::termbases::stored;
-use super::texts::{self, MAX_TEXTS, Text};
+use super::texts::{self, Cut, MAX_TEXTS, Text, targets};
 use super::translate::tone;
 use crate::api::error::{ApiError, echo, reshaped};
 use crate::api::state::Shared;
@@ -44,7 +44,7 @@ pub async fn translate(
     let target = texts::language(engine, "target_lang", &body.target_lang)?;
     let source = body.source_lang.as_deref().filter(|source| !source.is_empty());
     let source = source.map(|source| texts::language(engine, "source_lang", source)).transpose()?;
-    let all = parse(&body)?;
+    let all = parse(&body, source.as_deref())?;
     let mut termbases = Vec::new();
     let ids: Vec<&String> = body.glossary_id.iter().chain(&body.glossary_ids).collect();
     if let (Some(_), None) = (ids.first(), &source) {
@@ -81,7 +81,7 @@ pub async fn translate(
             let code = longest.and_then(|translated| translated.source_language.code.as_deref());
             Translation {
                 detected_source_language: code.map_or_else(String::new, languages::upper),
-                text: text.join(done),
+                text: text.join(&targets(done)),
                 billed_characters: shown.then_some(characters),
             }
         })
@@ -89,7 +89,7 @@ pub async fn translate(
     Ok(axum::Json(TranslateResponse { translations }))
 }
 
-fn parse(body: &TranslateRequest) -> Result<Vec<Text>, ApiError> {
+fn parse(body: &TranslateRequest, source: Option<&str>) -> Result<Vec<Text>, ApiError> {
     let markup = match body.tag_handling.as_deref() {
         None | Some("") => None,
         Some("xml") => Some(Markup::Xml),
@@ -99,9 +99,10 @@ fn parse(body: &TranslateRequest) -> Result<Vec<Text>, ApiError> {
             return Err(ApiError::invalid("tag_handling", message));
         }
     };
-    let whole = match body.split_sentences.as_deref() {
-        None | Some("1") => false,
-        Some("0" | "nonewlines") => true,
+    let cut = match body.split_sentences.as_deref() {
+        None | Some("1") => Cut::Lines,
+        Some("0") => Cut::Nowhere,
+        Some("nonewlines") => Cut::Sentences,
         Some(other) => {
             let message = format!("split_sentences is {:?}; send 0, 1 or nonewlines", echo(other));
             return Err(ApiError::invalid("split_sentences", message));
@@ -111,12 +112,14 @@ fn parse(body: &TranslateRequest) -> Result<Vec<Text>, ApiError> {
         return Err(ApiError::invalid("ignore_tags", "ignore_tags only goes with tag_handling"));
     }
     let one = |(at, text): (usize, &String)| match markup {
-        None => Ok(Text::plain(text, whole)),
-        Some(markup) => Text::marked_up(text, markup, &body.ignore_tags).map_err(|why| {
-            let param = format!("text[{at}]");
-            let message = format!("{param}: {why}");
-            ApiError::invalid(param, message)
-        }),
+        None => Ok(Text::plain(text, cut, source)),
+        Some(markup) => {
+            Text::marked_up(text, (markup, &body.ignore_tags), cut, source).map_err(|why| {
+                let param = format!("text[{at}]");
+                let message = format!("{param}: {why}");
+                ApiError::invalid(param, message)
+            })
+        }
     };
     body.text.iter().enumerate().map(one).collect()
 }

@@ -8,6 +8,7 @@ use super::store::{Desk, missing};
 use crate::api::error::{ApiError, echo};
 use crate::documents::fragment::{Fragment, Markup};
 use crate::documents::memory::{Index, Unit};
+use crate::documents::segment::Segments;
 use crate::documents::tagged::Tagged;
 use crate::documents::termbase::{Glossary, Termbase};
 use crate::documents::translate::{Job, Origin, SegmentError, Translated, Translator};
@@ -19,20 +20,36 @@ pub const MAX_TEXTS: usize = 1000;
 
 /// A text as segments.
 pub struct Text {
-    /// What stands between the segments: one more than these.
+    /// What stands between the lines: one more than these.
     between: Vec<String>,
+    lines: Vec<Line>,
     pub segments: Vec<Tagged>,
     fragment: Option<Fragment>,
 }
 
+/// A line, or a whole text.
+enum Line {
+    One,
+    Sentences(Segments),
+}
+
+/// Where a text is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    Nowhere,
+    /// At the ends of sentences.
+    Sentences,
+    /// There and at the ends of lines.
+    Lines,
+}
+
 impl Text {
-    /// Lines are segments; with `whole` the text is one.
-    pub fn plain(text: &str, whole: bool) -> Self {
-        let mut parsed =
-            Self { between: vec![String::new()], segments: Vec::new(), fragment: None };
-        let lines: Vec<&str> = match whole {
-            true => vec![text],
-            false => text.split_inclusive('\n').collect(),
+    /// `language` is that of the text, if it is known.
+    pub fn plain(text: &str, cut: Cut, language: Option<&str>) -> Self {
+        let mut parsed = Self::empty();
+        let lines: Vec<&str> = match cut {
+            Cut::Lines => text.split_inclusive('\n').collect(),
+            Cut::Nowhere | Cut::Sentences => vec![text],
         };
         for line in lines {
             let words = line.trim();
@@ -42,10 +59,15 @@ impl Text {
             }
             let start = line.len() - line.trim_start().len();
             parsed.glue(&line[..start]);
-            parsed.segments.push(words.into());
+            parsed.add(words.into(), cut, language);
             parsed.between.push(line[start + words.len()..].to_owned());
         }
         parsed
+    }
+
+    fn empty() -> Self {
+        let between = vec![String::new()];
+        Self { between, lines: Vec::new(), segments: Vec::new(), fragment: None }
     }
 
     fn glue(&mut self, text: &str) {
@@ -54,29 +76,59 @@ impl Text {
         }
     }
 
-    /// A fragment of XML or HTML is one segment.
+    fn add(&mut self, line: Tagged, cut: Cut, language: Option<&str>) {
+        if cut == Cut::Nowhere {
+            self.segments.push(line);
+            self.lines.push(Line::One);
+            return;
+        }
+        let sentences = Segments::of(&line, language);
+        self.segments.extend(sentences.texts().iter().cloned());
+        self.lines.push(Line::Sentences(sentences));
+    }
+
+    /// A fragment of XML or HTML.
     ///
     /// # Errors
     /// The tag that does not fit.
-    pub fn marked_up(text: &str, markup: Markup, ignored: &[String]) -> Result<Self, String> {
+    pub fn marked_up(
+        text: &str,
+        (markup, ignored): (Markup, &[String]),
+        cut: Cut,
+        language: Option<&str>,
+    ) -> Result<Self, String> {
         let fragment = Fragment::read(text, markup, ignored)?;
-        let segments = vec![fragment.words.clone()];
-        let between = vec![String::new(); 2];
-        Ok(Self { between, segments, fragment: Some(fragment) })
+        let mut parsed = Self::empty();
+        parsed.add(fragment.words.clone(), cut, language);
+        parsed.between.push(String::new());
+        Ok(Self { fragment: Some(fragment), ..parsed })
     }
 
     /// The text with its segments translated.
-    pub fn join(&self, translated: &[Translated]) -> String {
+    pub fn join(&self, translated: &[Tagged]) -> String {
+        let mut left = translated.iter().cloned();
         let mut text = self.between[0].clone();
-        for (segment, after) in translated.iter().zip(&self.between[1..]) {
+        for (line, after) in self.lines.iter().zip(&self.between[1..]) {
+            let line = match line {
+                Line::One => left.next().unwrap_or_default(),
+                Line::Sentences(sentences) => {
+                    let texts: Vec<Tagged> = left.by_ref().take(sentences.texts().len()).collect();
+                    sentences.join(&texts)
+                }
+            };
             text += &match &self.fragment {
-                Some(fragment) => fragment.write(&segment.target),
-                None => segment.target.plain(),
+                Some(fragment) => fragment.write(&line),
+                None => line.plain(),
             };
             text += after;
         }
         text
     }
+}
+
+/// What was written for the segments of a text.
+pub fn targets(translated: &[Translated]) -> Vec<Tagged> {
+    translated.iter().map(|translated| translated.target.clone()).collect()
 }
 
 /// The model that translates: the one that is named, or the first that
@@ -230,21 +282,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_segments() {
-        let check = |text: &str, whole: bool, expected: &[&str]| {
-            let text_of = Text::plain(text, whole);
-            let found: Vec<String> = text_of.segments.iter().map(Tagged::plain).collect();
+    fn texts_are_cut_and_joined() {
+        let check = |text: &str, cut: Cut, expected: &[&str]| {
+            let parsed = Text::plain(text, cut, Some("en"));
+            let found: Vec<String> = parsed.segments.iter().map(Tagged::plain).collect();
             assert_eq!(found, expected, "{text:?}");
-            let mut again = text_of.between[0].clone();
-            for (segment, after) in text_of.segments.iter().zip(&text_of.between[1..]) {
-                again += &segment.plain();
-                again += after;
-            }
-            assert_eq!(again, text);
+            assert_eq!(parsed.join(&parsed.segments), text);
         };
-        check("a\n\n b \r\nc", false, &["a", "b", "c"]);
-        check("a\nb", true, &["a\nb"]);
-        check("\n \n", false, &[]);
-        check("", false, &[]);
+        check("a\n\n b \r\nc", Cut::Lines, &["a", "b", "c"]);
+        check("A b. C d.\nE", Cut::Lines, &["A b.", "C d.", "E"]);
+        check("A b. C d.\nE", Cut::Nowhere, &["A b. C d.\nE"]);
+        check("\n \n", Cut::Lines, &[]);
+        check("", Cut::Nowhere, &[]);
+        let html = "<p>A <b>b. C</b> d.</p>";
+        let parsed = Text::marked_up(html, (Markup::Html, &[]), Cut::Sentences, None).unwrap();
+        assert_eq!(parsed.segments.len(), 2);
+        assert_eq!(parsed.join(&parsed.segments), html);
     }
 }

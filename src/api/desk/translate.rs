@@ -8,7 +8,7 @@ use axum::Extension;
 use axum::extract::State;
 
 use super::store::{Desk, missing};
-use super::texts::{self, MAX_TEXTS, Text};
+use super::texts::{self, Cut, MAX_TEXTS, Text, targets};
 use crate::api::error::ApiError;
 use crate::api::extract::Json;
 use crate::api::state::Shared;
@@ -38,10 +38,10 @@ pub async fn translate(
         (None, Some(texts)) => texts,
         _ => return Err(ApiError::invalid("text", "send one of text and texts")),
     };
-    let all = parse(&given, body.format.unwrap_or(Format::Text))?;
     let target = texts::language(engine, "target", &body.target)?;
     let source = body.source.as_deref().filter(|source| *source != "auto");
     let source = source.map(|source| texts::language(engine, "source", source)).transpose()?;
+    let all = parse(&given, body.format.unwrap_or(Format::Text), source.as_deref())?;
     let mut stored = Vec::new();
     if let Some(id) = &body.termbase {
         let key = id.clone();
@@ -90,7 +90,7 @@ pub async fn translate(
     };
     let translations = (all.iter().zip(&done))
         .map(|(text, done)| Translation {
-            text: text.join(done),
+            text: text.join(&targets(done)),
             segments: (text.segments.iter().zip(done))
                 .map(|(source, translated)| segment(source, translated, quality))
                 .collect(),
@@ -105,18 +105,20 @@ pub async fn translate(
     }))
 }
 
-fn parse(given: &[String], format: Format) -> Result<Vec<Text>, ApiError> {
+fn parse(given: &[String], format: Format, source: Option<&str>) -> Result<Vec<Text>, ApiError> {
     if given.is_empty() || given.len() > MAX_TEXTS {
         let message = format!("texts has {}; send 1 to {MAX_TEXTS}", given.len());
         return Err(ApiError::invalid("texts", message));
     }
     let markup = match format {
-        Format::Text => return Ok(given.iter().map(|text| Text::plain(text, false)).collect()),
+        Format::Text => {
+            return Ok(given.iter().map(|text| Text::plain(text, Cut::Lines, source)).collect());
+        }
         Format::Html => Markup::Html,
         Format::Xml => Markup::Xml,
     };
     let parsed = |(at, text): (usize, &String)| {
-        Text::marked_up(text, markup, &[])
+        Text::marked_up(text, (markup, &[]), Cut::Sentences, source)
             .map_err(|why| ApiError::invalid(format!("texts[{at}]"), format!("texts[{at}]: {why}")))
     };
     given.iter().enumerate().map(parsed).collect()

@@ -37,12 +37,12 @@ fn empty_list(value: &Value) -> bool {
 impl Fields for TranslateRequest {
     const RULES: &'static [Rule] = &[
         Rule::accept("preserve_formatting", "white space and case are always kept"),
-        Rule::accept("outline_detection", "a fragment is one segment, whatever its outline"),
-        Rule::accept("non_splitting_tags", "a fragment is not split at its tags"),
+        Rule::accept("outline_detection", "a fragment is cut at sentences, whatever its outline"),
+        Rule::accept("non_splitting_tags", "a fragment is not cut at its tags"),
         Rule::accept("tag_handling_version", "there is one"),
         Rule::accept("model_type", "`model` names a model"),
         Rule::accept("enable_beta_languages", "all languages are there"),
-        Rule::refuse("splitting_tags", empty_list, "a fragment is one segment"),
+        Rule::refuse("splitting_tags", empty_list, "a fragment is only cut at sentences"),
         Rule::refuse("style_id", neutral::never, "there are no style rules"),
         Rule::refuse("custom_instructions", empty_list, "send `context`"),
         Rule::refuse("translation_memory_id", neutral::never, "use /v1/translate with `memory`"),

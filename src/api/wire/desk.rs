@@ -12,7 +12,8 @@ use super::super::strict::strict_list;
 pub struct TranslateRequest {
     /// A loaded model that generates or translates; the first one without it.
     pub model: Option<String>,
-    /// A text, or with `texts` several. A line is a segment.
+    /// A text, or with `texts` several. They are cut into
+    /// lines and sentences.
     pub text: Option<String>,
     pub texts: Option<Vec<String>>,
     /// The language of the texts. Without it, it is detected in each segment.

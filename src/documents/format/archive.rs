@@ -63,7 +63,7 @@ impl Archive {
         };
         let mut archive = ZipArchive::new(Cursor::new(&self.bytes)).map_err(fault)?;
         let entry = archive.by_index(index).map_err(fault)?;
-        let allowed = entry.compressed_size().saturating_mul(MAX_RATIO).max(FREE).min(MAX_PART);
+        let allowed = entry.compressed_size().saturating_mul(MAX_RATIO).clamp(FREE, MAX_PART);
         let mut content = Vec::new();
         // What the archive says of its sizes need not be true.
         entry.take(allowed + 1).read_to_end(&mut content).map_err(|e| fault(e.into()))?;

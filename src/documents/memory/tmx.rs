@@ -21,11 +21,14 @@ pub struct TmxError {
     pub message: String,
 }
 
+/// What of a file was left out and why, with its line.
+pub type LeftOut = (usize, String);
+
 /// The units of a file, and what of it was left out and why, with its line.
 ///
 /// # Errors
 /// What is wrong with the file, and in which line.
-pub fn read(bytes: &[u8]) -> Result<(Vec<Unit>, Vec<(usize, String)>), TmxError> {
+pub fn read(bytes: &[u8]) -> Result<(Vec<Unit>, Vec<LeftOut>), TmxError> {
     let text = crate::documents::decode::decode(bytes)
         .map_err(|why| TmxError { line: 1, message: format!("the file cannot be read: {why}") })?;
     let document =
@@ -58,7 +61,7 @@ fn line(document: &Document<'_>, node: &Node<'_, '_>) -> usize {
 fn unit(
     document: &Document<'_>,
     node: Node<'_, '_>,
-    left_out: &mut Vec<(usize, String)>,
+    left_out: &mut Vec<LeftOut>,
 ) -> Result<Unit, TmxError> {
     let mut unit = Unit { changed: changed(node), ..Unit::default() };
     unit.note = (node.children().find(|child| child.has_tag_name("note")))
