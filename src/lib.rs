@@ -10,6 +10,8 @@ pub mod bench;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod config;
+#[cfg(feature = "documents")]
+pub mod documents;
 pub mod engine;
 pub mod models;
 pub mod provision;

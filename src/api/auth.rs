@@ -49,7 +49,8 @@ fn given(headers: &HeaderMap) -> Option<&str> {
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let known = ["bearer", "deepl-auth-key"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    known.then(|| token.trim())
 }
 
 /// Compares in a time that does not depend on where the first difference is,
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_bearer_header_counts() {
+    fn only_schemes_that_carry_a_key_count() {
         let check = |value: &'static str, expected: Option<&str>| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
@@ -80,6 +81,7 @@ mod tests {
         };
         check("Bearer abc", Some("abc"));
         check("bearer  abc", Some("abc"));
+        check("DeepL-Auth-Key abc", Some("abc"));
         check("Basic abc", None);
         check("abc", None);
         assert_eq!(given(&HeaderMap::new()), None);

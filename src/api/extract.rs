@@ -30,7 +30,7 @@ where
 }
 
 /// Parses a body, naming the line and column, or the field, of a mistake.
-fn parse<T: DeserializeOwned + Fields>(bytes: &[u8]) -> Result<T, ApiError> {
+pub fn parse<T: DeserializeOwned + Fields>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(bad_json("the body is empty; send a JSON object"));
     }

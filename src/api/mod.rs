@@ -15,6 +15,8 @@ mod choices;
 mod completions;
 mod constraint;
 mod conversation;
+#[cfg(feature = "documents")]
+mod desk;
 mod embeddings;
 pub mod error;
 mod extract;

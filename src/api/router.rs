@@ -13,6 +13,8 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+#[cfg(feature = "documents")]
+use super::desk;
 use super::error::{ApiError, echo};
 use super::state::{AppState, Lifecycle, Shared};
 use super::suggest::closest;
@@ -40,7 +42,11 @@ const ROUTES: [&str; 13] = [
 
 /// Every route, for the suggestions of the fallback.
 fn routes() -> impl Iterator<Item = &'static str> {
-    ROUTES.into_iter().chain(anthropic::PATHS).chain(tei::PATHS).chain(translate::PATHS)
+    let routes =
+        ROUTES.into_iter().chain(anthropic::PATHS).chain(tei::PATHS).chain(translate::PATHS);
+    #[cfg(feature = "documents")]
+    let routes = routes.chain(desk::PATHS);
+    routes
 }
 
 /// The whole service, for callers that bring their own listener. It serves
@@ -72,9 +78,13 @@ pub fn build(shared: Shared) -> Router {
         .route("/decode", only(post(tei::decode)))
         .route("/translate", only(post(translate::translate)))
         .route_layer(from_fn_with_state(shared.clone(), admit));
+    #[cfg(feature = "documents")]
+    let work = work.merge(desk::work().route_layer(from_fn_with_state(shared.clone(), admit)));
     // The key is asked for outside of everything, the fallback included.
-    let guarded = Router::new()
-        .merge(work)
+    let guarded = Router::new().merge(work);
+    #[cfg(feature = "documents")]
+    let guarded = guarded.merge(desk::desk());
+    let guarded = guarded
         .route("/v1/models", only(get(models::list)))
         .route("/v1/models/{*id}", only(get(models::retrieve)))
         .route("/v1/responses/{id}", only(get(responses::retrieve).delete(responses::delete)))
@@ -86,6 +96,8 @@ pub fn build(shared: Shared) -> Router {
         .layer(from_fn(anthropic::reshape))
         .layer(from_fn(tei::reshape))
         .layer(from_fn(translate::reshape));
+    #[cfg(feature = "documents")]
+    let guarded = desk::layer(guarded, &shared);
     let open = Router::new()
         .route("/health", only(get(health::ready)))
         .route("/health/live", only(get(health::live)))
@@ -125,7 +137,7 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// The method router, with errors in our shape for other methods. The `Allow`
 /// header is the library's.
-fn only(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
+pub fn only(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
     methods.fallback(wrong_method)
 }
 

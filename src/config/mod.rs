@@ -74,6 +74,10 @@ pub struct Server {
     /// Better set in the environment than here: DRAGOMAN_SERVER_API_KEY.
     /// Example: "a-long-random-text"
     pub api_key: Option<String>,
+    /// Folder that keeps termbases and translation memories. When it is not set,
+    /// a folder "dragoman" in the user's data folder.
+    /// Example: "/var/lib/dragoman"
+    pub data_dir: Option<PathBuf>,
     /// Seconds that running requests get to finish when the server is told to
     /// stop; then they are cut off.
     #[config(default = 30)]
@@ -100,6 +104,7 @@ impl fmt::Debug for Server {
             .field("listen", &self.listen)
             .field("max_body_bytes", &self.max_body_bytes)
             .field("api_key", &self.api_key.as_ref().map(|_| "(hidden)"))
+            .field("data_dir", &self.data_dir)
             .field("shutdown_grace_s", &self.shutdown_grace_s)
             .field("cors_origins", &self.cors_origins)
             .field("responses_mib", &self.responses_mib)

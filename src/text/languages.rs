@@ -1,8 +1,10 @@
 //! The languages of translation models: which tokens of a vocabulary say in
 //! what language a text is or is to be, and where they stand.
 
+mod known;
 mod table;
 
+pub use self::known::{KnownLanguage, known};
 use super::error::TokenizerError;
 use super::tokenizer::Tokenizer;
 

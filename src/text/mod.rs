@@ -22,6 +22,6 @@ mod tokenizer;
 pub use dialect::{CallForm, CallFormat, Dialect, Reader, ReasoningFormat, Spoken};
 pub use error::{TemplateError, TokenizerError};
 pub use gguf::GgufVocab;
-pub use languages::{Frame, Language, Languages};
+pub use languages::{Frame, KnownLanguage, Language, Languages, known};
 pub use template::{ChatInput, ChatTemplate, ContentForm, template_source};
 pub use tokenizer::{Cut, EncodedText, TokenSpan, Tokenizer};

@@ -9,7 +9,11 @@ mod catalogue;
 mod chat_templates;
 mod clients;
 mod config;
+#[cfg(feature = "documents")]
+mod desk;
 mod doctor;
+#[cfg(feature = "documents")]
+mod documents;
 mod embeddings;
 mod encoders;
 mod engine;

@@ -356,6 +356,38 @@ async fn texts_are_translated_as_at_libretranslate() {
     }
 }
 
+/// The document desk on an encoder-decoder, which is told no terms or tags.
+#[cfg(feature = "documents")]
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_are_translated_by_encoder_decoders() {
+    let server = server();
+    let body = json!({"model": "m2m", "text": "w5\nw9", "source": "en", "target": "fr"});
+    let answer = post_ok(&server.url, "/v1/translate", body).await;
+    let expected =
+        [expected("w5", None).await, expected("w9", None).await].map(|t| t.trim().to_owned());
+    let segments = &answer["translations"][0]["segments"];
+    assert_eq!(segments[0]["text"], expected[0]);
+    // One without an end is stopped where no translation would go on.
+    let cut = segments[1]["text"].as_str().unwrap();
+    assert!(expected[1].starts_with(cut) && cut.len() > 100, "{cut}");
+    assert_eq!(answer["translations"][0]["text"], format!("{}\n{cut}", expected[0]));
+    let body = json!({"model": "m2m", "text": "<b>w5</b>", "format": "html", "source": "en",
+        "target": "fr"});
+    let answer = post_ok(&server.url, "/v1/translate", body).await;
+    assert_eq!(answer["translations"][0]["text"], format!("<b>{}</b>", expected[0]));
+    for (change, param) in [
+        (json!({"target": "de"}), "target"),
+        (json!({"context": "a letter"}), "context"),
+        (json!({"formality": "more"}), "formality"),
+        (json!({"text": "w9 ".repeat(70)}), "texts[0]"),
+    ] {
+        let mut body = json!({"model": "m2m", "text": "w5", "source": "en", "target": "fr"});
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let (status, answer) = post(&server.url, "/v1/translate", &body).await;
+        assert_eq!((status, &answer["error"]["param"]), (400, &json!(param)), "{body}: {answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn other_translations_are_the_next_best_of_the_search() {
     let server = server();

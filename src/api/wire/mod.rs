@@ -5,6 +5,10 @@ pub mod anthropic;
 pub mod chat;
 pub mod common;
 pub mod completions;
+#[cfg(feature = "documents")]
+pub mod deepl;
+#[cfg(feature = "documents")]
+pub mod desk;
 pub mod embeddings;
 pub mod generation;
 pub mod inputs;

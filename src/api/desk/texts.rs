@@ -1,0 +1,302 @@
+//! From texts to the segments of a job, and from their translations to texts.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+
+use super::store::{Desk, missing};
+use crate::api::error::{ApiError, echo};
+use crate::documents::fragment::{Fragment, Markup};
+use crate::documents::memory::{Index, Unit};
+use crate::documents::segment::Segments;
+use crate::documents::tagged::Tagged;
+use crate::documents::termbase::{Glossary, Termbase};
+use crate::documents::translate::{Job, Origin, SegmentError, Translated, Translator};
+use crate::engine::{Engine, ModelKind};
+use crate::text::known;
+
+/// Most texts of a request.
+pub const MAX_TEXTS: usize = 1000;
+
+/// A text as segments.
+pub struct Text {
+    /// What stands between the lines: one more than these.
+    between: Vec<String>,
+    lines: Vec<Line>,
+    pub segments: Vec<Tagged>,
+    fragment: Option<Fragment>,
+}
+
+/// A line, or a whole text.
+enum Line {
+    One,
+    Sentences(Segments),
+}
+
+/// Where a text is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    Nowhere,
+    /// At the ends of sentences.
+    Sentences,
+    /// There and at the ends of lines.
+    Lines,
+}
+
+impl Text {
+    /// `language` is that of the text, if it is known.
+    pub fn plain(text: &str, cut: Cut, language: Option<&str>) -> Self {
+        let mut parsed = Self::empty();
+        let lines: Vec<&str> = match cut {
+            Cut::Lines => text.split_inclusive('\n').collect(),
+            Cut::Nowhere | Cut::Sentences => vec![text],
+        };
+        for line in lines {
+            let words = line.trim();
+            if words.is_empty() {
+                parsed.glue(line);
+                continue;
+            }
+            let start = line.len() - line.trim_start().len();
+            parsed.glue(&line[..start]);
+            parsed.add(words.into(), cut, language);
+            parsed.between.push(line[start + words.len()..].to_owned());
+        }
+        parsed
+    }
+
+    fn empty() -> Self {
+        let between = vec![String::new()];
+        Self { between, lines: Vec::new(), segments: Vec::new(), fragment: None }
+    }
+
+    fn glue(&mut self, text: &str) {
+        if let Some(last) = self.between.last_mut() {
+            last.push_str(text);
+        }
+    }
+
+    fn add(&mut self, line: Tagged, cut: Cut, language: Option<&str>) {
+        if cut == Cut::Nowhere {
+            self.segments.push(line);
+            self.lines.push(Line::One);
+            return;
+        }
+        let sentences = Segments::of(&line, language);
+        self.segments.extend(sentences.texts().iter().cloned());
+        self.lines.push(Line::Sentences(sentences));
+    }
+
+    /// A fragment of XML or HTML.
+    ///
+    /// # Errors
+    /// The tag that does not fit.
+    pub fn marked_up(
+        text: &str,
+        (markup, ignored): (Markup, &[String]),
+        cut: Cut,
+        language: Option<&str>,
+    ) -> Result<Self, String> {
+        let fragment = Fragment::read(text, markup, ignored)?;
+        let mut parsed = Self::empty();
+        parsed.add(fragment.words.clone(), cut, language);
+        parsed.between.push(String::new());
+        Ok(Self { fragment: Some(fragment), ..parsed })
+    }
+
+    /// The text with its segments translated.
+    pub fn join(&self, translated: &[Tagged]) -> String {
+        let mut left = translated.iter().cloned();
+        let mut text = self.between[0].clone();
+        for (line, after) in self.lines.iter().zip(&self.between[1..]) {
+            let line = match line {
+                Line::One => left.next().unwrap_or_default(),
+                Line::Sentences(sentences) => {
+                    let texts: Vec<Tagged> = left.by_ref().take(sentences.texts().len()).collect();
+                    sentences.join(&texts)
+                }
+            };
+            text += &match &self.fragment {
+                Some(fragment) => fragment.write(&line),
+                None => line.plain(),
+            };
+            text += after;
+        }
+        text
+    }
+}
+
+/// What was written for the segments of a text.
+pub fn targets(translated: &[Translated]) -> Vec<Tagged> {
+    translated.iter().map(|translated| translated.target.clone()).collect()
+}
+
+/// The model that translates: the one that is named, or the first that
+/// translates, or the first that generates.
+///
+/// # Errors
+/// As [`crate::api::state::Shared::engine`].
+pub fn translator(
+    shared: &crate::api::state::Shared,
+    model: Option<&str>,
+    compare: bool,
+) -> Result<Translator, ApiError> {
+    let engine =
+        shared.any_engine(model, &[ModelKind::Translation, ModelKind::Generation])?.clone();
+    let embedder =
+        shared.any_engine(None, &[ModelKind::Embedding]).ok().filter(|_| compare).cloned();
+    Ok(Translator { engine, embedder })
+}
+
+/// Two letters of a language that a client named.
+///
+/// # Errors
+/// 400 for one that the model or we do not know.
+pub fn language(engine: &Engine, field: &str, tag: &str) -> Result<String, ApiError> {
+    let Some(found) = known(tag) else {
+        let message = format!("{field} is {:?}, which is no language that we know", echo(tag));
+        return Err(ApiError::invalid(field, message));
+    };
+    let languages = engine.languages();
+    if !languages.list().is_empty() && languages.find(found.short).is_none() {
+        let codes: Vec<&str> =
+            languages.list().iter().map(|l| l.short.unwrap_or(&l.code)).collect();
+        let message = format!(
+            "{field} is {:?}, which the model {} does not have; it has {}",
+            echo(tag),
+            engine.info().id,
+            echo(&codes.join(", "))
+        );
+        return Err(ApiError::invalid(field, message));
+    }
+    Ok(found.short.to_owned())
+}
+
+/// The glossaries of termbases for all languages that texts may be in.
+pub fn glossaries(
+    termbases: &[&Termbase],
+    source: Option<&str>,
+    target: &str,
+) -> Vec<Arc<Glossary>> {
+    let mut all = Termbase::default();
+    all.concepts.extend(termbases.iter().flat_map(|termbase| termbase.concepts.iter().cloned()));
+    let languages = match source {
+        Some(source) => vec![source],
+        None => all.languages(),
+    };
+    (languages.into_iter().filter(|language| *language != target))
+        .map(|language| Arc::new(Glossary::new(&all, language, target).0))
+        .filter(|glossary| !glossary.is_empty())
+        .collect()
+}
+
+/// A stored memory, ready to be searched, by source language.
+///
+/// # Errors
+/// 404 when it is not there.
+pub async fn memories(
+    desk: &Desk,
+    id: &str,
+    source: Option<&str>,
+    target: &str,
+) -> Result<Vec<(String, Arc<Index>)>, ApiError> {
+    let (key, source, target) = (id.to_owned(), source.map(str::to_owned), target.to_owned());
+    let found = desk
+        .with(move |store| {
+            let Some(memory) = store.memory(&key)? else { return Ok(None) };
+            let languages = match source {
+                Some(source) => vec![source],
+                None => memory.languages,
+            };
+            let mut indexes = Vec::new();
+            for language in languages.into_iter().filter(|language| *language != target) {
+                let index = store.index(&key, &language, &target)?;
+                indexes.push((language, index));
+            }
+            Ok(Some(indexes))
+        })
+        .await?;
+    found.ok_or_else(|| missing("memory", id))
+}
+
+/// Stores what the model translated, and had no serious finding.
+///
+/// # Errors
+/// As [`Desk::with`].
+pub async fn remember(
+    desk: &Desk,
+    id: &str,
+    job: (&[Tagged], &str),
+    translated: &[Translated],
+) -> Result<(), ApiError> {
+    let now = crate::api::state::unix_now();
+    let (segments, target) = job;
+    let units: Vec<Unit> = (translated.iter())
+        .filter(|t| t.origin == Origin::Model && t.report.acceptable())
+        .filter_map(|t| {
+            let source = t.source_language.code.as_deref()?;
+            let text = segments.get(t.index)?.marked();
+            Some(Unit::new((source, text), (target, t.target.marked()), now))
+        })
+        .collect();
+    if units.is_empty() {
+        return Ok(());
+    }
+    let id = id.to_owned();
+    desk.with(move |store| store.add_units(&id, &units)).await.map(|_| ())
+}
+
+/// Runs a job whose segments are those of texts, one after another.
+///
+/// # Errors
+/// As the engine has them; `field` is what the texts are called.
+pub async fn run(
+    translator: &Translator,
+    job: Job,
+    texts: &[Text],
+    field: &str,
+) -> Result<Vec<Vec<Translated>>, ApiError> {
+    let place = |index: usize| {
+        let mut before = 0;
+        for (number, text) in texts.iter().enumerate() {
+            before += text.segments.len();
+            if index < before {
+                return format!("{field}[{number}]");
+            }
+        }
+        field.to_owned()
+    };
+    let failed = |SegmentError { index, error }: SegmentError| {
+        let error = ApiError::from(error);
+        match error.status == StatusCode::BAD_REQUEST {
+            true => error.rename("prompt", &place(index)).rename("source", &place(index)),
+            false => error,
+        }
+    };
+    let mut all = translator.translate_all(job).await.map_err(failed)?.into_iter();
+    Ok(texts.iter().map(|text| all.by_ref().take(text.segments.len()).collect()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_and_joined() {
+        let check = |text: &str, cut: Cut, expected: &[&str]| {
+            let parsed = Text::plain(text, cut, Some("en"));
+            let found: Vec<String> = parsed.segments.iter().map(Tagged::plain).collect();
+            assert_eq!(found, expected, "{text:?}");
+            assert_eq!(parsed.join(&parsed.segments), text);
+        };
+        check("a\n\n b \r\nc", Cut::Lines, &["a", "b", "c"]);
+        check("A b. C d.\nE", Cut::Lines, &["A b.", "C d.", "E"]);
+        check("A b. C d.\nE", Cut::Nowhere, &["A b. C d.\nE"]);
+        check("\n \n", Cut::Lines, &[]);
+        check("", Cut::Nowhere, &[]);
+        let html = "<p>A <b>b. C</b> d.</p>";
+        let parsed = Text::marked_up(html, (Markup::Html, &[]), Cut::Sentences, None).unwrap();
+        assert_eq!(parsed.segments.len(), 2);
+        assert_eq!(parsed.join(&parsed.segments), html);
+    }
+}

@@ -1,0 +1,208 @@
+//! What DeepL's clients send and read.
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::super::fields::{Fields, Rule, neutral};
+use super::desk::Formality;
+
+/// `POST /v2/translate`, as JSON or as a form.
+#[derive(Debug, Deserialize)]
+pub struct TranslateRequest {
+    pub text: Vec<String>,
+    pub source_lang: Option<String>,
+    pub target_lang: String,
+    pub context: Option<String>,
+    pub formality: Option<Formality>,
+    /// "0", "1" or "nonewlines".
+    pub split_sentences: Option<String>,
+    /// "xml" or "html".
+    pub tag_handling: Option<String>,
+    #[serde(default, deserialize_with = "names")]
+    pub ignore_tags: Vec<String>,
+    pub glossary_id: Option<String>,
+    #[serde(default, deserialize_with = "names")]
+    pub glossary_ids: Vec<String>,
+    #[serde(default, deserialize_with = "flag")]
+    pub show_billed_characters: Option<bool>,
+    /// A loaded model; an extension. Without it the first.
+    pub model: Option<String>,
+}
+
+fn empty_list(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+}
+
+impl Fields for TranslateRequest {
+    const RULES: &'static [Rule] = &[
+        Rule::accept("preserve_formatting", "white space and case are always kept"),
+        Rule::accept("outline_detection", "a fragment is cut at sentences, whatever its outline"),
+        Rule::accept("non_splitting_tags", "a fragment is not cut at its tags"),
+        Rule::accept("tag_handling_version", "there is one"),
+        Rule::accept("model_type", "`model` names a model"),
+        Rule::accept("enable_beta_languages", "all languages are there"),
+        Rule::refuse("splitting_tags", empty_list, "a fragment is only cut at sentences"),
+        Rule::refuse("style_id", neutral::never, "there are no style rules"),
+        Rule::refuse("custom_instructions", empty_list, "send `context`"),
+        Rule::refuse("translation_memory_id", neutral::never, "use /v1/translate with `memory`"),
+        Rule::refuse("translation_memory_threshold", neutral::never, "use /v1/translate"),
+        Rule::refuse("auth_key", neutral::never, "send `Authorization: DeepL-Auth-Key …`"),
+    ];
+}
+
+/// A list, or names with commas between them.
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        List(Vec<String>),
+        Text(String),
+    }
+    let list = match Option::<Names>::deserialize(deserializer)? {
+        None => Vec::new(),
+        Some(Names::List(list)) => list,
+        Some(Names::Text(text)) => vec![text],
+    };
+    let names = list.iter().flat_map(|names| names.split(','));
+    Ok(names.map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+}
+
+/// `true`, or "1" and "0" as forms have it.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    struct Flag;
+    impl Visitor<'_> for Flag {
+        type Value = bool;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("true or false")
+        }
+
+        fn visit_bool<E: de::Error>(self, value: bool) -> Result<bool, E> {
+            Ok(value)
+        }
+
+        fn visit_str<E: de::Error>(self, value: &str) -> Result<bool, E> {
+            match value {
+                "1" | "true" => Ok(true),
+                "0" | "false" => Ok(false),
+                _ => Err(E::invalid_value(de::Unexpected::Str(value), &self)),
+            }
+        }
+    }
+    deserializer.deserialize_any(Flag).map(Some)
+}
+
+#[derive(Debug, Serialize)]
+pub struct TranslateResponse {
+    pub translations: Vec<Translation>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Translation {
+    /// In capitals; empty if it is not known.
+    pub detected_source_language: String,
+    pub text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub billed_characters: Option<usize>,
+}
+
+/// `POST /v2/glossaries`.
+#[derive(Debug, Deserialize)]
+pub struct CreateGlossary {
+    pub name: String,
+    pub source_lang: String,
+    pub target_lang: String,
+    pub entries: String,
+    /// "tsv" or "csv".
+    pub entries_format: String,
+}
+
+impl Fields for CreateGlossary {
+    const RULES: &'static [Rule] = &[];
+}
+
+#[derive(Debug, Serialize)]
+pub struct Glossary {
+    pub glossary_id: String,
+    pub name: String,
+    pub ready: bool,
+    pub source_lang: String,
+    pub target_lang: String,
+    pub creation_time: String,
+    pub entry_count: usize,
+}
+
+/// `POST` and `PATCH` of `/v3/glossaries`.
+#[derive(Debug, Deserialize)]
+pub struct ChangeGlossary {
+    pub name: Option<String>,
+    #[serde(default, deserialize_with = "super::super::strict::strict_list")]
+    pub dictionaries: Vec<Dictionary>,
+}
+
+impl Fields for ChangeGlossary {
+    const RULES: &'static [Rule] = &[];
+}
+
+/// A pair of languages of a glossary.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Dictionary {
+    pub source_lang: String,
+    pub target_lang: String,
+    pub entries: String,
+    /// "tsv" or "csv".
+    pub entries_format: String,
+}
+
+impl Fields for Dictionary {
+    const RULES: &'static [Rule] = &[];
+}
+
+#[derive(Debug, Serialize)]
+pub struct MultilingualGlossary {
+    pub glossary_id: String,
+    pub name: String,
+    pub creation_time: String,
+    pub dictionaries: Vec<DictionaryInfo>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct DictionaryInfo {
+    pub source_lang: String,
+    pub target_lang: String,
+    pub entry_count: usize,
+}
+
+/// Which dictionary of a glossary is meant.
+#[derive(Debug, Deserialize)]
+pub struct PairQuery {
+    pub source_lang: String,
+    pub target_lang: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct LanguagePair {
+    pub source_lang: String,
+    pub target_lang: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Language {
+    pub language: String,
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supports_formality: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Usage {
+    pub character_count: u64,
+    pub character_limit: u64,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize)]
+pub struct ErrorBody {
+    pub message: String,
+}

@@ -1,0 +1,299 @@
+//! From the atoms of a paragraph to its text: fields, links, and runs of the
+//! same properties put together.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::documents::format::flow::{Edges, Flow, Item, Tag};
+use crate::documents::format::spans::{Draft, Frag};
+use crate::documents::format::style::Style;
+
+/// Parts of a field, which spans runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    Begin,
+    Instruction,
+    Separate,
+    End,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Words(String),
+    /// Something without words.
+    Code,
+    Mark(Mark),
+    Open,
+    Close,
+}
+
+/// What a paragraph is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Atom {
+    pub kind: Kind,
+    pub frags: Vec<Frag>,
+    pub range: Range<usize>,
+    /// Whether it is a child of the paragraph, not a part of one.
+    pub whole: bool,
+    /// Properties of its run, without those that are not seen.
+    pub properties: String,
+}
+
+impl Atom {
+    pub fn whole(kind: Kind, frags: Vec<Frag>, range: Range<usize>) -> Self {
+        Self { kind, frags, range, whole: true, properties: String::new() }
+    }
+}
+
+/// Fields whose result is text that an author wrote; that of others is computed.
+const TEXT_FIELDS: &[&str] = &["HYPERLINK", "QUOTE"];
+
+/// Properties by which spaces are seen.
+const SEEN_ON_SPACES: &[&str] = &["u ", "strike", "highlight", "shd ", "bdr "];
+
+/// The unit of a paragraph whose content stands in `range`.
+pub(super) fn draft(
+    source: &str,
+    range: Range<usize>,
+    prefix: &str,
+    atoms: Vec<Atom>,
+) -> Option<Draft> {
+    let atoms = join_codes(fields(source, atoms));
+    let base = base(&atoms);
+    let mut flow = Flow::default();
+    level(&atoms, &base, &mut flow, &mut 0);
+    let edges = Edges { peel: true, collapse: false };
+    let (range, text, tags) = flow.finish(source, range, edges)?;
+    let style = Style::Runs { prefix: prefix.to_owned(), run: base };
+    Some(Draft::new(range, text, tags, style))
+}
+
+/// Where the field ends that begins at `from`, and where its result begins.
+fn field(atoms: &[Atom], from: usize) -> Option<(Option<usize>, usize)> {
+    let mut depth = 0_usize;
+    let mut separate = None;
+    for (index, atom) in atoms.iter().enumerate().skip(from) {
+        match atom.kind {
+            Kind::Mark(Mark::Begin) => depth += 1,
+            Kind::Mark(Mark::Separate) if depth == 1 => separate = Some(index),
+            Kind::Mark(Mark::End) => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some((separate, index));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether every container that begins within ends within.
+fn balanced(atoms: &[Atom]) -> bool {
+    let mut depth = 0_usize;
+    for atom in atoms {
+        match atom.kind {
+            Kind::Open => depth += 1,
+            Kind::Close => match depth.checked_sub(1) {
+                Some(less) => depth = less,
+                None => return false,
+            },
+            _ => {}
+        }
+    }
+    depth == 0
+}
+
+/// Makes codes of fields, and containers of those whose result is text. A
+/// field that does not end in its paragraph leaves marks, which are codes, and
+/// its result is text of the paragraph.
+fn fields(source: &str, atoms: Vec<Atom>) -> Vec<Atom> {
+    let mut made = Vec::with_capacity(atoms.len());
+    let mut at = 0;
+    while at < atoms.len() {
+        let atom = &atoms[at];
+        let found = if atom.kind == Kind::Mark(Mark::Begin) { field(&atoms, at) } else { None };
+        let Some((separate, end)) = found.filter(|(_, end)| balanced(&atoms[at..=*end])) else {
+            let kind =
+                if matches!(atom.kind, Kind::Mark(_)) { Kind::Code } else { atom.kind.clone() };
+            made.push(Atom { kind, ..atom.clone() });
+            at += 1;
+            continue;
+        };
+        let instruction: String = atoms[at..end]
+            .iter()
+            .filter(|atom| atom.kind == Kind::Mark(Mark::Instruction))
+            .map(|atom| &source[atom.range.clone()])
+            .collect();
+        let text = TEXT_FIELDS.iter().any(|name| instruction.contains(name));
+        match separate {
+            Some(separate) if text => {
+                made.push(together(Kind::Open, &atoms[at..=separate]));
+                made.extend(fields(source, atoms[separate + 1..end].to_vec()));
+                made.push(together(Kind::Close, &atoms[end..=end]));
+            }
+            _ => made.push(together(Kind::Code, &atoms[at..=end])),
+        }
+        at = end + 1;
+    }
+    made
+}
+
+/// Several atoms as one. Words within are those of a field's result.
+fn together(kind: Kind, atoms: &[Atom]) -> Atom {
+    let mut joined = atoms[0].clone();
+    joined.kind = kind;
+    let last = &atoms[atoms.len() - 1];
+    if joined.whole && last.whole {
+        joined.range.end = last.range.end;
+        joined.frags = vec![Frag::Source(joined.range.clone())];
+        return joined;
+    }
+    for atom in &atoms[1..] {
+        joined.frags.extend(atom.frags.iter().cloned());
+    }
+    joined.range.end = last.range.end;
+    joined.whole = false;
+    joined
+}
+
+/// Codes that follow each other are one tag.
+fn join_codes(atoms: Vec<Atom>) -> Vec<Atom> {
+    let mut joined: Vec<Atom> = Vec::with_capacity(atoms.len());
+    for atom in atoms {
+        if let Some(last) = joined.last_mut()
+            && (&last.kind, &atom.kind) == (&Kind::Code, &Kind::Code)
+            && last.whole == atom.whole
+        {
+            last.range.end = atom.range.end;
+            last.frags.extend(atom.frags);
+            continue;
+        }
+        joined.push(atom);
+    }
+    joined
+}
+
+/// The end of the container that begins at `from`.
+fn closing(atoms: &[Atom], from: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (index, atom) in atoms.iter().enumerate().skip(from) {
+        match atom.kind {
+            Kind::Open => depth += 1,
+            Kind::Close => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some(index);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The properties that most words have which stand in no container.
+fn base(atoms: &[Atom]) -> String {
+    let mut lengths: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut at = 0;
+    while at < atoms.len() {
+        match &atoms[at].kind {
+            Kind::Words(words) => {
+                let first = lengths.len();
+                let length = lengths.entry(&atoms[at].properties).or_insert((0, first));
+                length.0 += words.chars().count();
+            }
+            Kind::Open => at = closing(atoms, at).unwrap_or(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    let most = lengths.into_iter().max_by_key(|(_, (length, first))| (*length, usize::MAX - first));
+    most.map(|(properties, _)| properties.to_owned()).unwrap_or_default()
+}
+
+/// Writes the atoms of a paragraph or container to `flow`, with tags around
+/// words whose properties are not `base`.
+fn level(atoms: &[Atom], base_here: &str, flow: &mut Flow, keys: &mut usize) {
+    let mut at = 0;
+    while at < atoms.len() {
+        let atom = &atoms[at];
+        match &atom.kind {
+            Kind::Open => {
+                let Some(end) = closing(atoms, at) else {
+                    push(flow, Item::Empty(atom.frags.clone()), atom);
+                    at += 1;
+                    continue;
+                };
+                let within = &atoms[at + 1..end];
+                let own = base(within);
+                let key = next(keys);
+                let tag =
+                    Tag { open: atom.frags.clone(), run: Some(own.clone()), ..Tag::default() };
+                push(flow, Item::Open(key.clone(), tag), atom);
+                level(within, &own, flow, keys);
+                push(flow, Item::Close(key, atoms[end].frags.clone()), &atoms[end]);
+                at = end + 1;
+            }
+            Kind::Words(words) if same(words, &atom.properties, base_here) => {
+                push(flow, Item::Words(words.clone()), atom);
+                at += 1;
+            }
+            Kind::Words(_) => {
+                let end = at + group(&atoms[at..]);
+                let key = next(keys);
+                let tag = Tag { run: Some(atom.properties.clone()), ..Tag::default() };
+                let edge = atom.range.start..atom.range.start;
+                flow.push_part(Item::Open(key.clone(), tag), edge);
+                for atom in &atoms[at..end] {
+                    let item = match &atom.kind {
+                        Kind::Words(words) => Item::Words(words.clone()),
+                        _ => Item::Empty(atom.frags.clone()),
+                    };
+                    push(flow, item, atom);
+                }
+                let edge = atoms[end - 1].range.end;
+                flow.push_part(Item::Close(key, Vec::new()), edge..edge);
+                at = end;
+            }
+            _ => {
+                push(flow, Item::Empty(atom.frags.clone()), atom);
+                at += 1;
+            }
+        }
+    }
+}
+
+fn next(keys: &mut usize) -> String {
+    *keys += 1;
+    keys.to_string()
+}
+
+fn push(flow: &mut Flow, item: Item, atom: &Atom) {
+    if atom.whole {
+        flow.push(item, atom.range.clone());
+    } else {
+        flow.push_part(item, atom.range.clone());
+    }
+}
+
+/// Whether words look the same with these properties as with those.
+fn same(words: &str, properties: &str, others: &str) -> bool {
+    let seen = |p: &str| SEEN_ON_SPACES.iter().any(|name| p.contains(name));
+    properties == others || (words.trim().is_empty() && !seen(properties) && !seen(others))
+}
+
+/// How many atoms have the properties of the first: words, and codes between.
+fn group(atoms: &[Atom]) -> usize {
+    let mut length = 1;
+    for (index, atom) in atoms.iter().enumerate().skip(1) {
+        match &atom.kind {
+            // Spaces go with what follows, unless they end the group.
+            Kind::Words(_) if atom.properties == atoms[0].properties => length = index + 1,
+            Kind::Words(words) if same(words, &atom.properties, &atoms[0].properties) => {}
+            Kind::Code => {}
+            _ => break,
+        }
+    }
+    length
+}

@@ -1,0 +1,153 @@
+//! Kinds of files, told by content first and by name second.
+
+use std::fmt;
+
+use super::{FormatError, encoding};
+
+/// Bytes at the start of a file that are looked at.
+const LOOKED_AT: usize = 4096;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Markdown,
+    Html,
+    Docx,
+    Srt,
+    Xliff,
+    Pdf,
+}
+
+impl Kind {
+    pub(super) const NAMES: &str = "text, markdown, html, docx, srt, xliff, pdf";
+
+    /// The kind of this name, as [`fmt::Display`] writes it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "text" => Self::Text,
+            "markdown" => Self::Markdown,
+            "html" => Self::Html,
+            "docx" => Self::Docx,
+            "srt" => Self::Srt,
+            "xliff" => Self::Xliff,
+            "pdf" => Self::Pdf,
+            _ => return None,
+        })
+    }
+
+    /// The kind that a file's extension tells.
+    pub fn from_extension(name: &str) -> Option<Self> {
+        let (_, extension) = name.rsplit_once('.')?;
+        Some(match extension.to_ascii_lowercase().as_str() {
+            "txt" | "text" => Self::Text,
+            "md" | "markdown" => Self::Markdown,
+            "html" | "htm" | "xhtml" => Self::Html,
+            "docx" => Self::Docx,
+            "srt" => Self::Srt,
+            "xlf" | "xliff" | "sdlxliff" | "mxliff" | "mqxliff" => Self::Xliff,
+            "pdf" => Self::Pdf,
+            _ => return None,
+        })
+    }
+
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Text => "txt",
+            Self::Markdown => "md",
+            Self::Html => "html",
+            Self::Docx => "docx",
+            Self::Srt => "srt",
+            Self::Xliff => "xlf",
+            Self::Pdf => "pdf",
+        }
+    }
+
+    /// The media type, as in `Content-Type`.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; charset=utf-8",
+            Self::Markdown => "text/markdown; charset=utf-8",
+            Self::Html => "text/html; charset=utf-8",
+            Self::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            Self::Srt => "application/x-subrip; charset=utf-8",
+            Self::Xliff => "application/xliff+xml",
+            Self::Pdf => "application/pdf",
+        }
+    }
+
+    /// The kind of a file: the one that is asked for if the content allows it,
+    /// else the one that the content shows, else the one of the name, else text.
+    pub(super) fn of(
+        bytes: &[u8],
+        asked: Option<Self>,
+        name: Option<&str>,
+    ) -> Result<Self, FormatError> {
+        let named = asked.or_else(|| name.and_then(Self::from_extension));
+        let expected = |found: &str| {
+            Err(named.map_or(FormatError::UnknownKind, |expected| FormatError::WrongKind {
+                expected,
+                found: found.to_owned(),
+            }))
+        };
+        let shown = if bytes.starts_with(b"%PDF-") {
+            Self::Pdf
+        } else if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
+            Self::Docx
+        } else if bytes.starts_with(b"\xD0\xCF\x11\xE0") {
+            return expected(
+                "a document of Word before 2007 or an encrypted one; save it as .docx",
+            );
+        } else {
+            let start = &bytes[..bytes.len().min(LOOKED_AT)];
+            let utf16 = start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]);
+            if !utf16 && start.contains(&0) {
+                return expected("a binary file");
+            }
+            match (by_text(&encoding::glimpse(start)), named) {
+                (_, Some(Self::Docx | Self::Pdf)) => return expected("text"),
+                (Some(Self::Xliff), Some(Self::Html)) => return expected("an XLIFF file"),
+                (Some(Self::Html), Some(Self::Xliff)) => return expected("an HTML page"),
+                (_, Some(named)) => return Ok(named),
+                (Some(shown), None) => return Ok(shown),
+                // A name that is not known could be of anything.
+                (None, None) if name.is_some_and(|name| name.contains('.')) => {
+                    return Err(FormatError::UnknownKind);
+                }
+                (None, None) => return Ok(Self::Text),
+            }
+        };
+        match named {
+            Some(named) if named != shown => expected(if shown == Self::Pdf {
+                "a PDF file"
+            } else {
+                "a ZIP archive, as .docx files are"
+            }),
+            _ => Ok(shown),
+        }
+    }
+}
+
+fn by_text(start: &str) -> Option<Kind> {
+    let lower = start.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    if lower.starts_with("<?xml") || lower.starts_with("<xliff") {
+        if lower.contains("<xliff") {
+            return Some(Kind::Xliff);
+        }
+        return lower.contains("<html").then_some(Kind::Html);
+    }
+    (lower.starts_with("<!doctype html") || lower.starts_with("<html")).then_some(Kind::Html)
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+            Self::Docx => "docx",
+            Self::Srt => "srt",
+            Self::Xliff => "xliff",
+            Self::Pdf => "pdf",
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Files whose words can be replaced in place.
+//!
+//! A [`Document`] keeps the bytes that it was read from. Its units are what a
+//! translator translates: a paragraph, a heading, a cell, a subtitle, an
+//! attribute. Writing replaces the spans of the units whose text has changed
+//! and copies everything else, so that a document of which nothing was changed
+//! is written byte for byte as it was read.
+
+mod archive;
+mod docx;
+mod encoding;
+mod error;
+mod flow;
+mod html;
+mod kind;
+mod lines;
+mod markdown;
+mod pdf;
+mod spans;
+mod srt;
+mod style;
+mod xliff;
+mod xml;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::FormatError;
+pub use kind::Kind;
+
+use super::tagged::Tagged;
+
+/// A piece of a document that is translated as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    /// Unique in the document; says where the unit stands.
+    pub id: String,
+    pub text: Tagged,
+    /// The language that the document declares for it, as a BCP 47 tag.
+    pub language: Option<String>,
+    /// False if the document forbids it (`translate="no"`), has a translation
+    /// that is approved, or there is no word in it.
+    pub translatable: bool,
+}
+
+/// A document that was read.
+pub struct Document {
+    kind: Kind,
+    units: Vec<Unit>,
+    body: Box<dyn Body>,
+}
+
+/// How a format writes its units. The texts are checked: one for each unit,
+/// each with its unit's tags.
+trait Body: Send + Sync {
+    fn write(
+        &self,
+        units: &[Unit],
+        texts: &[Tagged],
+        to: Option<&str>,
+    ) -> Result<Vec<u8>, FormatError>;
+
+    /// The language that the document asks to be translated to.
+    fn target_language(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Document {
+    /// Reads a file of the given kind, or of the kind that its content and name
+    /// tell.
+    ///
+    /// # Errors
+    ///
+    /// When the kind is not known or not that of the content, the file is
+    /// damaged, or larger than the limits against archives that expand without
+    /// end.
+    pub fn read(bytes: &[u8], kind: Option<Kind>, name: Option<&str>) -> Result<Self, FormatError> {
+        let kind = Kind::of(bytes, kind, name)?;
+        let (units, body): (Vec<Unit>, Box<dyn Body>) = match kind {
+            Kind::Text => boxed(lines::read(bytes)?),
+            Kind::Markdown => boxed(markdown::read(bytes)?),
+            Kind::Html => boxed(html::read(bytes)?),
+            Kind::Docx => boxed(docx::read(bytes)?),
+            Kind::Srt => boxed(srt::read(bytes)?),
+            Kind::Xliff => boxed(xliff::read(bytes)?),
+            Kind::Pdf => boxed(pdf::read(bytes)?),
+        };
+        Ok(Self { kind, units, body })
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What [`Self::write`] writes: the kind that was read, Markdown for PDF.
+    pub fn written_kind(&self) -> Kind {
+        if self.kind == Kind::Pdf { Kind::Markdown } else { self.kind }
+    }
+
+    pub fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    /// The language to translate to that the document names, as XLIFF does.
+    pub fn target_language(&self) -> Option<&str> {
+        self.body.target_language()
+    }
+
+    /// The document with `texts` in place of its units' texts, in their order.
+    /// `to` is the language of the texts as a BCP 47 tag; where the document
+    /// says its language, it says this one then.
+    ///
+    /// # Errors
+    ///
+    /// When the number of texts or the tags of one are not those of the units,
+    /// the text of a unit that is not translatable is changed, or a text has
+    /// characters that the format cannot hold.
+    pub fn write(&self, texts: &[Tagged], to: Option<&str>) -> Result<Vec<u8>, FormatError> {
+        if texts.len() != self.units.len() {
+            return Err(FormatError::Count { expected: self.units.len(), found: texts.len() });
+        }
+        for (unit, text) in self.units.iter().zip(texts) {
+            if let Some(fault) = text.faults(&unit.text).first() {
+                return Err(FormatError::Tags { unit: unit.id.clone(), fault: *fault });
+            }
+            if !unit.translatable && *text != unit.text {
+                return Err(FormatError::NotTranslatable { unit: unit.id.clone() });
+            }
+            let control = text.words().flat_map(str::chars).find(|c| forbidden(*c));
+            if let Some(character) = control {
+                let code = u32::from(character);
+                let why = format!("it has the control character U+{code:04X}; remove it");
+                return Err(FormatError::Unwritable { unit: unit.id.clone(), why });
+            }
+        }
+        self.body.write(&self.units, texts, to)
+    }
+}
+
+fn boxed<B: Body + 'static>((units, body): (Vec<Unit>, B)) -> (Vec<Unit>, Box<dyn Body>) {
+    (units, Box::new(body))
+}
+
+/// Characters that XML 1.0 cannot hold; no format has a use for them.
+fn forbidden(character: char) -> bool {
+    let control = character.is_control()
+        && !matches!(character, '\t' | '\n' | '\r' | '\u{80}'..='\u{9f}' | '\u{7f}' | '\u{c}');
+    control || matches!(character, '\u{fffe}' | '\u{ffff}')
+}
+
+/// Whether there is a word to translate: a letter outside addresses.
+fn has_words(text: &str) -> bool {
+    text.split_whitespace().any(|word| {
+        let address = word.contains("://") || word.starts_with("www.") || is_mail(word);
+        !address && word.chars().any(char::is_alphabetic)
+    })
+}
+
+fn is_mail(word: &str) -> bool {
+    let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+    word.split_once('@').is_some_and(|(name, host)| {
+        let plain = |part: &str| {
+            !part.is_empty()
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c))
+        };
+        plain(name) && plain(host) && host.contains('.')
+    })
+}
+
+/// Whether text in this language is written from right to left.
+fn is_right_to_left(language: &str) -> bool {
+    let mut parts = language.split(['-', '_']);
+    let primary = parts.next().unwrap_or_default().to_ascii_lowercase();
+    if let Some(script) = parts.find(|part| part.len() == 4) {
+        let script = script.to_ascii_lowercase();
+        return ["arab", "hebr", "thaa", "nkoo", "adlm", "syrc", "rohg"].contains(&script.as_str());
+    }
+    ["ar", "arc", "ckb", "dv", "fa", "he", "ks", "nqo", "ps", "sd", "syr", "ug", "ur", "yi"]
+        .contains(&primary.as_str())
+}

@@ -1,0 +1,18 @@
+//! The document desk: files whose words are translated while everything else
+//! stays as it was.
+//!
+//! [`tagged::Tagged`] is the text that all of it passes on: words, with the
+//! inline tags that stand among them.
+
+mod decode;
+pub mod format;
+pub mod fragment;
+pub mod language;
+pub mod memory;
+pub mod quality;
+pub mod segment;
+pub mod store;
+pub mod tagged;
+pub mod termbase;
+pub mod translate;
+mod xml;

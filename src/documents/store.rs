@@ -1,0 +1,339 @@
+//! Termbases and translation memories on disk, in one file of `redb`: what was
+//! written is there after a crash, or was never there.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+
+use super::memory::{Index, Unit};
+use super::termbase::{Notice, Termbase};
+
+const FILE: &str = "documents.redb";
+const TERMBASES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("termbases");
+const MEMORIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("memories");
+/// Units by the id of their memory and a number.
+const UNITS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("units");
+
+/// Most units of a memory.
+pub const MAX_UNITS: u64 = 2_000_000;
+
+/// The file, and the memories that are in use.
+pub struct Store {
+    database: Database,
+    indexes: Mutex<HashMap<Key, Arc<Index>>>,
+}
+
+/// A memory and a pair of languages.
+type Key = (String, String, String);
+
+/// A termbase with what is known about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredTermbase {
+    pub id: String,
+    pub name: String,
+    /// In microseconds since 1970.
+    pub created: i64,
+    pub termbase: Termbase,
+    /// What was odd in its file.
+    pub notices: Vec<Notice>,
+}
+
+/// What is known about a memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredMemory {
+    pub id: String,
+    pub name: String,
+    /// In microseconds since 1970.
+    pub created: i64,
+    pub units: u64,
+    /// Sorted.
+    pub languages: Vec<String>,
+}
+
+/// The store failed, or cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{0}")]
+    Open(String),
+    #[error("the store of termbases and memories failed: {0}")]
+    Failed(String),
+    #[error("the memory would have more than {MAX_UNITS} units; split it")]
+    Full,
+}
+
+impl StoreError {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(StoreError::of)
+}
+
+fn value<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(StoreError::of)
+}
+
+impl Store {
+    /// Opens the store of a folder, and makes it if there is none.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or another server has its store open.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        let failed = |error: &dyn std::fmt::Display| {
+            StoreError::Open(format!(
+                "{} cannot be opened: {error}; give the server a folder of its own with \
+                 server.data_dir",
+                path.display()
+            ))
+        };
+        std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+        let database = Database::create(&path).map_err(|error| failed(&error))?;
+        let begin = database.begin_write().map_err(StoreError::of)?;
+        // So that reading finds the tables.
+        begin.open_table(TERMBASES).map_err(StoreError::of)?;
+        begin.open_table(MEMORIES).map_err(StoreError::of)?;
+        begin.open_table(UNITS).map_err(StoreError::of)?;
+        begin.commit().map_err(StoreError::of)?;
+        Ok(Self { database, indexes: Mutex::default() })
+    }
+
+    /// Writes a termbase, in place of one with the same id.
+    ///
+    /// # Errors
+    /// The disk fails or is full.
+    pub fn put_termbase(&self, termbase: &StoredTermbase) -> Result<()> {
+        self.put(TERMBASES, &termbase.id, &bytes(termbase)?)
+    }
+
+    /// # Errors
+    /// The disk fails.
+    pub fn termbase(&self, id: &str) -> Result<Option<StoredTermbase>> {
+        self.get(TERMBASES, id)
+    }
+
+    /// All termbases, the oldest first.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn termbases(&self) -> Result<Vec<StoredTermbase>> {
+        let mut all: Vec<StoredTermbase> = self.all(TERMBASES)?;
+        all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        Ok(all)
+    }
+
+    /// Whether there was one.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn delete_termbase(&self, id: &str) -> Result<bool> {
+        self.delete(TERMBASES, id)
+    }
+
+    /// Makes a memory of units.
+    ///
+    /// # Errors
+    /// There are too many units; the disk fails or is full.
+    pub fn create_memory(&self, mut memory: StoredMemory, units: &[Unit]) -> Result<StoredMemory> {
+        memory.units = 0;
+        self.put(MEMORIES, &memory.id, &bytes(&memory)?)?;
+        match self.add_units(&memory.id, units) {
+            Ok(Some(memory)) => Ok(memory),
+            Ok(None) => Ok(memory),
+            Err(error) => {
+                self.delete_memory(&memory.id)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Adds units to a memory; `None` if there is no such memory.
+    ///
+    /// # Errors
+    /// As [`Store::create_memory`].
+    pub fn add_units(&self, id: &str, units: &[Unit]) -> Result<Option<StoredMemory>> {
+        let write = self.database.begin_write().map_err(StoreError::of)?;
+        let memory = {
+            let mut memories = write.open_table(MEMORIES).map_err(StoreError::of)?;
+            let found = memories.get(id).map_err(StoreError::of)?.map(|found| value(found.value()));
+            let Some(found) = found else { return Ok(None) };
+            let mut memory: StoredMemory = found?;
+            if memory.units + units.len() as u64 > MAX_UNITS {
+                return Err(StoreError::Full);
+            }
+            let mut table = write.open_table(UNITS).map_err(StoreError::of)?;
+            for unit in units {
+                table.insert((id, memory.units), &*bytes(unit)?).map_err(StoreError::of)?;
+                memory.units += 1;
+            }
+            let languages = units.iter().flat_map(|unit| &unit.texts);
+            memory.languages.extend(languages.map(|text| text.language.clone()));
+            memory.languages.sort_unstable();
+            memory.languages.dedup();
+            memories.insert(id, &*bytes(&memory)?).map_err(StoreError::of)?;
+            memory
+        };
+        write.commit().map_err(StoreError::of)?;
+        self.indexes().retain(|key, _| key.0 != id);
+        Ok(Some(memory))
+    }
+
+    /// # Errors
+    /// The disk fails.
+    pub fn memory(&self, id: &str) -> Result<Option<StoredMemory>> {
+        self.get(MEMORIES, id)
+    }
+
+    /// All memories, the oldest first.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn memories(&self) -> Result<Vec<StoredMemory>> {
+        let mut all: Vec<StoredMemory> = self.all(MEMORIES)?;
+        all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        Ok(all)
+    }
+
+    /// The units of a memory, in the order in which they came.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn units(&self, id: &str) -> Result<Vec<Unit>> {
+        let read = self.database.begin_read().map_err(StoreError::of)?;
+        let table = read.open_table(UNITS).map_err(StoreError::of)?;
+        let range = table.range((id, 0)..=(id, u64::MAX)).map_err(StoreError::of)?;
+        range.map(|entry| value(entry.map_err(StoreError::of)?.1.value())).collect()
+    }
+
+    /// Whether there was one.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn delete_memory(&self, id: &str) -> Result<bool> {
+        let write = self.database.begin_write().map_err(StoreError::of)?;
+        let there = {
+            let mut memories = write.open_table(MEMORIES).map_err(StoreError::of)?;
+            let there = memories.remove(id).map_err(StoreError::of)?.is_some();
+            let mut units = write.open_table(UNITS).map_err(StoreError::of)?;
+            units.retain_in((id, 0)..=(id, u64::MAX), |_, _| false).map_err(StoreError::of)?;
+            there
+        };
+        write.commit().map_err(StoreError::of)?;
+        self.indexes().retain(|key, _| key.0 != id);
+        Ok(there)
+    }
+
+    /// A memory's units of a pair of languages, made ready for searching; kept
+    /// until the memory changes.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn index(&self, id: &str, source: &str, target: &str) -> Result<Arc<Index>> {
+        let key = (id.to_owned(), source.to_owned(), target.to_owned());
+        if let Some(index) = self.indexes().get(&key) {
+            return Ok(index.clone());
+        }
+        let index = Arc::new(Index::new(&self.units(id)?, source, target));
+        self.indexes().insert(key, index.clone());
+        Ok(index)
+    }
+
+    fn indexes(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Index>>> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, table: TableDefinition<'_, &str, &[u8]>, id: &str, bytes: &[u8]) -> Result<()> {
+        let write = self.database.begin_write().map_err(StoreError::of)?;
+        {
+            let mut table = write.open_table(table).map_err(StoreError::of)?;
+            table.insert(id, bytes).map_err(StoreError::of)?;
+        }
+        write.commit().map_err(StoreError::of)
+    }
+
+    fn get<T: for<'de> Deserialize<'de>>(
+        &self,
+        table: TableDefinition<'_, &str, &[u8]>,
+        id: &str,
+    ) -> Result<Option<T>> {
+        let read = self.database.begin_read().map_err(StoreError::of)?;
+        let table = read.open_table(table).map_err(StoreError::of)?;
+        let found = table.get(id).map_err(StoreError::of)?;
+        found.map(|found| value(found.value())).transpose()
+    }
+
+    fn all<T: for<'de> Deserialize<'de>>(
+        &self,
+        table: TableDefinition<'_, &str, &[u8]>,
+    ) -> Result<Vec<T>> {
+        let read = self.database.begin_read().map_err(StoreError::of)?;
+        let table = read.open_table(table).map_err(StoreError::of)?;
+        let entries = table.iter().map_err(StoreError::of)?;
+        entries.map(|entry| value(entry.map_err(StoreError::of)?.1.value())).collect()
+    }
+
+    fn delete(&self, table: TableDefinition<'_, &str, &[u8]>, id: &str) -> Result<bool> {
+        let write = self.database.begin_write().map_err(StoreError::of)?;
+        let there = {
+            let mut table = write.open_table(table).map_err(StoreError::of)?;
+            table.remove(id).map_err(StoreError::of)?.is_some()
+        };
+        write.commit().map_err(StoreError::of)?;
+        Ok(there)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::termbase::Format;
+
+    #[test]
+    fn what_was_stored_is_there_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (termbase, notices) =
+            Termbase::read("fr,en\nloi,law\n".as_bytes(), &Format::Csv(None)).unwrap();
+        let (id, name) = ("t".to_owned(), "law".to_owned());
+        let termbase = StoredTermbase { id, name, created: 1, termbase, notices };
+        let memory = |id: &str| StoredMemory {
+            id: id.into(),
+            name: "m".into(),
+            created: 1,
+            units: 0,
+            languages: Vec::new(),
+        };
+        let unit = |source: &str, target: &str| {
+            Unit::new(("fr", source.to_owned()), ("en", target.to_owned()), 7)
+        };
+        {
+            let store = Store::open(folder.path()).unwrap();
+            store.put_termbase(&termbase).unwrap();
+            let made = store.create_memory(memory("m"), &[unit("La loi.", "The law.")]).unwrap();
+            assert_eq!((made.units, made.languages), (1, vec!["en".to_owned(), "fr".to_owned()]));
+            store.create_memory(memory("m2"), &[unit("a", "b")]).unwrap();
+            assert_eq!(store.index("m", "fr", "en").unwrap().len(), 1);
+            store.add_units("m", &[unit("Oui.", "Yes.")]).unwrap();
+            assert_eq!(store.index("m", "fr", "en").unwrap().len(), 2);
+            assert!(store.add_units("none", &[unit("a", "b")]).unwrap().is_none());
+            assert!(matches!(Store::open(folder.path()), Err(StoreError::Open(_))));
+        }
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.termbase("t").unwrap(), Some(termbase));
+        assert_eq!(store.termbases().unwrap().len(), 1);
+        let units = store.units("m").unwrap();
+        assert_eq!(units, [unit("La loi.", "The law."), unit("Oui.", "Yes.")]);
+        let found = store.index("m", "fr", "en").unwrap().exact("Oui.").unwrap();
+        assert_eq!(found.target, "Yes.");
+        assert!(store.index("m", "en", "ar").unwrap().is_empty());
+        assert!(store.delete_memory("m").unwrap() && !store.delete_memory("m").unwrap());
+        assert_eq!((store.units("m").unwrap().len(), store.units("m2").unwrap().len()), (0, 1));
+        assert!(store.delete_termbase("t").unwrap() && store.termbases().unwrap().is_empty());
+    }
+}

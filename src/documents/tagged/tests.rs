@@ -1,0 +1,207 @@
+//! Tables for what can be said in one line, properties for the rest.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Words as formats give them: scripts of both directions, combining marks, and
+/// what looks like tags and escapes.
+fn words() -> impl Strategy<Value = String> {
+    let stretches = prop::sample::select(vec![
+        "The Parties ",
+        "shall ",
+        "cooperate.",
+        " ",
+        "",
+        "<",
+        "<1>",
+        "</ 2>",
+        "< 3 / >",
+        "&lt;",
+        "&amp;",
+        "&",
+        "&amp;lt;",
+        "a < b",
+        "R&D",
+        "الأطراف ",
+        "تتعاون؟",
+        "שלום",
+        "e\u{301}te\u{301} ",
+        "कि\u{93c}या ",
+        "自由。",
+        "ภาษาไทย",
+        "👩\u{200d}👩\u{200d}👧",
+        "\u{200f}",
+        "\u{a0}",
+        "12",
+        "A/RES/70/1",
+        "<99999999>",
+    ]);
+    prop::collection::vec(stretches, 0..4).prop_map(|parts| parts.concat())
+}
+
+/// A text with tags, nested up to three deep and numbered in order.
+fn tagged() -> impl Strategy<Value = Tagged> {
+    #[derive(Clone, Debug)]
+    enum Tree {
+        Words(String),
+        Empty,
+        Pair(Vec<Tree>),
+    }
+    fn write(trees: Vec<Tree>, next: &mut u32, pieces: &mut Vec<Piece>) {
+        for tree in trees {
+            match tree {
+                Tree::Words(words) => pieces.push(Piece::Words(words)),
+                Tree::Empty => {
+                    *next += 1;
+                    pieces.push(Piece::Empty(*next));
+                }
+                Tree::Pair(within) => {
+                    *next += 1;
+                    let number = *next;
+                    pieces.push(Piece::Open(number));
+                    write(within, next, pieces);
+                    pieces.push(Piece::Close(number));
+                }
+            }
+        }
+    }
+    let leaf = prop_oneof![3 => words().prop_map(Tree::Words), 1 => Just(Tree::Empty)];
+    let tree = leaf
+        .prop_recursive(3, 16, 4, |inner| prop::collection::vec(inner, 0..4).prop_map(Tree::Pair));
+    prop::collection::vec(tree, 0..6).prop_map(|trees| {
+        let mut pieces = Vec::new();
+        write(trees, &mut 0, &mut pieces);
+        Tagged::new(pieces).expect("made well-formed")
+    })
+}
+
+/// What a model might make of a text: its marks and words, shuffled or lost.
+fn damaged(text: &Tagged) -> impl Strategy<Value = String> + use<> {
+    let parts: Vec<String> =
+        text.pieces().iter().map(|p| marks::write(std::slice::from_ref(p))).collect();
+    let extra = prop::collection::vec(
+        prop::sample::select(vec!["<1>", "</1>", "<2/>", "<7>", "</ 2 >", "<", "word ", "كلمة "]),
+        0..4,
+    );
+    (prop::sample::subsequence(parts.clone(), 0..=parts.len()).prop_shuffle(), extra).prop_map(
+        |(mut kept, extra)| {
+            kept.extend(extra.into_iter().map(str::to_owned));
+            kept.concat()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn marks_are_read_back(text in tagged()) {
+        prop_assert_eq!(Tagged::read_marked(&text.marked(), &text), Ok(text.clone()));
+        prop_assert_eq!(repair(&text.marked(), &text), (text, vec![]));
+    }
+
+    #[test]
+    fn repair_restores_every_tag(
+        (source, marked) in tagged().prop_flat_map(|t| (Just(t.clone()), damaged(&t)))
+    ) {
+        let (text, faults) = repair(&marked, &source);
+        prop_assert_eq!(text.faults(&source), vec![]);
+        let exact = Tagged::read_marked(&marked, &source);
+        let spacing = if exact.is_ok() { marks::Spacing::Exact } else { marks::Spacing::Loose };
+        let words: String = marks::read(&marked, spacing)
+            .into_iter()
+            .filter_map(|p| if let Piece::Words(words) = p { Some(words) } else { None })
+            .collect();
+        prop_assert_eq!(text.plain(), words);
+        if let Ok(read) = exact {
+            prop_assert_eq!((text, faults), (read, vec![]));
+        }
+    }
+
+    /// Tags that are put back stand between words, so never before a combining
+    /// mark or within a character made of several.
+    #[test]
+    fn words_are_not_cut(source in tagged(), target in words()) {
+        let (text, _) = repair(&Tagged::from(target.as_str()).marked(), &source);
+        let segmenter = icu_segmenter::GraphemeClusterSegmenter::new();
+        let whole: Vec<usize> = segmenter.segment_str(&target).collect();
+        let mut at = 0;
+        for piece in text.pieces() {
+            if let Piece::Words(words) = piece {
+                at += words.len();
+                prop_assert!(whole.contains(&at), "{:?} is cut at {}", target, at);
+            }
+        }
+    }
+}
+
+#[test]
+fn well_formed_or_refused() {
+    use Piece::{Close, Empty, Open};
+    let check = |pieces: Vec<Piece>, expected: Option<TagFault>| {
+        assert_eq!(Tagged::new(pieces.clone()).err(), expected, "{pieces:?}");
+    };
+    check(vec![], None);
+    check(vec![Open(1), Empty(2), Close(1)], None);
+    check(vec![Open(1), Close(1), Open(1), Close(1)], Some(TagFault::Repeated(1)));
+    check(vec![Empty(1), Empty(1)], Some(TagFault::Repeated(1)));
+    check(vec![Open(1), Open(2), Close(1), Close(2)], Some(TagFault::Crossed(1)));
+    check(vec![Close(1)], Some(TagFault::Unopened(1)));
+    check(vec![Open(1)], Some(TagFault::Unclosed(1)));
+}
+
+#[test]
+fn only_what_reads_as_a_tag_is_escaped() {
+    let check = |plain: &str, marked: &str| assert_eq!(Tagged::from(plain).marked(), marked);
+    check("a < 5 & b > 3", "a < 5 & b > 3");
+    check("R&D, AT&amp;T", "R&D, AT&amp;amp;T");
+    check("see <1>", "see &lt;1>");
+    check("<b>, < 12 />", "<b>, &lt; 12 />");
+    check("&lt;1>", "&amp;lt;1>");
+}
+
+/// The source's tags, what came back, what is made of it, and what was wrong.
+#[test]
+fn broken_tags_find_their_place() {
+    let read = |marked: &str| {
+        Tagged::new(marks::read(marked, marks::Spacing::Exact)).expect("a well-formed text")
+    };
+    let check = |source: &str, marked: &str, expected: &str, faults: &[TagFault]| {
+        let (text, found) = repair(marked, &read(source));
+        assert_eq!((text.marked().as_str(), found.as_slice()), (expected, faults), "{marked}");
+    };
+    use TagFault::*;
+    // The same words, in another place.
+    check(
+        "Voir <1>A/RES/70/1</1> ici.",
+        "See here A/RES/70/1.",
+        "See here <1>A/RES/70/1</1>.",
+        &[Missing(1)],
+    );
+    // In proportion, at the border of a word.
+    check(
+        "Les <1>Parties</1> coopèrent.",
+        "The Parties cooperate.",
+        "The <1>Parties</1> cooperate.",
+        &[Missing(1)],
+    );
+    check("Un mot<1/>.", "One word.", "One word<1/>.", &[Missing(1)]);
+    check("Fin.<1/>", "تعاون الأطراف.", "تعاون الأطراف.<1/>", &[Missing(1)]);
+    check("<1>自由</1>。", "freedom.", "<1>freedom</1>.", &[Missing(1)]);
+    // One half is known.
+    check("<1>Tout</1> droit", "<1>Every right", "<1>Every</1> right", &[Unclosed(1)]);
+    check("<1>Tout</1> droit", "Every</1> right", "<1>Every</1> right", &[Unopened(1)]);
+    // Spaces are accepted.
+    check("<1>a</1><2/>", "< 1 >b</ 1 >< 2 />", "<1>b</1><2/>", &[]);
+    check("<1>a</1>", "<1>b</1> <3>c</3>", "<1>b</1> c", &[Unknown(3)]);
+    check("<1>a</1>", "<1>b</1> <1>c</1>", "<1>b</1> c", &[Repeated(1), Unopened(1)]);
+    check("<1>a</1> b", "<1/>x y", "<1>x</1> y", &[OtherKind(1)]);
+    check("<1>a <2>b</2></1>", "<1>x</1> <2>y</2>", "<1><2>x</2></1> y", &[Moved(2)]);
+    check(
+        "<1>a</1> <2>b</2>",
+        "<1>x <2>y</1> z</2>",
+        "<1>x y</1><2> z</2>",
+        &[Moved(2), Crossed(1)],
+    );
+    check("", "<1>x", "x", &[Unknown(1)]);
+    check("<1></1><2/>", "", "<1></1><2/>", &[Missing(1), Missing(2)]);
+}

@@ -1,0 +1,172 @@
+//! The way of one segment.
+
+use std::sync::Arc;
+
+use super::attempt::{Against, Attempt, grammar};
+use super::job::{Job, Origin, SegmentError, Translated};
+use super::model::{Answer, Ask, ask};
+use super::prompt::{Request, task};
+use super::{SourceLanguage, Translator, wordless};
+use crate::documents::quality::{Checked, SegmentReport};
+use crate::documents::tagged::Tagged;
+use crate::engine::{EmbeddingRequest, Engine, ModelKind, SubmitError, Usage};
+use crate::text::known;
+
+/// What all segments of a job share.
+pub struct Work {
+    pub translator: Translator,
+    pub job: Job,
+    pub languages: Vec<SourceLanguage>,
+}
+
+pub async fn translate(work: Arc<Work>, index: usize) -> Result<Translated, SegmentError> {
+    let mut result = work.translate(index).await.map_err(|error| SegmentError { index, error })?;
+    let source = &work.job.segments[index];
+    if let (Some(embedder), Origin::Model) = (&work.translator.embedder, result.origin)
+        && !source.is_blank()
+        && !result.target.is_blank()
+    {
+        let texts = [source.plain(), result.target.plain()];
+        match similarity(embedder, texts).await {
+            Ok(similarity) => result.report.add_similarity(similarity),
+            Err(SubmitError::Invalid { .. } | SubmitError::ContextExceeded { .. }) => {}
+            Err(error) => return Err(SegmentError { index, error }),
+        }
+    }
+    Ok(result)
+}
+
+impl Work {
+    async fn translate(&self, index: usize) -> Result<Translated, SubmitError> {
+        let (job, source) = (&self.job, &self.job.segments[index]);
+        let language = &self.languages[index];
+        let code = language.code.as_deref();
+        let found = code == Some(&*job.target) && !language.given && !job.same_language;
+        if wordless(source) || found {
+            return Ok(self.taken(index, source.clone(), Origin::Source));
+        }
+        let marked = source.marked();
+        let memory = job.memory(code);
+        if let Some(exact) = memory.and_then(|memory| memory.exact(&marked))
+            && let Ok(target) = Tagged::parse(&exact.target)
+            && target.faults(source).is_empty()
+        {
+            return Ok(self.taken(index, target, Origin::Memory));
+        }
+        let near = memory.and_then(|memory| memory.search(&marked, job.fuzzy, 1).pop());
+        let glossary = job.glossary(code);
+        let pairs = glossary.map_or_else(Vec::new, |glossary| glossary.pairs_in(&source.plain()));
+        let before: Vec<String> = (index.saturating_sub(job.neighbours)..index)
+            .map(|index| job.segments[index].plain())
+            .collect();
+        let name = |code: &str| known(code).map_or(code.to_owned(), |known| known.name.to_owned());
+        let to = job.variant.clone().unwrap_or_else(|| name(&job.target));
+        let from = code.map(name);
+        let engine = &self.translator.engine;
+        let blind = engine.info().kind == ModelKind::Translation;
+        let text = task(&Request {
+            job,
+            source: from.as_deref(),
+            target: &to,
+            text: marked.trim(),
+            tagged: source.has_tags(),
+            pairs: &pairs,
+            near: near.as_ref(),
+            before: &before.join(" "),
+        });
+        let plain = source.plain();
+        let asked = |again, grammar| Ask {
+            task: &text,
+            again,
+            plain: plain.trim(),
+            source: code,
+            target: &job.target,
+            grammar,
+            priority: job.priority,
+        };
+        let against = Against {
+            source,
+            source_language: code.unwrap_or_default(),
+            target_language: &job.target,
+            glossary,
+            blind,
+        };
+        let mut usage = Usage::default();
+        let mut attempts = 1;
+        let answer = ask(engine, asked(None, None)).await?;
+        add(&mut usage, &answer);
+        let mut best = Attempt::new(&answer.text, answer.reason, against);
+        if let Some(complaint) = best.complaint(&to).filter(|_| job.enforce) {
+            let grammar = grammar(engine, &best, source, blind).await;
+            // An encoder-decoder hears no complaints.
+            if grammar.is_some() || !blind {
+                attempts = 2;
+                let written = best.written.clone();
+                let answer = ask(engine, asked(Some((&written, &complaint)), grammar)).await?;
+                add(&mut usage, &answer);
+                best = best.better(Attempt::new(&answer.text, answer.reason, against));
+            }
+        }
+        Ok(Translated {
+            index,
+            target: best.target,
+            source_language: language.clone(),
+            origin: Origin::Model,
+            fuzzy: near.map(|near| near.score),
+            attempts,
+            report: best.report,
+            usage,
+        })
+    }
+
+    /// A segment that no model was asked for.
+    fn taken(&self, index: usize, target: Tagged, origin: Origin) -> Translated {
+        let (job, source) = (&self.job, &self.job.segments[index]);
+        let language = self.languages[index].clone();
+        let code = language.code.as_deref();
+        let report = match origin {
+            Origin::Source => SegmentReport::clean(source),
+            _ => SegmentReport::new(Checked {
+                source,
+                target: &target,
+                source_language: code.unwrap_or_default(),
+                target_language: &job.target,
+                glossary: job.glossary(code),
+                faults: &[],
+                similarity: None,
+            }),
+        };
+        let (fuzzy, attempts, usage) = (None, 0, Usage::default());
+        Translated {
+            index,
+            target,
+            source_language: language,
+            origin,
+            fuzzy,
+            attempts,
+            report,
+            usage,
+        }
+    }
+}
+
+fn add(usage: &mut Usage, answer: &Answer) {
+    usage.prompt_tokens += answer.usage.prompt_tokens;
+    usage.completion_tokens += answer.usage.completion_tokens;
+    usage.cached_tokens += answer.usage.cached_tokens;
+}
+
+/// Cosine of the embeddings of two texts.
+async fn similarity(engine: &Engine, texts: [String; 2]) -> Result<f32, SubmitError> {
+    let prefix = engine.info().prompts.get("query").cloned().unwrap_or_default();
+    let mut inputs = Vec::with_capacity(2);
+    for text in texts {
+        inputs.push(engine.encode(format!("{prefix}{text}"), true).await?);
+    }
+    let request = EmbeddingRequest { normalize: Some(true), ..EmbeddingRequest::new(inputs) };
+    let vectors = engine.embed(request).await?.vectors;
+    match &vectors[..] {
+        [a, b] => Ok(a.iter().zip(b).map(|(x, y)| x * y).sum()),
+        _ => Err(SubmitError::Failed("an embedding is missing".to_owned())),
+    }
+}
