@@ -209,6 +209,33 @@ fn several_answers_share_a_source() {
 }
 
 #[test]
+fn a_gguf_file_is_enough() {
+    let fixture: Fixture = json("tiny/t5/fixture.json");
+    let dir = self::fixture("tiny/t5");
+    let write = |paths: ModelPaths| {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer_file = folder.path().join("tokenizer.json");
+        std::fs::write(&tokenizer_file, tokenizer("t5").to_string()).unwrap();
+        let source = ModelSource { paths, tokenizer: Some(tokenizer_file), ..Default::default() };
+        let engine = Engine::start(source, exact(), |_, _| {}).unwrap();
+        let request = GenerationRequest {
+            prompt: engine.beginning(None).unwrap(),
+            source: Some(fixture.sources[2].clone()),
+            sampling: SamplingParams { temperature: 0.0, ..Default::default() },
+            stop: StopConditions { max_tokens: Some(12), ignore_eos: true, ..Default::default() },
+            ..Default::default()
+        };
+        (request.prompt.clone(), finish(engine.submit(request).unwrap()))
+    };
+    let gguf = self::fixture("gguf/t5.gguf");
+    let from_gguf = write(ModelPaths { weights: vec![gguf], config: None });
+    let config = Some(dir.join("config-far.json"));
+    let weights = vec![dir.join("model.safetensors")];
+    assert_eq!(from_gguf, write(ModelPaths { weights, config }));
+    assert_eq!((from_gguf.0, from_gguf.1.0.len()), (vec![0], 12));
+}
+
+#[test]
 fn a_search_that_nobody_waits_for_ends() {
     let fixture: Fixture = json("tiny/mt5/fixture.json");
     let engine = start("mt5", "mt5", exact());
