@@ -7,6 +7,8 @@ pub mod models;
 pub mod pull;
 pub mod remove;
 pub mod serve;
+#[cfg(feature = "documents")]
+pub mod translate;
 pub mod verify;
 
 use std::path::PathBuf;
@@ -46,6 +48,9 @@ enum Command {
     Verify(verify::Args),
     /// Delete models from the cache.
     Remove(remove::Args),
+    /// Translate documents, and folders of them.
+    #[cfg(feature = "documents")]
+    Translate(translate::Args),
     /// Measure a server or the engine, and compare measurements.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -79,6 +84,8 @@ pub fn run() -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::run(args, &config),
         Command::Verify(args) => verify::run(args, &config),
         Command::Remove(args) => remove::run(args, &config),
+        #[cfg(feature = "documents")]
+        Command::Translate(args) => translate::run(args, &config),
         Command::Bench(command) => bench::run(command, &config),
         Command::Config => {
             print!("{}", Config::template());

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
+use std::sync::Arc;
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -24,13 +25,15 @@ const MAX_RATIO: u64 = 200;
 const FREE: u64 = 1 << 20;
 
 pub(super) struct Archive {
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
+    zip: ZipArchive<Cursor<Arc<[u8]>>>,
     names: Vec<String>,
 }
 
 impl Archive {
     pub fn open(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(fault)?;
+        let bytes: Arc<[u8]> = bytes.into();
+        let mut archive = ZipArchive::new(Cursor::new(bytes.clone())).map_err(fault)?;
         if archive.len() > MAX_ENTRIES {
             let limit = format!("{MAX_ENTRIES} files");
             return Err(FormatError::TooLarge { what: "the archive".to_owned(), limit });
@@ -53,7 +56,7 @@ impl Archive {
             }
             names.push(name);
         }
-        Ok(Self { bytes: bytes.to_vec(), names })
+        Ok(Self { bytes, zip: archive, names })
     }
 
     /// The content of a part, if there is one of this name.
@@ -61,7 +64,7 @@ impl Archive {
         let Some(index) = self.names.iter().position(|known| known == name) else {
             return Ok(None);
         };
-        let mut archive = ZipArchive::new(Cursor::new(&self.bytes)).map_err(fault)?;
+        let mut archive = self.zip.clone();
         let entry = archive.by_index(index).map_err(fault)?;
         let allowed = entry.compressed_size().saturating_mul(MAX_RATIO).clamp(FREE, MAX_PART);
         let mut content = Vec::new();
@@ -77,9 +80,9 @@ impl Archive {
     /// The archive with these parts replaced; the very bytes if there are none.
     pub fn with(&self, parts: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, FormatError> {
         if parts.is_empty() {
-            return Ok(self.bytes.clone());
+            return Ok(self.bytes.to_vec());
         }
-        let mut archive = ZipArchive::new(Cursor::new(&self.bytes)).map_err(fault)?;
+        let mut archive = self.zip.clone();
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
         for (index, name) in self.names.iter().enumerate() {
             let entry = archive.by_index_raw(index).map_err(fault)?;

@@ -10,7 +10,7 @@
 mod atoms;
 mod part;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::archive::Archive;
 use super::spans::{Options, Spans};
@@ -30,6 +30,9 @@ const PARTS: &[&str] = &[
     "wordprocessingml.comments+xml",
 ];
 
+/// Bytes of all parts that are read.
+const MAX_TOTAL: usize = 128 << 20;
+
 pub(super) struct Package {
     archive: Archive,
     /// Names, spans and the number of units of the parts that have any.
@@ -40,8 +43,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Unit>, Package), FormatError> {
     let archive = Archive::open(bytes)?;
     let mut all = Vec::new();
     let mut parts = Vec::new();
+    let mut total = 0;
     for name in part_names(&archive)? {
         let Some(content) = archive.part(&name)? else { continue };
+        total += content.len();
+        if total > MAX_TOTAL {
+            let limit = format!("{} MiB", MAX_TOTAL >> 20);
+            return Err(FormatError::TooLarge { what: "the document's text".to_owned(), limit });
+        }
         let (source, encoding) = encoding::decode(&content, &name)?;
         let drafts = part::collect(&source, &name)?;
         let (units, spans) = Spans::new(source, encoding, drafts);
@@ -78,7 +87,8 @@ fn part_names(archive: &Archive) -> Result<Vec<String>, FormatError> {
     if names.first().is_none_or(|(rank, _)| *rank > 2) {
         return Err(other("an office document of another kind, such as .xlsx or .pptx"));
     }
-    Ok(names.into_iter().map(|(_, name)| name).collect())
+    let mut seen = BTreeSet::new();
+    Ok(names.into_iter().map(|(_, name)| name).filter(|name| seen.insert(name.clone())).collect())
 }
 
 /// The properties of a run for these words, which are in the language `to`.

@@ -11,6 +11,9 @@ use std::ops::Range;
 use super::spans::Frag;
 use crate::documents::tagged::{Piece, Tagged};
 
+/// Pairs within each other beyond this depth become tags of their own.
+const MAX_DEPTH: usize = 64;
+
 /// What a tag stands for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tag {
@@ -147,7 +150,8 @@ impl Flow {
         let mut open: Vec<usize> = Vec::new();
         for index in 0..self.items.len() {
             match &self.items[index].item {
-                Item::Open(..) => open.push(index),
+                // Beyond the depth, a beginning waits for no end.
+                Item::Open(..) if open.len() < MAX_DEPTH => open.push(index),
                 Item::Close(key, _) => {
                     let same =
                         |at: &usize| matches!(&self.items[*at].item, Item::Open(k, _) if k == key);

@@ -37,7 +37,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Unit>, Text), FormatError> {
         } else {
             // A line that is indented otherwise than the one before it, which
             // is not a paragraph's first, begins something else.
-            let same = paragraph.iter().skip(1).all(|l| indentation(&source, l) == &line[..indent]);
+            let same = paragraph.get(1).is_none_or(|l| indentation(&source, l) == &line[..indent]);
             if !same || is_item(words.trim_start()) {
                 flush(&source, std::mem::take(&mut paragraph), &mut drafts);
             }

@@ -1,5 +1,7 @@
 //! A text cut at given places, with its tags in balance.
 
+use std::collections::BTreeMap;
+
 use super::Segments;
 use crate::documents::tagged::{Piece, Tagged};
 
@@ -122,12 +124,12 @@ fn push(parts: &mut [Part], piece: Piece) {
 /// Numbers tags from 1, and says which numbers they had.
 fn renumber(pieces: Vec<Piece>) -> (Tagged, Vec<u32>) {
     let mut numbers: Vec<u32> = Vec::new();
+    let mut places: BTreeMap<u32, u32> = BTreeMap::new();
     let mut number = |old: u32| {
-        let place = numbers.iter().position(|known| *known == old).unwrap_or_else(|| {
+        *places.entry(old).or_insert_with(|| {
             numbers.push(old);
-            numbers.len() - 1
-        });
-        u32::try_from(place + 1).unwrap_or(u32::MAX)
+            u32::try_from(numbers.len()).unwrap_or(u32::MAX)
+        })
     };
     let renumbered = pieces.into_iter().map(|piece| match piece {
         Piece::Words(words) => Piece::Words(words),

@@ -7,10 +7,13 @@
 //! are joined unchanged are the text they were cut from.
 
 mod cut;
+mod document;
 mod rules;
 mod sentences;
 #[cfg(test)]
 mod tests;
+
+pub use document::Cut;
 
 use super::tagged::{Piece, Tagged, settle};
 

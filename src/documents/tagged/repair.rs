@@ -7,12 +7,21 @@
 //! border of a word. Tags never leave the tag that held them in the source.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use icu_segmenter::WordSegmenter;
 use icu_segmenter::options::WordBreakInvariantOptions;
 
 use super::marks::{self, Spacing};
 use super::{Piece, TagFault, Tagged};
+
+/// Tags within each other beyond this depth stand together at the beginning of
+/// the one that holds them when anything about tags has to be mended.
+const MAX_DEPTH: usize = 64;
+
+/// Adjustments for tags that overlap others beyond this are left to the order
+/// of tags alone.
+const MAX_ADJUSTED: usize = 1_000_000;
 
 /// Words shorter than this (in bytes) are not searched for in the translation.
 const MIN_SEARCHED: usize = 3;
@@ -25,6 +34,8 @@ struct Node {
     /// Where its words begin and end in the source's plain text.
     start: usize,
     end: usize,
+    /// The pieces of the source between its beginning and end.
+    inner: Range<usize>,
 }
 
 /// The tags of a well-formed text in order of their beginning.
@@ -32,12 +43,13 @@ fn nodes(source: &Tagged) -> Vec<Node> {
     let mut nodes: Vec<Node> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     let mut at = 0;
-    for piece in source.pieces() {
+    for (index, piece) in source.pieces().iter().enumerate() {
         match piece {
             Piece::Words(words) => at += words.len(),
             Piece::Close(_) => {
                 if let Some(node) = open.pop() {
                     nodes[node].end = at;
+                    nodes[node].inner.end = index;
                 }
             }
             Piece::Open(number) | Piece::Empty(number) => {
@@ -46,7 +58,14 @@ fn nodes(source: &Tagged) -> Vec<Node> {
                 if pair {
                     open.push(nodes.len());
                 }
-                nodes.push(Node { number: *number, pair, parent, start: at, end: at });
+                nodes.push(Node {
+                    number: *number,
+                    pair,
+                    parent,
+                    start: at,
+                    end: at,
+                    inner: index + 1..index + 1,
+                });
             }
         }
     }
@@ -152,6 +171,9 @@ enum Ends {
 /// Where the tags go in the words of the target.
 struct Layout<'a> {
     nodes: &'a [Node],
+    /// The tags within each tag, in the order of the source; last, those in none.
+    children: Vec<Vec<usize>>,
+    pieces: &'a [Piece],
     source: String,
     target: String,
     /// Where tags were found in the target: begin and end, as far as known.
@@ -161,7 +183,7 @@ struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    fn new(pieces: &[Piece], source: &Tagged, nodes: &'a [Node], ends: Ends) -> Self {
+    fn new(pieces: &[Piece], source: &'a Tagged, nodes: &'a [Node], ends: Ends) -> Self {
         let pairs: BTreeMap<u32, bool> = nodes.iter().map(|n| (n.number, n.pair)).collect();
         let mut target = String::new();
         let mut found: BTreeMap<u32, (Option<usize>, Option<usize>)> = BTreeMap::new();
@@ -197,24 +219,41 @@ impl<'a> Layout<'a> {
         borders.push(target.len());
         borders.sort_unstable();
         borders.dedup();
-        Self { nodes, source: source.plain(), target, found, borders }
+        let mut children = vec![Vec::new(); nodes.len() + 1];
+        for (index, node) in nodes.iter().enumerate() {
+            children[node.parent.unwrap_or(nodes.len())].push(index);
+        }
+        let pieces = source.pieces();
+        Self { nodes, children, pieces, source: source.plain(), target, found, borders }
     }
 
     fn text(&self) -> Tagged {
         let mut written = Vec::new();
-        self.write(None, (0, self.target.len()), &mut written);
+        self.write(None, (0, self.target.len()), 0, &mut written);
         Tagged::new(written).expect("the layout nests as the source does")
     }
 
     /// Writes the words of `span` with the tags that `parent` holds.
-    fn write(&self, parent: Option<usize>, span: (usize, usize), written: &mut Vec<Piece>) {
+    fn write(
+        &self,
+        parent: Option<usize>,
+        span: (usize, usize),
+        depth: usize,
+        written: &mut Vec<Piece>,
+    ) {
         let mut at = span.0;
+        if let Some(parent) = parent.filter(|_| depth > MAX_DEPTH) {
+            let within = &self.pieces[self.nodes[parent].inner.clone()];
+            written.extend(within.iter().filter(|p| !matches!(p, Piece::Words(_))).cloned());
+            written.push(Piece::Words(self.target[span.0..span.1].to_owned()));
+            return;
+        }
         for (node, start, end) in self.places(parent, span) {
             written.push(Piece::Words(self.target[at..start].to_owned()));
-            let Node { number, pair, .. } = self.nodes[node];
+            let &Node { number, pair, .. } = &self.nodes[node];
             if pair {
                 written.push(Piece::Open(number));
-                self.write(Some(node), (start, end), written);
+                self.write(Some(node), (start, end), depth + 1, written);
                 written.push(Piece::Close(number));
             } else {
                 written.push(Piece::Empty(number));
@@ -227,20 +266,22 @@ impl<'a> Layout<'a> {
     /// The tags that `parent` holds with their places in `span`, which follow
     /// each other without overlap.
     fn places(&self, parent: Option<usize>, span: (usize, usize)) -> Vec<(usize, usize, usize)> {
-        let children = (0..self.nodes.len()).filter(|node| self.nodes[*node].parent == parent);
+        let children = &self.children[parent.unwrap_or(self.nodes.len())];
         let within = |at: Option<usize>| at.filter(|at| (span.0..=span.1).contains(at));
         let mut placed = Vec::new();
         let mut open = Vec::new();
-        for node in children {
+        for node in children.iter().copied() {
             let found = self.found.get(&self.nodes[node].number).copied().unwrap_or_default();
             match (within(found.0), within(found.1)) {
                 (Some(start), Some(end)) => placed.push((node, start, end)),
                 known => open.push((node, known)),
             }
         }
+        let crowded = open.len().saturating_mul(placed.len() + open.len()) > MAX_ADJUSTED;
         for (node, known) in open {
             let (mut start, mut end) = self.guess(node, known, span);
-            for &(_, from, to) in &placed {
+            let others = if crowded { &[] } else { &placed[..] };
+            for &(_, from, to) in others {
                 // Keep the larger part of what lies beside a tag that is known.
                 if start < to && end > from {
                     if from.saturating_sub(start) >= end.saturating_sub(to) {
@@ -269,7 +310,7 @@ impl<'a> Layout<'a> {
         known: (Option<usize>, Option<usize>),
         span: (usize, usize),
     ) -> (usize, usize) {
-        let Node { start, end, parent, .. } = self.nodes[node];
+        let &Node { start, end, parent, .. } = &self.nodes[node];
         let words = &self.source[start..end];
         if known == (None, None)
             && let Some(place) = self.find(words.trim(), span)

@@ -205,3 +205,17 @@ fn broken_tags_find_their_place() {
     check("", "<1>x", "x", &[Unknown(1)]);
     check("<1></1><2/>", "", "<1></1><2/>", &[Missing(1), Missing(2)]);
 }
+
+/// Tags a hundred thousand deep, as nobody writes them but an attacker.
+#[test]
+fn deep_nesting_is_no_danger() {
+    let count = 100_000;
+    let opens = (1..=count).map(Piece::Open);
+    let closes = (1..=count).rev().map(Piece::Close);
+    let source =
+        Tagged::new(opens.chain(["a".to_owned()].map(Piece::Words)).chain(closes).collect());
+    let source = source.unwrap();
+    let (text, faults) = repair("b c", &source);
+    assert_eq!((text.plain().as_str(), faults.len()), ("b c", count as usize));
+    assert_eq!(text.faults(&source), vec![]);
+}

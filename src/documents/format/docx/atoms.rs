@@ -48,6 +48,9 @@ impl Atom {
 /// Fields whose result is text that an author wrote; that of others is computed.
 const TEXT_FIELDS: &[&str] = &["HYPERLINK", "QUOTE"];
 
+/// Links and fields within each other that are read; what is deeper is a code.
+const MAX_DEPTH: usize = 32;
+
 /// Properties by which spaces are seen.
 const SEEN_ON_SPACES: &[&str] = &["u ", "strike", "highlight", "shd ", "bdr "];
 
@@ -58,34 +61,37 @@ pub(super) fn draft(
     prefix: &str,
     atoms: Vec<Atom>,
 ) -> Option<Draft> {
-    let atoms = join_codes(fields(source, atoms));
+    let atoms = join_codes(fields(source, atoms, 0));
     let base = base(&atoms);
     let mut flow = Flow::default();
-    level(&atoms, &base, &mut flow, &mut 0);
+    level(&atoms, (&base, 0), &mut flow, &mut 0);
     let edges = Edges { peel: true, collapse: false };
     let (range, text, tags) = flow.finish(source, range, edges)?;
     let style = Style::Runs { prefix: prefix.to_owned(), run: base };
     Some(Draft::new(range, text, tags, style))
 }
 
-/// Where the field ends that begins at `from`, and where its result begins.
-fn field(atoms: &[Atom], from: usize) -> Option<(Option<usize>, usize)> {
-    let mut depth = 0_usize;
-    let mut separate = None;
-    for (index, atom) in atoms.iter().enumerate().skip(from) {
+/// For each beginning of a field, where its result begins and where it ends.
+fn ends(atoms: &[Atom]) -> BTreeMap<usize, (Option<usize>, usize)> {
+    let mut ends = BTreeMap::new();
+    let mut open: Vec<(usize, Option<usize>)> = Vec::new();
+    for (index, atom) in atoms.iter().enumerate() {
         match atom.kind {
-            Kind::Mark(Mark::Begin) => depth += 1,
-            Kind::Mark(Mark::Separate) if depth == 1 => separate = Some(index),
+            Kind::Mark(Mark::Begin) => open.push((index, None)),
+            Kind::Mark(Mark::Separate) => {
+                if let Some(last) = open.last_mut() {
+                    last.1 = Some(index);
+                }
+            }
             Kind::Mark(Mark::End) => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some((separate, index));
+                if let Some((begin, separate)) = open.pop() {
+                    ends.insert(begin, (separate, index));
                 }
             }
             _ => {}
         }
     }
-    None
+    ends
 }
 
 /// Whether every container that begins within ends within.
@@ -107,12 +113,13 @@ fn balanced(atoms: &[Atom]) -> bool {
 /// Makes codes of fields, and containers of those whose result is text. A
 /// field that does not end in its paragraph leaves marks, which are codes, and
 /// its result is text of the paragraph.
-fn fields(source: &str, atoms: Vec<Atom>) -> Vec<Atom> {
+fn fields(source: &str, atoms: Vec<Atom>, depth: usize) -> Vec<Atom> {
+    let ends = ends(&atoms);
     let mut made = Vec::with_capacity(atoms.len());
     let mut at = 0;
     while at < atoms.len() {
         let atom = &atoms[at];
-        let found = if atom.kind == Kind::Mark(Mark::Begin) { field(&atoms, at) } else { None };
+        let found = ends.get(&at).copied();
         let Some((separate, end)) = found.filter(|(_, end)| balanced(&atoms[at..=*end])) else {
             let kind =
                 if matches!(atom.kind, Kind::Mark(_)) { Kind::Code } else { atom.kind.clone() };
@@ -127,9 +134,9 @@ fn fields(source: &str, atoms: Vec<Atom>) -> Vec<Atom> {
             .collect();
         let text = TEXT_FIELDS.iter().any(|name| instruction.contains(name));
         match separate {
-            Some(separate) if text => {
+            Some(separate) if text && depth < MAX_DEPTH => {
                 made.push(together(Kind::Open, &atoms[at..=separate]));
-                made.extend(fields(source, atoms[separate + 1..end].to_vec()));
+                made.extend(fields(source, atoms[separate + 1..end].to_vec(), depth + 1));
                 made.push(together(Kind::Close, &atoms[end..=end]));
             }
             _ => made.push(together(Kind::Code, &atoms[at..=end])),
@@ -214,7 +221,7 @@ fn base(atoms: &[Atom]) -> String {
 
 /// Writes the atoms of a paragraph or container to `flow`, with tags around
 /// words whose properties are not `base`.
-fn level(atoms: &[Atom], base_here: &str, flow: &mut Flow, keys: &mut usize) {
+fn level(atoms: &[Atom], (base_here, depth): (&str, usize), flow: &mut Flow, keys: &mut usize) {
     let mut at = 0;
     while at < atoms.len() {
         let atom = &atoms[at];
@@ -225,13 +232,19 @@ fn level(atoms: &[Atom], base_here: &str, flow: &mut Flow, keys: &mut usize) {
                     at += 1;
                     continue;
                 };
+                if depth >= MAX_DEPTH {
+                    let whole = together(Kind::Code, &atoms[at..=end]);
+                    push(flow, Item::Empty(whole.frags.clone()), &whole);
+                    at = end + 1;
+                    continue;
+                }
                 let within = &atoms[at + 1..end];
                 let own = base(within);
                 let key = next(keys);
                 let tag =
                     Tag { open: atom.frags.clone(), run: Some(own.clone()), ..Tag::default() };
                 push(flow, Item::Open(key.clone(), tag), atom);
-                level(within, &own, flow, keys);
+                level(within, (&own, depth + 1), flow, keys);
                 push(flow, Item::Close(key, atoms[end].frags.clone()), &atoms[end]);
                 at = end + 1;
             }

@@ -23,6 +23,10 @@ pub(in crate::documents::format) struct Found {
     pub other_charset: bool,
 }
 
+/// Elements within each other whose languages are followed; browsers stop at
+/// the same depth.
+const MAX_DEPTH: usize = 512;
+
 /// An element that is open.
 struct Element {
     name: String,
@@ -150,7 +154,7 @@ impl Reader<'_> {
                 self.flow.push(Item::Open(name.clone(), tag), range);
             }
         }
-        if !ends {
+        if !ends && self.open.len() < MAX_DEPTH {
             let language = language.or_else(|| self.language());
             self.open.push(Element { name, translatable, language });
         }

@@ -112,3 +112,57 @@ fn damaged_pdfs_are_read_or_refused() {
     let read = (0..40).filter(|_| survive(&damaged(&file, &mut random), Kind::Pdf)).count();
     assert!(read < 40, "{read}");
 }
+
+/// What grows faster than the file, or without end, would be felt here.
+#[test]
+fn files_made_to_take_long_do_not() {
+    let many = |piece: &str| piece.repeat(50_000);
+    let begin = "<w:r><w:fldChar w:fldCharType=\"begin\"/></w:r>";
+    let files = [
+        (Kind::Html, format!("<p>{}x{}", many("<b>"), many("</i>"))),
+        (Kind::Html, format!("{}x", many("<div lang=a><b>"))),
+        (Kind::Html, many("<b title='a'>x")),
+        (Kind::Markdown, many("*a _b ")),
+        (Kind::Markdown, many("[")),
+        (Kind::Markdown, many("> ")),
+        (Kind::Text, many("a line of words\n")),
+        (Kind::Srt, format!("1\n00:00:01,000 --> 00:00:02,000\n{}", many("<i>a\n"))),
+        (
+            Kind::Xliff,
+            format!(
+                "<xliff version=\"1.2\">{}</xliff>",
+                many("<trans-unit id=\"1\"><source>a</source></trans-unit>")
+            ),
+        ),
+        (
+            Kind::Xliff,
+            format!(
+                "<xliff version=\"2.0\"><segment><source>{}x{}</source></segment></xliff>",
+                many("<pc id=\"1\">"),
+                many("</pc>")
+            ),
+        ),
+    ];
+    let begun = std::time::Instant::now();
+    for (kind, file) in files {
+        survive(file.as_bytes(), kind);
+    }
+    for body in [
+        format!(
+            "<w:p>{}<w:r><w:t>a</w:t></w:r>{}</w:p>",
+            many("<w:hyperlink>"),
+            many("</w:hyperlink>")
+        ),
+        format!("<w:p>{}<w:r><w:t>a</w:t></w:r></w:p>", many(begin)),
+        many("<w:p><w:r><w:t>a</w:t></w:r></w:p>"),
+    ] {
+        let part = format!("<w:document><w:body>{body}</w:body></w:document>");
+        // Stored, as it would be refused as a bomb otherwise.
+        let part = super::packages::stored(&[
+            ("[Content_Types].xml", TYPES.as_bytes()),
+            ("word/document.xml", part.as_bytes()),
+        ]);
+        assert!(survive(&part, Kind::Docx));
+    }
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}

@@ -8,9 +8,19 @@ use super::*;
 pub(super) const TYPES: &str = r#"<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>"#;
 
 pub(super) fn package(parts: &[(&str, &[u8])]) -> Vec<u8> {
+    archive(parts, zip::CompressionMethod::Deflated)
+}
+
+/// A package that is not compressed.
+pub(super) fn stored(parts: &[(&str, &[u8])]) -> Vec<u8> {
+    archive(parts, zip::CompressionMethod::Stored)
+}
+
+fn archive(parts: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().compression_method(method);
     for (name, content) in parts {
-        writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        writer.start_file(*name, options).unwrap();
         writer.write_all(content).unwrap();
     }
     writer.finish().unwrap().into_inner()

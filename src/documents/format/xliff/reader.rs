@@ -197,8 +197,8 @@ impl Reader<'_> {
 /// The line break and white space before `at`, to begin another line like it.
 fn indentation(source: &str, at: usize) -> String {
     let before = &source[..at];
-    let line = before.rfind('\n').map_or(at, |line| line + 1);
-    if !before[line..].trim().is_empty() || line == at && !before.ends_with('\n') {
+    let line = before.trim_end_matches([' ', '\t']).len();
+    if !before[..line].ends_with('\n') {
         return String::new();
     }
     let newline = if before[..line].ends_with("\r\n") { "\r\n" } else { "\n" };

@@ -1,0 +1,132 @@
+//! `dragoman translate`: documents and folders of them into another language.
+//!
+//! Everything that can be wrong with the files is found before a model is
+//! loaded. A translation is written beside its place and renamed, so there is
+//! either all of it or nothing.
+
+mod files;
+mod run;
+mod terms;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::config::Config;
+use crate::documents::translate::{Context, Job, Translator};
+use crate::engine::{Engine, EngineOptions, ModelKind};
+use crate::provision::{Provisioner, progress};
+use crate::text::known;
+
+/// Flags of `dragoman translate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Documents (text, Markdown, HTML, DOCX, SRT, XLIFF, PDF) and folders.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// The language to translate to, as a tag: fr, pt-BR, zh.
+    #[arg(long, value_name = "LANGUAGE")]
+    pub to: String,
+    /// The language of the documents; without it, it is found sentence by
+    /// sentence.
+    #[arg(long, value_name = "LANGUAGE")]
+    pub from: Option<String>,
+    /// The model: a name of the catalogue, a path, or a hub id. Without it the
+    /// configuration's models.generation decides.
+    #[arg(long, value_name = "NAME|PATH|HUB-ID")]
+    pub model: Option<String>,
+    /// Terms to use, as CSV, TSV or TBX; may be repeated.
+    #[arg(long = "termbase", value_name = "FILE")]
+    pub termbases: Vec<PathBuf>,
+    /// Earlier translations as TMX; may be repeated.
+    #[arg(long = "memory", value_name = "FILE")]
+    pub memories: Vec<PathBuf>,
+    /// What the documents are about, for the model.
+    #[arg(long)]
+    pub subject: Option<String>,
+    /// Where the translations go; without it, beside the documents.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// Replace translations that are there already.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A file, language or model that cannot be used; segments that could not be
+/// translated; Ctrl-C.
+pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
+    let target = language("--to", &args.to)?;
+    let source = args.from.as_deref().map(|from| language("--from", from)).transpose()?;
+    let documents = files::documents(&args)?;
+    let glossaries = terms::glossaries(&args.termbases, source.as_deref(), &target)?;
+    let memories = terms::memories(&args.memories, source.as_deref(), &target)?;
+    super::load::cpu(&config.engine, None)?;
+    let engine = engine(&args, config)?;
+    has_languages(&engine, &[("--to", Some(&*target)), ("--from", source.as_deref())])?;
+    let context = Context { subject: args.subject.clone(), ..Context::default() };
+    ensure!(
+        context.subject.is_none() || engine.info().kind == ModelKind::Generation,
+        "--subject is nothing that {} is told; leave it out",
+        engine.info().id
+    );
+    let job = Job { source, glossaries, memories, context, ..Job::new(Vec::new(), &target) };
+    let translator = Translator { engine: engine.clone(), embedder: None };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(run::all(&documents, &translator, &job, &args.to));
+    engine.shutdown();
+    result
+}
+
+/// Two letters of a language tag.
+fn language(flag: &str, tag: &str) -> anyhow::Result<String> {
+    match known(tag) {
+        Some(known) => Ok(known.short.to_owned()),
+        None => bail!(
+            "{flag} is {tag:?}, which is no language that is known; give a tag such as fr or pt-BR"
+        ),
+    }
+}
+
+/// Models that translate alone have a list of languages.
+fn has_languages(engine: &Engine, wanted: &[(&str, Option<&str>)]) -> anyhow::Result<()> {
+    let languages = engine.languages();
+    for (flag, tag) in wanted {
+        let Some(tag) = tag.filter(|_| !languages.list().is_empty()) else { continue };
+        ensure!(
+            languages.find(tag).is_some(),
+            "{flag} is {tag:?}, which {} does not have; take another --model",
+            engine.info().id
+        );
+    }
+    Ok(())
+}
+
+fn engine(args: &Args, config: &Config) -> anyhow::Result<Engine> {
+    let provisioner = Provisioner::new(&config.provision, progress::for_stderr())?;
+    let files = match &args.model {
+        Some(name) => provisioner.resolve(name)?,
+        None => {
+            let (files, skipped) = provisioner
+                .resolve_first(&config.models.generation)
+                .context("no model of models.generation can be had; name one with --model")?;
+            for skipped in skipped {
+                let (name, why) = (&skipped.name, &skipped.why);
+                tracing::warn!("{name} was passed over for {}: {why}", files.name);
+            }
+            files
+        }
+    };
+    let quantize = super::load::quantize(&config.models, &files.name)?;
+    let options = EngineOptions { quantize, ..super::load::options(config)? };
+    let engine = super::load::load(files, options)?;
+    let info = engine.info();
+    ensure!(
+        matches!(info.kind, ModelKind::Generation | ModelKind::Translation),
+        "{} does not write texts; name a model that does with --model",
+        info.id
+    );
+    Ok(engine)
+}
