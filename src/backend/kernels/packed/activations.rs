@@ -12,7 +12,7 @@ use crate::backend::kernels::multiversion;
 use crate::backend::kernels::team::Parts;
 
 /// Rows below which groups of [`VECTOR_ROWS`] are faster than larger ones.
-const FEW: usize = 16;
+const FEW: usize = 24;
 
 /// What 32 quantized columns of a row stand for: `x ≈ q * scale`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
