@@ -290,11 +290,11 @@ mod tests {
             assert_eq!(parsed.join(&parsed.segments), text);
         };
         check("a\n\n b \r\nc", Cut::Lines, &["a", "b", "c"]);
-        check("A b. C d.\nE", Cut::Lines, &["A b.", "C d.", "E"]);
-        check("A b. C d.\nE", Cut::Nowhere, &["A b. C d.\nE"]);
+        check("An egg. A dog.\nE", Cut::Lines, &["An egg.", "A dog.", "E"]);
+        check("An egg. A dog.\nE", Cut::Nowhere, &["An egg. A dog.\nE"]);
         check("\n \n", Cut::Lines, &[]);
         check("", Cut::Nowhere, &[]);
-        let html = "<p>A <b>b. C</b> d.</p>";
+        let html = "<p>An <b>egg. A</b> dog.</p>";
         let parsed = Text::marked_up(html, (Markup::Html, &[]), Cut::Sentences, None).unwrap();
         assert_eq!(parsed.segments.len(), 2);
         assert_eq!(parsed.join(&parsed.segments), html);
