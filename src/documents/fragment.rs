@@ -115,11 +115,15 @@ impl Reader<'_> {
         if inner.ends_with('/') || (html && VOID.contains(&&*name)) {
             return Ok(self.empty(code));
         }
-        let whole = self.ignored.iter().any(|ignored| self.name(ignored) == name)
-            || (html && OPAQUE.contains(&&*name));
-        if whole {
-            let start = self.at - code.len();
+        let start = self.at - code.len();
+        let opaque = html && OPAQUE.contains(&&*name);
+        let whole = opaque || self.ignored.iter().any(|ignored| self.name(ignored) == name);
+        if opaque {
+            self.skip_raw(&name)?;
+        } else if whole {
             self.skip(&name)?;
+        }
+        if whole {
             let code = self.text[start..self.at].to_owned();
             return Ok(self.empty(&code));
         }
@@ -140,6 +144,15 @@ impl Reader<'_> {
             Markup::Xml => name.to_owned(),
             Markup::Html => name.to_ascii_lowercase(),
         }
+    }
+
+    /// Goes past the end of an element whose content has no tags, as a script's.
+    fn skip_raw(&mut self, name: &str) -> Result<(), String> {
+        let rest = self.text[self.at..].to_ascii_lowercase();
+        let end = rest.find(&format!("</{name}"));
+        let end = end.and_then(|at| Some(at + rest[at..].find('>')? + 1));
+        self.at += end.ok_or_else(|| format!("<{name}> is not closed"))?;
+        Ok(())
     }
 
     /// Goes past the end of an element that was opened.
