@@ -175,6 +175,14 @@ fn shown(engine: &Engine, template: &ChatTemplate) -> Arc<[(u32, String)]> {
     template.dialect().markers().into_iter().filter_map(special).collect()
 }
 
+/// What a piece of an answer says: text, where nobody reads it as more.
+pub fn hear(reader: Option<&mut Reader>, text: &str) -> Vec<Spoken> {
+    match reader {
+        Some(reader) => reader.push(text),
+        None => vec![Spoken::Text(text.to_owned())],
+    }
+}
+
 impl Voice {
     /// Of answers that are nothing but text.
     #[cfg(test)]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use self::output::{Keep, Output, ResponseFrames};
-use super::conversation::{self, Conversation, Names};
+use super::conversation::{self, Conversation, Names, hear};
 use super::error::{ApiError, echo};
 use super::extract::Json;
 use super::options::Options;
@@ -86,7 +86,7 @@ pub async fn create(
     let started = conversation::start(engine, conversation, options).await;
     let (choices, voice) = started.map_err(renamed)?;
     let keep = store.then(|| Keep { shared: shared.clone(), messages });
-    let reader = voice.reader();
+    let mut reader = voice.reader();
     let output = Output::new(response, voice);
     if stream {
         let frames = ResponseFrames::new(output, reader, keep);
@@ -95,14 +95,8 @@ pub async fn create(
     let (mut answers, usage) = choices.collect().await?;
     let answer = answers.pop().ok_or_else(ApiError::internal)?;
     let mut output = output;
-    let said = match reader {
-        None => vec![crate::text::Spoken::Text(answer.text)],
-        Some(mut reader) => {
-            let mut said = reader.push(&answer.text);
-            said.extend(Reader::finish(&mut reader));
-            said
-        }
-    };
+    let mut said = hear(reader.as_mut(), &answer.text);
+    said.extend(reader.as_mut().map(Reader::finish).unwrap_or_default());
     output.said(said, &mut |_| {});
     output.finish(answer.reason, &mut |_| {});
     let response = output.complete(usage);

@@ -11,13 +11,7 @@ import numpy as np
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 
-CHECKS = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
-
+from checks import check, run
 
 def client(url, path):
     # With a whole address as its model the client asks there.
@@ -74,17 +68,7 @@ def sentence_similarity(url):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
-    url = parser.parse_args().url
-    failed = 0
-    for function in CHECKS:
-        try:
-            function(url)
-            print("ok  ", function.__name__)
-        except Exception as error:  # noqa: BLE001
-            failed += 1
-            print("FAIL", function.__name__, type(error).__name__, error)
-    print(f"{len(CHECKS) - failed} passed, {failed} failed")
-    raise SystemExit(failed > 0)
+    raise SystemExit(run(parser.parse_args().url))
 
 
 if __name__ == "__main__":

@@ -14,18 +14,11 @@ import asyncio
 import math
 import sys
 import time
-import traceback
 
 import openai
 from openai import AsyncOpenAI, OpenAI
 
-CHECKS = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
-
+from checks import check, raises, run
 
 class Context:
     def __init__(self, args):
@@ -43,14 +36,6 @@ class Context:
             "max_tokens": 16,
         }
         return self.client.chat.completions.create(**(request | changes))
-
-
-def raises(kind, call):
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"{kind.__name__} was not raised")
 
 
 @check
@@ -292,19 +277,7 @@ def main():
     parser.add_argument("--chat-model", required=True)
     parser.add_argument("--embedding-model", required=True)
     parser.add_argument("--api-key", default="none")
-    context = Context(parser.parse_args())
-    failed = 0
-    for function in CHECKS:
-        name = function.__name__.replace("_", " ")
-        try:
-            function(context)
-            print(f"ok      {name}")
-        except Exception:
-            failed += 1
-            print(f"FAILED  {name}")
-            traceback.print_exc()
-    print(f"{len(CHECKS) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return run(Context(parser.parse_args()))
 
 
 if __name__ == "__main__":

@@ -11,19 +11,12 @@ end; exits with 1 when a check failed.
 import argparse
 import json
 import sys
-import traceback
 from typing import Literal
 
 import openai
 import pydantic
 
-CHECKS = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
-
+from checks import check, raises, run
 
 SCHEMA = {
     "type": "object",
@@ -70,14 +63,6 @@ class Context:
 
     def respond(self, **changes):
         return self.client.responses.create(**self.request(**changes))
-
-
-def raises(kind, call):
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"{kind.__name__} was not raised")
 
 
 @check
@@ -253,19 +238,7 @@ def main():
     parser.add_argument("--base-url", required=True, help="ends in /v1")
     parser.add_argument("--model", required=True)
     parser.add_argument("--api-key", default="none")
-    context = Context(parser.parse_args())
-    failed = 0
-    for function in CHECKS:
-        name = function.__name__.replace("_", " ")
-        try:
-            function(context)
-            print(f"ok      {name}")
-        except Exception:
-            failed += 1
-            print(f"FAILED  {name}")
-            traceback.print_exc()
-    print(f"{len(CHECKS) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return run(Context(parser.parse_args()))
 
 
 if __name__ == "__main__":

@@ -71,17 +71,8 @@ fn the_hugging_face_client_works_unchanged() {
 /// Runs a script of `tests/clients` against the server with tools.
 fn with_tools(venv: &str, package: &str, script: &str, path: &str) {
     let Some((url, model)) = tool_server() else { return };
-    let Some(python) = python_with(venv, &[package]) else { return };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
-    let output = Command::new(python)
-        .arg(script)
-        .args(["--base-url", &format!("{url}{path}"), "--model", model])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success());
-    assert!(said.contains(" passed, 0 failed"));
+    let base_url = format!("{url}{path}");
+    run(venv, &[package], script, &["--base-url", &base_url, "--model", model]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Anthropic's events, in their order.
 
-use crate::api::conversation::Voice;
+use crate::api::conversation::{Voice, hear};
 use crate::api::error::ApiError;
 use crate::api::stream::{Frames, write_named_event};
 use crate::api::wire::anthropic::{AnswerBlock, BlockDelta, Message, MessageEnd, StreamEvent};
@@ -96,10 +96,7 @@ impl Frames for MessageFrames {
     }
 
     fn text(&mut self, _index: usize, text: &str, _logprobs: &[TokenLogprob], out: &mut Vec<u8>) {
-        let said = match &mut self.reader {
-            Some(reader) => reader.push(text),
-            None => vec![Spoken::Text(text.to_owned())],
-        };
+        let said = hear(self.reader.as_mut(), text);
         self.said(said, out);
     }
 

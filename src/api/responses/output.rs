@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::conversation::Voice;
+use crate::api::conversation::{Voice, hear};
 use crate::api::error::ApiError;
 use crate::api::state::{Shared, unix_now};
 use crate::api::stream::{Frames, write_named_event};
@@ -279,10 +279,7 @@ impl Frames for ResponseFrames {
     }
 
     fn text(&mut self, _index: usize, text: &str, _logprobs: &[TokenLogprob], out: &mut Vec<u8>) {
-        let said = match &mut self.reader {
-            Some(reader) => reader.push(text),
-            None => vec![Spoken::Text(text.to_owned())],
-        };
+        let said = hear(self.reader.as_mut(), text);
         self.said(said, out);
     }
 

@@ -58,6 +58,7 @@ fn runs() -> bool {
     const WAIT4: usize = 61;
     const EXIT_GROUP: usize = 231;
     const ALL_KINDS: usize = 0x4000_0000;
+    const INTERRUPTED: isize = -4;
     let mut status = 0i32;
     // SAFETY: the child, a copy of this thread, touches nothing but its own
     // registers and stack before it is gone; it sends no signal when it is.
@@ -74,8 +75,12 @@ fn runs() -> bool {
             }
             child if child > 0 => {
                 let at = (&raw mut status).addr();
-                let waited = call(WAIT4, [child.cast_unsigned(), at, ALL_KINDS, 0]);
-                waited == child && status == 0
+                loop {
+                    match call(WAIT4, [child.cast_unsigned(), at, ALL_KINDS, 0]) {
+                        INTERRUPTED => {}
+                        waited => break waited == child && status == 0,
+                    }
+                }
             }
             _ => false,
         }

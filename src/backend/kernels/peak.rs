@@ -146,49 +146,35 @@ mod x86 {
     use super::{CHAINS, black_box};
     use crate::backend::kernels::amx::{self, InUse, Shape};
 
-    /// Products of whole tiles into four tiles of sums.
-    ///
-    /// # Safety
-    /// The machine has AMX.
-    pub unsafe fn int8_amx(rounds: u64) -> u64 {
-        let _in_use = InUse;
-        // SAFETY: by the caller's promise.
-        unsafe {
-            amx::configure(Shape { rows: [16, 16], bytes: 64 });
-            amx::zero::<4>();
-            amx::zero::<5>();
-            amx::zero::<6>();
-            amx::zero::<7>();
-            for _ in 0..rounds {
-                amx::multiply_signed::<0, 4, 6>();
-                amx::multiply_signed::<1, 4, 7>();
-                amx::multiply_signed::<2, 5, 6>();
-                amx::multiply_signed::<3, 5, 7>();
+    /// Defines a function that does `$multiply`, products of whole tiles of
+    /// `$columns` columns, into four tiles of sums.
+    macro_rules! tiles {
+        ($name:ident, $multiply:ident, $columns:literal) => {
+            /// # Safety
+            /// The machine has AMX.
+            pub unsafe fn $name(rounds: u64) -> u64 {
+                let _in_use = InUse;
+                // SAFETY: by the caller's promise.
+                unsafe {
+                    amx::configure(Shape { rows: [16, 16], bytes: 64 });
+                    amx::zero::<4>();
+                    amx::zero::<5>();
+                    amx::zero::<6>();
+                    amx::zero::<7>();
+                    for _ in 0..rounds {
+                        amx::$multiply::<0, 4, 6>();
+                        amx::$multiply::<1, 4, 7>();
+                        amx::$multiply::<2, 5, 6>();
+                        amx::$multiply::<3, 5, 7>();
+                    }
+                }
+                rounds * 4 * 16 * 16 * $columns * 2
             }
-        }
-        rounds * 4 * 16 * 16 * 64 * 2
+        };
     }
 
-    /// # Safety
-    /// The machine has AMX.
-    pub unsafe fn bf16_amx(rounds: u64) -> u64 {
-        let _in_use = InUse;
-        // SAFETY: by the caller's promise.
-        unsafe {
-            amx::configure(Shape { rows: [16, 16], bytes: 64 });
-            amx::zero::<4>();
-            amx::zero::<5>();
-            amx::zero::<6>();
-            amx::zero::<7>();
-            for _ in 0..rounds {
-                amx::multiply_brains::<0, 4, 6>();
-                amx::multiply_brains::<1, 4, 7>();
-                amx::multiply_brains::<2, 5, 6>();
-                amx::multiply_brains::<3, 5, 7>();
-            }
-        }
-        rounds * 4 * 16 * 16 * 32 * 2
-    }
+    tiles!(int8_amx, multiply_signed, 64);
+    tiles!(bf16_amx, multiply_brains, 32);
 
     /// # Safety
     /// The machine has AVX-512 F and VNNI.

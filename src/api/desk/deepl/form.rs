@@ -1,11 +1,10 @@
 //! Bodies that are JSON or a form, with the same fields.
 
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::api::body::{check_type, read};
+use crate::api::body::{check_type, is_form, read};
 use crate::api::error::ApiError;
 use crate::api::extract::parse;
 use crate::api::fields::Fields;
@@ -24,11 +23,7 @@ where
 
     async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let given = parts.headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok());
-        let form = given.is_some_and(|given| {
-            let essence = given.split(';').next().unwrap_or_default().trim();
-            essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        });
+        let form = is_form(&parts.headers);
         if !form {
             check_type(&parts.headers)?;
         }
