@@ -28,6 +28,8 @@ mod logprobs;
 mod messages;
 mod models;
 mod options;
+#[cfg(feature = "documents")]
+mod progress;
 mod rerank;
 mod responses;
 mod router;

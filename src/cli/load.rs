@@ -41,19 +41,62 @@ fn wanted(config: &Config, provisioner: &Provisioner) -> anyhow::Result<Vec<Mode
     }
     let mut found = Vec::new();
     for (key, list) in [("generation", &models.generation), ("embedding", &models.embedding)] {
-        if list.is_empty() {
-            continue;
+        if !list.is_empty() {
+            found.push(first(key, list, provisioner)?);
         }
-        let (files, skipped) = provisioner
-            .resolve_first(list)
-            .with_context(|| format!("no model of models.{key} can be had"))?;
-        for skipped in skipped {
-            tracing::warn!("{} was passed over for {}: {}", skipped.name, files.name, skipped.why);
-        }
-        found.push(files);
     }
     anyhow::ensure!(!found.is_empty(), "no model is configured; set models.load");
     Ok(found)
+}
+
+/// The first model of a preference list that can be had.
+fn first(key: &str, list: &[String], provisioner: &Provisioner) -> anyhow::Result<ModelFiles> {
+    let (files, skipped) = provisioner
+        .resolve_first(list)
+        .with_context(|| format!("no model of models.{key} can be had"))?;
+    for skipped in skipped {
+        tracing::warn!("{} was passed over for {}: {}", skipped.name, files.name, skipped.why);
+    }
+    Ok(files)
+}
+
+/// A model for a command that writes: the one that is named, or the first of
+/// models.generation that can be had.
+///
+/// # Errors
+/// It cannot be had or loaded, or is of none of these kinds.
+pub fn writer(name: Option<&str>, config: &Config, kinds: &[ModelKind]) -> anyhow::Result<Engine> {
+    let engine = one(name, config, ("generation", &config.models.generation))?;
+    let info = engine.info();
+    anyhow::ensure!(
+        kinds.contains(&info.kind),
+        "{} {} and cannot do this; name another with --model",
+        info.id,
+        info.kind.does()
+    );
+    Ok(engine)
+}
+
+/// The first of models.embedding that can be had.
+///
+/// # Errors
+/// None can be had or loaded.
+pub fn embedder(config: &Config) -> anyhow::Result<Engine> {
+    one(None, config, ("embedding", &config.models.embedding))
+}
+
+fn one(
+    name: Option<&str>,
+    config: &Config,
+    (key, list): (&str, &[String]),
+) -> anyhow::Result<Engine> {
+    let provisioner = Provisioner::new(&config.provision, progress::for_stderr())?;
+    let files = match name {
+        Some(name) => provisioner.resolve(name)?,
+        None => first(key, list, &provisioner)?,
+    };
+    let quantize = quantize(&config.models, &files.name)?;
+    load(files, EngineOptions { quantize, ..options(config)? })
 }
 
 /// Sets how the CPU computes in this process: before anything is loaded.

@@ -8,6 +8,8 @@ pub mod pull;
 pub mod remove;
 pub mod serve;
 #[cfg(feature = "documents")]
+pub mod summarise;
+#[cfg(feature = "documents")]
 pub mod translate;
 pub mod verify;
 
@@ -51,6 +53,10 @@ enum Command {
     /// Translate documents, and folders of them.
     #[cfg(feature = "documents")]
     Translate(translate::Args),
+    /// Say what documents say, each statement with the sentences it rests on.
+    #[cfg(feature = "documents")]
+    #[command(visible_alias = "summarize")]
+    Summarise(summarise::Args),
     /// Measure a server or the engine, and compare measurements.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -86,6 +92,8 @@ pub fn run() -> anyhow::Result<()> {
         Command::Remove(args) => remove::run(args, &config),
         #[cfg(feature = "documents")]
         Command::Translate(args) => translate::run(args, &config),
+        #[cfg(feature = "documents")]
+        Command::Summarise(args) => summarise::run(args, &config),
         Command::Bench(command) => bench::run(command, &config),
         Command::Config => {
             print!("{}", Config::template());

@@ -10,12 +10,11 @@ mod terms;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 
 use crate::config::Config;
 use crate::documents::translate::{Context, Job, Translator};
-use crate::engine::{Engine, EngineOptions, ModelKind};
-use crate::provision::{Provisioner, progress};
+use crate::engine::{Engine, ModelKind};
 use crate::text::known;
 
 /// Flags of `dragoman translate`.
@@ -64,7 +63,8 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let glossaries = terms::glossaries(&args.termbases, source.as_deref(), &target)?;
     let memories = terms::memories(&args.memories, source.as_deref(), &target)?;
     super::load::cpu(&config.engine, None)?;
-    let engine = engine(&args, config)?;
+    let kinds = [ModelKind::Generation, ModelKind::Translation];
+    let engine = super::load::writer(args.model.as_deref(), config, &kinds)?;
     has_languages(&engine, &[("--to", Some(&*target)), ("--from", source.as_deref())])?;
     let context = Context { subject: args.subject.clone(), ..Context::default() };
     ensure!(
@@ -102,31 +102,4 @@ fn has_languages(engine: &Engine, wanted: &[(&str, Option<&str>)]) -> anyhow::Re
         );
     }
     Ok(())
-}
-
-fn engine(args: &Args, config: &Config) -> anyhow::Result<Engine> {
-    let provisioner = Provisioner::new(&config.provision, progress::for_stderr())?;
-    let files = match &args.model {
-        Some(name) => provisioner.resolve(name)?,
-        None => {
-            let (files, skipped) = provisioner
-                .resolve_first(&config.models.generation)
-                .context("no model of models.generation can be had; name one with --model")?;
-            for skipped in skipped {
-                let (name, why) = (&skipped.name, &skipped.why);
-                tracing::warn!("{name} was passed over for {}: {why}", files.name);
-            }
-            files
-        }
-    };
-    let quantize = super::load::quantize(&config.models, &files.name)?;
-    let options = EngineOptions { quantize, ..super::load::options(config)? };
-    let engine = super::load::load(files, options)?;
-    let info = engine.info();
-    ensure!(
-        matches!(info.kind, ModelKind::Generation | ModelKind::Translation),
-        "{} does not write texts; name a model that does with --model",
-        info.id
-    );
-    Ok(engine)
 }

@@ -4,6 +4,7 @@
 //! [`tagged::Tagged`] is the text that all of it passes on: words, with the
 //! inline tags that stand among them.
 
+mod ask;
 mod decode;
 pub mod format;
 pub mod fragment;
@@ -12,6 +13,7 @@ pub mod memory;
 pub mod quality;
 pub mod segment;
 pub mod store;
+pub mod summary;
 pub mod tagged;
 pub mod termbase;
 pub mod translate;

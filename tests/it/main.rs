@@ -26,6 +26,7 @@ mod provision;
 mod random_weights;
 mod rust_source;
 mod seq2seq;
+mod summary;
 mod support;
 mod tei;
 mod text;

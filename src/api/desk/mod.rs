@@ -4,6 +4,7 @@
 mod deepl;
 mod memories;
 mod store;
+mod summarize;
 mod termbases;
 mod texts;
 mod translate;
@@ -19,8 +20,9 @@ use super::state::Shared;
 pub use store::Desk;
 
 /// Its routes, for suggestions.
-pub const PATHS: [&str; 11] = [
+pub const PATHS: [&str; 12] = [
     "/v1/translate",
+    "/v1/summarize",
     "/v1/termbases",
     "/v1/termbases/{id}",
     "/v1/memories",
@@ -37,6 +39,7 @@ pub const PATHS: [&str; 11] = [
 pub fn work() -> Router<Shared> {
     Router::new()
         .route("/v1/translate", only(post(translate::translate)))
+        .route("/v1/summarize", only(post(summarize::summarize)))
         .route("/v2/translate", only(post(deepl::translate)))
 }
 

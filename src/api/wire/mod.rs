@@ -16,6 +16,8 @@ pub mod logprobs;
 pub mod models;
 pub mod rerank;
 pub mod responses;
+#[cfg(feature = "documents")]
+pub mod summary;
 pub mod tei;
 pub mod tools;
 pub mod translate;

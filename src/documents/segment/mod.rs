@@ -15,7 +15,23 @@ mod tests;
 
 pub use document::Cut;
 
+use std::ops::Range;
+
 use super::tagged::{Piece, Tagged, settle};
+
+/// Where the sentences of a text are, in bytes, without the white space around
+/// them. `language` is as in [`Segments::of`].
+pub fn spans(text: &str, language: Option<&str>) -> Vec<Range<usize>> {
+    let mut bounds = vec![0];
+    bounds.extend(sentences::starts(text, language));
+    bounds.push(text.len());
+    let spans = bounds.windows(2).map(|bound| {
+        let sentence = &text[bound[0]..bound[1]];
+        let start = bound[0] + sentence.len() - sentence.trim_start().len();
+        start..start + sentence.trim().len()
+    });
+    spans.filter(|span| !span.is_empty()).collect()
+}
 
 /// The sentences of a unit.
 #[derive(Clone, Debug, PartialEq)]

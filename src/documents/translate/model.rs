@@ -2,21 +2,14 @@
 //! an encoder-decoder.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use serde_json::{Map, Value, json};
 
 use super::prompt;
+use crate::documents::ask::{self, Answer};
 use crate::documents::quality::expected_length;
 use crate::engine::{
-    Engine, Event, FinishReason, GenerationRequest, Grammar, ModelKind, SamplingParams,
-    StopConditions, SubmitError, Usage,
+    Engine, GenerationRequest, Grammar, ModelKind, SamplingParams, StopConditions, SubmitError,
 };
-use crate::text::ChatInput;
 
-/// How long to wait when others fill the queue, and how often.
-const RETRY: Duration = Duration::from_millis(100);
-const RETRIES: usize = 3000;
 /// Tokens that a translation may have for each character that is expected, and
 /// besides.
 const TOKENS_PER_CHARACTER: f32 = 1.5;
@@ -37,14 +30,6 @@ pub struct Ask<'a> {
     pub priority: i32,
 }
 
-/// What was written.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    pub text: String,
-    pub reason: FinishReason,
-    pub usage: Usage,
-}
-
 /// Greedy, so that the same segment gives the same text.
 pub async fn ask(engine: &Engine, ask: Ask<'_>) -> Result<Answer, SubmitError> {
     let mut request = match engine.info().kind {
@@ -55,7 +40,7 @@ pub async fn ask(engine: &Engine, ask: Ask<'_>) -> Result<Answer, SubmitError> {
     request.grammar = ask.grammar.clone();
     request.priority = ask.priority;
     request.stop = stop(engine, &ask, &request);
-    collect(engine, request).await
+    ask::collect(engine, request).await
 }
 
 async fn from_source(engine: &Engine, ask: &Ask<'_>) -> Result<GenerationRequest, SubmitError> {
@@ -79,21 +64,11 @@ async fn from_source(engine: &Engine, ask: &Ask<'_>) -> Result<GenerationRequest
 }
 
 async fn from_task(engine: &Engine, ask: &Ask<'_>) -> Result<GenerationRequest, SubmitError> {
-    let prompt = if engine.chat_template().is_some() {
-        let message = |role: &str, content: &str| json!({"role": role, "content": content});
-        let mut messages = vec![message("system", prompt::system()), message("user", ask.task)];
-        if let Some((answer, complaint)) = ask.again {
-            messages.push(message("assistant", answer));
-            messages.push(message("user", complaint));
-        }
-        // A model that thinks aloud is told not to.
-        let kwargs = Map::from_iter([("enable_thinking".to_owned(), Value::Bool(false))]);
-        let input = ChatInput { messages, tools: None, add_generation_prompt: true, kwargs };
-        engine.encode_chat(input).await?.1
-    } else {
-        let again = ask.again.map_or_else(String::new, |(_, complaint)| format!("\n{complaint}"));
-        engine.encode(format!("{}{again}\n\n", ask.task), true).await?
-    };
+    let mut turns = vec![("user", ask.task)];
+    if let Some((answer, complaint)) = ask.again {
+        turns.extend([("assistant", answer), ("user", complaint)]);
+    }
+    let prompt = ask::prompt(engine, prompt::system(), &turns).await?;
     Ok(GenerationRequest { prompt, ..GenerationRequest::default() })
 }
 
@@ -116,29 +91,4 @@ fn stop(engine: &Engine, ask: &Ask<'_>, request: &GenerationRequest) -> StopCond
         repetition: request.beams.is_none(),
         ..StopConditions::default()
     }
-}
-
-async fn collect(engine: &Engine, request: GenerationRequest) -> Result<Answer, SubmitError> {
-    let mut tries = 0;
-    let mut generation = loop {
-        match engine.submit(request.clone()) {
-            Err(SubmitError::QueueFull { .. }) if tries < RETRIES => {
-                tries += 1;
-                tokio::time::sleep(RETRY).await;
-            }
-            other => break other?,
-        }
-    };
-    let mut text = String::new();
-    while let Some(event) = generation.next().await {
-        match event {
-            Event::Delta { text: piece, .. } => text += &piece,
-            // Asked for by nobody here.
-            Event::Alternatives(_) => {}
-            Event::Finished { reason, usage, .. } => return Ok(Answer { text, reason, usage }),
-            Event::TimedOut { waited } => return Err(SubmitError::TimedOut { waited }),
-            Event::Failed { message } => return Err(SubmitError::Failed(message)),
-        }
-    }
-    Err(SubmitError::Failed("the model stopped before the text was complete".to_owned()))
 }

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::job::{Job, Tone};
+use crate::documents::ask::fill;
 use crate::documents::memory::Match;
 use crate::documents::termbase::Pair;
 
@@ -40,30 +41,6 @@ pub struct Request<'a> {
 /// What the model is to be and do.
 pub fn system() -> &'static str {
     &TEXTS.system
-}
-
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    // One pass, so that a text with braces is not taken for a place.
-    let mut filled = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some(at) = rest.find('{') {
-        filled += &rest[..at];
-        rest = &rest[at..];
-        let place = values.iter().find(|(name, _)| {
-            rest[1..].strip_prefix(name).is_some_and(|rest| rest.starts_with('}'))
-        });
-        match place {
-            Some((name, value)) => {
-                filled += value;
-                rest = &rest[name.len() + 2..];
-            }
-            None => {
-                filled.push('{');
-                rest = &rest[1..];
-            }
-        }
-    }
-    filled + rest
 }
 
 fn optional(name: &str) -> &'static str {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::attempt::{Against, Attempt, grammar};
 use super::job::{Job, Origin, SegmentError, Translated};
-use super::model::{Answer, Ask, ask};
+use super::model::{Ask, ask};
 use super::prompt::{Request, task};
 use super::{SourceLanguage, Translator, wordless};
+use crate::documents::ask::{Answer, similarity};
 use crate::documents::quality::{Checked, SegmentReport};
 use crate::documents::tagged::Tagged;
-use crate::engine::{EmbeddingRequest, Engine, ModelKind, SubmitError, Usage};
+use crate::engine::{ModelKind, SubmitError, Usage};
 use crate::text::known;
 
 /// What all segments of a job share.
@@ -154,19 +155,4 @@ fn add(usage: &mut Usage, answer: &Answer) {
     usage.prompt_tokens += answer.usage.prompt_tokens;
     usage.completion_tokens += answer.usage.completion_tokens;
     usage.cached_tokens += answer.usage.cached_tokens;
-}
-
-/// Cosine of the embeddings of two texts.
-async fn similarity(engine: &Engine, texts: [String; 2]) -> Result<f32, SubmitError> {
-    let prefix = engine.info().prompts.get("query").cloned().unwrap_or_default();
-    let mut inputs = Vec::with_capacity(2);
-    for text in texts {
-        inputs.push(engine.encode(format!("{prefix}{text}"), true).await?);
-    }
-    let request = EmbeddingRequest { normalize: Some(true), ..EmbeddingRequest::new(inputs) };
-    let vectors = engine.embed(request).await?.vectors;
-    match &vectors[..] {
-        [a, b] => Ok(a.iter().zip(b).map(|(x, y)| x * y).sum()),
-        _ => Err(SubmitError::Failed("an embedding is missing".to_owned())),
-    }
 }

@@ -1,0 +1,163 @@
+//! `POST /v1/summarize`.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value};
+
+use super::texts;
+use crate::api::error::ApiError;
+use crate::api::extract::Json;
+use crate::api::progress;
+use crate::api::state::{Shared, offload};
+use crate::api::wire::summary::{
+    CitationBody, Length, ParagraphField, StatementBody, SummarizeRequest, SummarizeResponse,
+    SummaryProgress, SummaryUsage, TaskField,
+};
+use crate::documents::summary::{
+    MAX_STATEMENTS, NOTE, Paragraph, Request, Source, Statement, Summarizer, Summary, Task,
+};
+use crate::engine::ModelKind;
+
+pub async fn summarize(
+    State(shared): State<Shared>,
+    Json(body): Json<SummarizeRequest>,
+) -> Result<Response, ApiError> {
+    let engine = shared.any_engine(body.model.as_deref(), &[ModelKind::Generation])?.clone();
+    let embedder = shared.any_engine(None, &[ModelKind::Embedding]).ok().cloned();
+    let statements = statements(body.statements, body.length)?;
+    let target = body.target.as_deref();
+    let target = target.map(|target| texts::language(&engine, "target", target)).transpose()?;
+    let (paragraphs, named) = paragraphs(body.text, body.paragraphs)?;
+    let size = paragraphs.iter().map(|paragraph| paragraph.text.len()).sum();
+    let source = offload(size, move || Source::new(paragraphs)).await?;
+    let Some(target) = target.or_else(|| source.language().map(str::to_owned)) else {
+        let message = "the document's language cannot be told; say with target which to write";
+        return Err(ApiError::invalid("target", message));
+    };
+    let field = body.task.unwrap_or(TaskField::Points);
+    let request = Request {
+        task: match field {
+            TaskField::Points => Task::Points,
+            TaskField::Obligations => Task::Obligations,
+            TaskField::Positions => Task::Positions,
+        },
+        target,
+        statements,
+        focus: body.focus,
+        title: body.title,
+        priority: body.priority.unwrap_or(0),
+    };
+    let summarizer = Summarizer { engine, embedder };
+    let work = async move |report: &(dyn Fn(SummaryProgress) + Send + Sync)| {
+        let progress = |progress: crate::documents::summary::Progress| {
+            report(SummaryProgress { done: progress.done, total: progress.total });
+        };
+        let summary = summarizer.summarise(&source, &request, progress).await?;
+        let model = summarizer.engine.info().id.clone();
+        Ok::<_, ApiError>(answer(summary, &source, &request, (model, field, named)))
+    };
+    if body.stream.unwrap_or(false) {
+        return Ok(progress::respond(&shared.life, |send| async move {
+            // Nobody reads it any more when the receiver is gone.
+            work(&move |report| drop(send.send(report))).await
+        }));
+    }
+    Ok(axum::Json(work(&|_| {}).await?).into_response())
+}
+
+fn statements(given: Option<usize>, length: Option<Length>) -> Result<usize, ApiError> {
+    match (given, length) {
+        (Some(_), Some(_)) => {
+            Err(ApiError::invalid("statements", "send one of statements and length"))
+        }
+        (Some(count), None) if (1..=MAX_STATEMENTS).contains(&count) => Ok(count),
+        (Some(count), None) => {
+            let message = format!("statements is {count}; it must be 1 to {MAX_STATEMENTS}");
+            Err(ApiError::invalid("statements", message))
+        }
+        (None, Some(Length::Short)) => Ok(5),
+        (None, Some(Length::Medium) | None) => Ok(10),
+        (None, Some(Length::Long)) => Ok(20),
+    }
+}
+
+/// The paragraphs of a request, and whether they have names of the caller's.
+fn paragraphs(
+    text: Option<String>,
+    list: Option<Vec<ParagraphField>>,
+) -> Result<(Vec<Paragraph>, bool), ApiError> {
+    let (all, named) = match (text, list) {
+        (Some(text), None) => {
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            let paragraph =
+                |line: &str| Paragraph { id: String::new(), text: line.trim().to_owned() };
+            (lines.map(paragraph).collect::<Vec<_>>(), false)
+        }
+        (None, Some(list)) => {
+            let named = list.iter().any(|field| matches!(field, ParagraphField::Named(_)));
+            let paragraph = |field| match field {
+                ParagraphField::Text(text) => Paragraph { id: String::new(), text },
+                ParagraphField::Named(named) => Paragraph { id: named.id, text: named.text },
+            };
+            (list.into_iter().map(paragraph).collect(), named)
+        }
+        _ => return Err(ApiError::invalid("text", "send one of text and paragraphs")),
+    };
+    Ok((all, named))
+}
+
+fn answer(
+    summary: Summary,
+    source: &Source,
+    request: &Request,
+    (model, task, named): (String, TaskField, bool),
+) -> SummarizeResponse {
+    let lines: Vec<String> = summary.statements.iter().map(Statement::line).collect();
+    let body = |statement: &Statement| StatementBody {
+        fields: fields(request.task, statement),
+        citations: (statement.citations.iter())
+            .map(|citation| {
+                let paragraph = source.paragraphs().get(citation.paragraph);
+                let before = paragraph.and_then(|p| p.text.get(..citation.span.start));
+                let start = before.map_or(0, |before| before.chars().count());
+                let quote = source.quote(citation).to_owned();
+                CitationBody {
+                    paragraph: citation.paragraph + 1,
+                    id: paragraph.map(|p| p.id.clone()).filter(|_| named),
+                    end: start + quote.chars().count(),
+                    start,
+                    quote,
+                }
+            })
+            .collect(),
+        support: statement.support,
+        notes: statement.notes.clone(),
+    };
+    SummarizeResponse {
+        model,
+        task,
+        target: request.target.clone(),
+        source_language: source.language().map(str::to_owned),
+        statements: summary.statements.iter().map(body).collect(),
+        text: lines.join("\n"),
+        paragraphs: source.paragraphs().len(),
+        cut_off: summary.cut_off,
+        note: NOTE,
+        usage: SummaryUsage {
+            prompt_tokens: summary.usage.prompt_tokens,
+            completion_tokens: summary.usage.completion_tokens,
+        },
+    }
+}
+
+fn fields(task: Task, statement: &Statement) -> Map<String, Value> {
+    let texts = task.fields().iter().zip(&statement.texts);
+    let value = |(name, text): (&&str, &String)| {
+        let value = match *name == "deadline" && text == "none" {
+            true => Value::Null,
+            false => Value::String(text.clone()),
+        };
+        ((*name).to_owned(), value)
+    };
+    texts.map(value).collect()
+}

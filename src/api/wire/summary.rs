@@ -1,0 +1,133 @@
+//! `/v1/summarize`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::super::fields::{Fields, Rule};
+
+/// A document to be summarised.
+#[derive(Debug, Deserialize)]
+pub struct SummarizeRequest {
+    /// A loaded model that generates; the first one without it.
+    pub model: Option<String>,
+    /// The document as plain text, a paragraph a line, or with `paragraphs` as a
+    /// list.
+    pub text: Option<String>,
+    pub paragraphs: Option<Vec<ParagraphField>>,
+    /// The language to write; that of the document without it.
+    pub target: Option<String>,
+    /// "points", "obligations" or "positions"; points without it.
+    pub task: Option<TaskField>,
+    /// "short", "medium" or "long": 5, 10 or 20 statements; medium without it.
+    pub length: Option<Length>,
+    /// Statements at most, 1 to 100, in place of `length`.
+    pub statements: Option<usize>,
+    /// What to look at above all.
+    pub focus: Option<String>,
+    /// What the document is called.
+    pub title: Option<String>,
+    /// Report progress as server-sent events.
+    pub stream: Option<bool>,
+    /// Lower goes first.
+    pub priority: Option<i32>,
+}
+
+impl Fields for SummarizeRequest {
+    const RULES: &'static [Rule] = &[];
+}
+
+/// A paragraph, with a name of the caller's or without.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum ParagraphField {
+    Text(String),
+    Named(NamedParagraph),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedParagraph {
+    pub id: String,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskField {
+    Points,
+    Obligations,
+    Positions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Length {
+    Short,
+    Medium,
+    Long,
+}
+
+/// How far the work is.
+#[derive(Debug, Serialize)]
+pub struct SummaryProgress {
+    /// Pieces of the document that were read.
+    pub done: usize,
+    pub total: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SummarizeResponse {
+    pub model: String,
+    pub task: TaskField,
+    /// Two letters.
+    pub target: String,
+    /// Of the document's beginning; null where it is not known.
+    pub source_language: Option<String>,
+    /// In the order of the document.
+    pub statements: Vec<StatementBody>,
+    /// The statements as lines, with the numbers of the paragraphs they rest on.
+    pub text: String,
+    /// Paragraphs of the document.
+    pub paragraphs: usize,
+    /// Pieces whose answer was cut off, so that statements may be missing.
+    pub cut_off: usize,
+    /// What the checks are worth.
+    pub note: &'static str,
+    pub usage: SummaryUsage,
+}
+
+/// Something that the document says.
+#[derive(Debug, Serialize)]
+pub struct StatementBody {
+    /// `text`; of obligations `party`, `obligation` and `deadline` (null where
+    /// the document sets none); of positions `party` and `position`.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+    pub citations: Vec<CitationBody>,
+    /// Cosine of the embeddings of the statement and its quotes; null without an
+    /// embedding model.
+    pub support: Option<f32>,
+    /// What to look at.
+    pub notes: Vec<String>,
+}
+
+/// A sentence of the document.
+#[derive(Debug, Serialize)]
+pub struct CitationBody {
+    /// Number of the paragraph, from 1.
+    pub paragraph: usize,
+    /// The caller's name of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Word for word.
+    pub quote: String,
+    /// In characters of the paragraph.
+    pub start: usize,
+    pub end: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SummaryUsage {
+    pub prompt_tokens: usize,
+    pub completion_tokens: usize,
+}

@@ -1,0 +1,119 @@
+//! Asking models: a decoder that chats, or one that only goes on with what it
+//! reads, for a text; an encoder, for how near two texts are.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::engine::{
+    EmbeddingRequest, Engine, Event, FinishReason, GenerationRequest, SubmitError, Usage,
+};
+use crate::text::ChatInput;
+
+/// How long to wait when others fill the queue, and how often.
+const RETRY: Duration = Duration::from_millis(100);
+const RETRIES: usize = 3000;
+
+/// What was written.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub text: String,
+    pub reason: FinishReason,
+    pub usage: Usage,
+}
+
+/// The tokens of a chat: the instructions, and turns of a role and its words. A
+/// model without a chat template goes on with the user's words.
+///
+/// # Errors
+/// As [`Engine::encode_chat`].
+pub async fn prompt(
+    engine: &Engine,
+    system: &str,
+    turns: &[(&str, &str)],
+) -> Result<Vec<u32>, SubmitError> {
+    if engine.chat_template().is_none() {
+        let words: Vec<&str> =
+            turns.iter().filter(|turn| turn.0 == "user").map(|turn| turn.1).collect();
+        return engine.encode(format!("{}\n\n", words.join("\n")), true).await;
+    }
+    let message = |(role, content): (&str, &str)| json!({"role": role, "content": content});
+    let mut messages = vec![message(("system", system))];
+    messages.extend(turns.iter().copied().map(message));
+    // A model that thinks aloud is told not to.
+    let kwargs = Map::from_iter([("enable_thinking".to_owned(), Value::Bool(false))]);
+    let input = ChatInput { messages, tools: None, add_generation_prompt: true, kwargs };
+    Ok(engine.encode_chat(input).await?.1)
+}
+
+/// The answer to a request, which waits while others fill the queue.
+///
+/// # Errors
+/// As [`Engine::submit`], and when the model stops in the middle.
+pub async fn collect(engine: &Engine, request: GenerationRequest) -> Result<Answer, SubmitError> {
+    let mut tries = 0;
+    let mut generation = loop {
+        match engine.submit(request.clone()) {
+            Err(SubmitError::QueueFull { .. }) if tries < RETRIES => {
+                tries += 1;
+                tokio::time::sleep(RETRY).await;
+            }
+            other => break other?,
+        }
+    };
+    let mut text = String::new();
+    while let Some(event) = generation.next().await {
+        match event {
+            Event::Delta { text: piece, .. } => text += &piece,
+            // Asked for by nobody here.
+            Event::Alternatives(_) => {}
+            Event::Finished { reason, usage, .. } => return Ok(Answer { text, reason, usage }),
+            Event::TimedOut { waited } => return Err(SubmitError::TimedOut { waited }),
+            Event::Failed { message } => return Err(SubmitError::Failed(message)),
+        }
+    }
+    Err(SubmitError::Failed("the model stopped before the text was complete".to_owned()))
+}
+
+/// Cosine of the embeddings of two texts.
+///
+/// # Errors
+/// As [`Engine::embed`].
+pub async fn similarity(engine: &Engine, texts: [String; 2]) -> Result<f32, SubmitError> {
+    let prefix = engine.info().prompts.get("query").cloned().unwrap_or_default();
+    let mut inputs = Vec::with_capacity(2);
+    for text in texts {
+        inputs.push(engine.encode(format!("{prefix}{text}"), true).await?);
+    }
+    let request = EmbeddingRequest { normalize: Some(true), ..EmbeddingRequest::new(inputs) };
+    let vectors = engine.embed(request).await?.vectors;
+    match &vectors[..] {
+        [a, b] => Ok(a.iter().zip(b).map(|(x, y)| x * y).sum()),
+        _ => Err(SubmitError::Failed("an embedding is missing".to_owned())),
+    }
+}
+
+/// A template with `{name}` replaced by values. In one pass, so that a text with
+/// braces is not taken for a place.
+pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some(at) = rest.find('{') {
+        filled += &rest[..at];
+        rest = &rest[at..];
+        let place = values.iter().find(|(name, _)| {
+            rest[1..].strip_prefix(name).is_some_and(|rest| rest.starts_with('}'))
+        });
+        match place {
+            Some((name, value)) => {
+                filled += value;
+                rest = &rest[name.len() + 2..];
+            }
+            None => {
+                filled.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    filled + rest
+}

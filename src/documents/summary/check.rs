@@ -1,0 +1,83 @@
+//! What was said, held to what was quoted.
+
+use super::source::Source;
+use super::{Request, Statement, Summarizer};
+use crate::documents::ask::similarity;
+use crate::documents::quality::{Checked, Finding, Kind, SegmentReport};
+use crate::documents::tagged::Tagged;
+use crate::engine::SubmitError;
+
+/// Says how near each statement is to its quotes, and notes what a reader should
+/// look at.
+pub async fn check(
+    summarizer: &Summarizer,
+    source: &Source,
+    request: &Request,
+    statements: &mut [Statement],
+) -> Result<(), SubmitError> {
+    for statement in statements {
+        let said = statement.texts.join(" ");
+        let quotes: Vec<&str> = statement.citations.iter().map(|c| source.quote(c)).collect();
+        let quoted = quotes.join(" ");
+        let mut report = report(&quoted, &said, source, request);
+        if let Some(embedder) = &summarizer.embedder {
+            match similarity(embedder, [quoted, said]).await {
+                Ok(support) => {
+                    statement.support = Some(support);
+                    report.add_similarity(support);
+                }
+                // Longer than the model reads: nothing is known then.
+                Err(SubmitError::Invalid { .. } | SubmitError::ContextExceeded { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let worth = report.findings.into_iter().filter(worth_a_look);
+        statement.notes = worth.map(|finding| finding.explanation).collect();
+    }
+    Ok(())
+}
+
+fn report(quoted: &str, said: &str, source: &Source, request: &Request) -> SegmentReport {
+    SegmentReport::new(Checked {
+        source: &Tagged::from(quoted),
+        target: &Tagged::from(said),
+        source_language: source.language().unwrap_or_default(),
+        target_language: &request.target,
+        glossary: None,
+        faults: &[],
+        similarity: None,
+    })
+}
+
+/// A statement leaves out much of what it quotes; what it must not do is to add.
+fn worth_a_look(finding: &Finding) -> bool {
+    match finding.kind {
+        Kind::Number | Kind::Date | Kind::Reference | Kind::Link | Kind::Name => {
+            finding.source_spans.is_empty() && !finding.target_spans.is_empty()
+        }
+        Kind::Language | Kind::Repetition | Kind::Similarity => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::summary::prompt::{Task, tests::request};
+    use crate::documents::summary::source::Paragraph;
+
+    #[test]
+    fn what_is_added_is_noted_and_what_is_left_out_is_not() {
+        let text = "The 12 Parties shall report to the Council by 31 May 2030 under article 7.";
+        let source = Source::new(vec![Paragraph { id: "p1".into(), text: text.into() }]);
+        let request = super::super::Request { target: "en".into(), ..request(Task::Points) };
+        let notes = |said: &str| -> usize {
+            let report = report(text, said, &source, &request);
+            report.findings.iter().filter(|finding| worth_a_look(finding)).count()
+        };
+        assert_eq!(notes("The Parties shall report to the Council."), 0);
+        assert_eq!(notes("The Parties shall report to the Council by 31 May 2030."), 0);
+        assert_eq!(notes("The 15 Parties shall report to the Council."), 1);
+        assert_eq!(notes("Die Vertragsparteien erstatten dem Rat jedes Jahr einen Bericht."), 1);
+    }
+}

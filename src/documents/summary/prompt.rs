@@ -1,0 +1,119 @@
+//! What a model is asked when it reads, put together from `prompt.toml`.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use super::Request;
+use crate::documents::ask::fill;
+use crate::text::known;
+
+/// What is looked for in a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// What it says, in sentences.
+    Points,
+    /// Who has to do what, by when.
+    Obligations,
+    /// Which party holds what.
+    Positions,
+}
+
+impl Task {
+    /// What each statement is made of.
+    pub fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Points => &["text"],
+            Self::Obligations => &["party", "obligation", "deadline"],
+            Self::Positions => &["party", "position"],
+        }
+    }
+
+    /// A document may have none of it.
+    pub(super) fn optional(self) -> bool {
+        self != Self::Points
+    }
+}
+
+#[derive(Deserialize)]
+struct Texts {
+    system: String,
+    points: Ask,
+    obligations: Ask,
+    positions: Ask,
+    optional: BTreeMap<String, String>,
+    choose: Ask,
+}
+
+#[derive(Deserialize)]
+struct Ask {
+    ask: String,
+}
+
+static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
+    toml::from_str(include_str!("prompt.toml")).expect("the file is part of the program and tested")
+});
+
+/// What the model is to be and do.
+pub fn system() -> &'static str {
+    &TEXTS.system
+}
+
+/// What a piece of a document is read with.
+pub fn read(request: &Request, count: usize, text: &str) -> String {
+    let ask = match request.task {
+        Task::Points => &TEXTS.points,
+        Task::Obligations => &TEXTS.obligations,
+        Task::Positions => &TEXTS.positions,
+    };
+    let language = known(&request.target).map_or(&*request.target, |known| known.name);
+    let count = count.to_string();
+    let lines = [fill(&ask.ask, &[("count", &count), ("language", language)])];
+    format!(
+        "{}\n\n{text}",
+        lines.into_iter().chain(optional(request)).collect::<Vec<_>>().join("\n")
+    )
+}
+
+/// What the model chooses the most important statements with.
+pub fn choose(request: &Request, (count, total): (usize, usize), numbered: &str) -> String {
+    let (count, total) = (count.to_string(), total.to_string());
+    let lines = [fill(&TEXTS.choose.ask, &[("count", &count), ("total", &total)])];
+    let lines: Vec<_> = lines.into_iter().chain(optional(request)).collect();
+    format!("{}\n\n{numbered}", lines.join("\n"))
+}
+
+fn optional(request: &Request) -> impl Iterator<Item = String> {
+    [("title", &request.title), ("focus", &request.focus)].into_iter().filter_map(
+        |(name, value)| {
+            let value = value.as_deref().map(str::trim).filter(|value| !value.is_empty())?;
+            let line = TEXTS.optional.get(name).map_or("", String::as_str);
+            Some(fill(line, &[("value", value)]))
+        },
+    )
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub fn request(task: Task) -> Request {
+        Request { task, target: "fr".into(), statements: 5, focus: None, title: None, priority: 0 }
+    }
+
+    #[test]
+    fn the_task_says_what_is_known() {
+        for task in [Task::Points, Task::Obligations, Task::Positions] {
+            let mut request = request(task);
+            let text = read(&request, 3, "All {are} equal.");
+            assert!(text.contains("at most 3") && text.contains("in French"), "{text}");
+            assert!(text.ends_with("\n\nAll {are} equal."), "{text}");
+            assert!(!text.contains("Look above all"), "{text}");
+            request.focus = Some("equality".into());
+            assert!(read(&request, 3, "x").contains("Look above all at: equality\n\nx"));
+        }
+        let text = choose(&request(Task::Points), (2, 7), "[1] a");
+        assert!(text.contains("Which 2 of them") && text.ends_with("\n\n[1] a"), "{text}");
+    }
+}
