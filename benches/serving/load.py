@@ -39,7 +39,7 @@ def measure(args, server, seed):
             raise SystemExit(f"{server.name}: {done.stderr[-2000:]}")
         run = json.loads(report.read_text())
     if run["failed"]:
-        raise SystemExit(f"{server.name}: {run['failed']} requests failed")
+        raise SystemExit(f"{server.name}: requests failed: {run['dragoman']['failures']}")
     return {name: run[key] for name, key in FIGURES.items()}
 
 

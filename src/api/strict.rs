@@ -44,6 +44,15 @@ where
     Ok(list.map(|list| list.into_iter().map(|strict| strict.0).collect()))
 }
 
+/// For `#[serde(deserialize_with)]` on a strict object.
+pub fn strict<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Fields,
+{
+    Strict::<T>::deserialize(deserializer).map(|strict| strict.0)
+}
+
 /// For `#[serde(deserialize_with)]` on an optional strict object.
 pub fn strict_option<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where

@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
 pub mod bench;
+#[cfg(feature = "documents")]
+pub mod compare;
 pub mod doctor;
 pub mod load;
 pub mod models;
@@ -53,6 +55,10 @@ enum Command {
     /// Translate documents, and folders of them.
     #[cfg(feature = "documents")]
     Translate(translate::Args),
+    /// Say what two versions of a document, or two of its languages, do not both
+    /// say.
+    #[cfg(feature = "documents")]
+    Compare(compare::Args),
     /// Say what documents say, each statement with the sentences it rests on.
     #[cfg(feature = "documents")]
     #[command(visible_alias = "summarize")]
@@ -92,6 +98,8 @@ pub fn run() -> anyhow::Result<()> {
         Command::Remove(args) => remove::run(args, &config),
         #[cfg(feature = "documents")]
         Command::Translate(args) => translate::run(args, &config),
+        #[cfg(feature = "documents")]
+        Command::Compare(args) => compare::run(&args, &config),
         #[cfg(feature = "documents")]
         Command::Summarise(args) => summarise::run(args, &config),
         Command::Bench(command) => bench::run(command, &config),

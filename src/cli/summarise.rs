@@ -113,7 +113,11 @@ fn language(tag: &str) -> anyhow::Result<String> {
     Ok(known.short.to_owned())
 }
 
-fn read(path: &Path) -> anyhow::Result<Source> {
+/// A document to be read.
+///
+/// # Errors
+/// The file cannot be read, or is no document.
+pub(super) fn read(path: &Path) -> anyhow::Result<Source> {
     let bytes = std::fs::read(path)?;
     let name = path.file_name().and_then(|name| name.to_str());
     Ok(Source::of(&Document::read(&bytes, None, name)?))

@@ -1,13 +1,11 @@
-//! Asking models: a decoder that chats, or one that only goes on with what it
-//! reads, for a text; an encoder, for how near two texts are.
+//! Asking a model for a text: a decoder that chats, or one that only goes on with
+//! what it reads.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::{
-    EmbeddingRequest, Engine, Event, FinishReason, GenerationRequest, SubmitError, Usage,
-};
+use crate::engine::{Engine, Event, FinishReason, GenerationRequest, SubmitError, Usage};
 use crate::text::ChatInput;
 
 /// How long to wait when others fill the queue, and how often.
@@ -73,24 +71,6 @@ pub async fn collect(engine: &Engine, request: GenerationRequest) -> Result<Answ
         }
     }
     Err(SubmitError::Failed("the model stopped before the text was complete".to_owned()))
-}
-
-/// Cosine of the embeddings of two texts.
-///
-/// # Errors
-/// As [`Engine::embed`].
-pub async fn similarity(engine: &Engine, texts: [String; 2]) -> Result<f32, SubmitError> {
-    let prefix = engine.info().prompts.get("query").cloned().unwrap_or_default();
-    let mut inputs = Vec::with_capacity(2);
-    for text in texts {
-        inputs.push(engine.encode(format!("{prefix}{text}"), true).await?);
-    }
-    let request = EmbeddingRequest { normalize: Some(true), ..EmbeddingRequest::new(inputs) };
-    let vectors = engine.embed(request).await?.vectors;
-    match &vectors[..] {
-        [a, b] => Ok(a.iter().zip(b).map(|(x, y)| x * y).sum()),
-        _ => Err(SubmitError::Failed("an embedding is missing".to_owned())),
-    }
 }
 
 /// A template with `{name}` replaced by values. In one pass, so that a text with

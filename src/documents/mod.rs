@@ -5,6 +5,7 @@
 //! inline tags that stand among them.
 
 mod ask;
+pub mod compare;
 mod decode;
 pub mod format;
 pub mod fragment;
@@ -17,4 +18,5 @@ pub mod summary;
 pub mod tagged;
 pub mod termbase;
 pub mod translate;
+mod vectors;
 mod xml;

@@ -8,6 +8,7 @@ mod bench_engine;
 mod catalogue;
 mod chat_templates;
 mod clients;
+mod compare;
 mod config;
 #[cfg(feature = "documents")]
 mod desk;

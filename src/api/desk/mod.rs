@@ -1,8 +1,10 @@
 //! The document desk over HTTP: translating, termbases and memories, in our own
 //! shape and in DeepL's.
 
+mod compare;
 mod deepl;
 mod memories;
+mod paragraphs;
 mod store;
 mod summarize;
 mod termbases;
@@ -20,9 +22,10 @@ use super::state::Shared;
 pub use store::Desk;
 
 /// Its routes, for suggestions.
-pub const PATHS: [&str; 12] = [
+pub const PATHS: [&str; 13] = [
     "/v1/translate",
     "/v1/summarize",
+    "/v1/compare",
     "/v1/termbases",
     "/v1/termbases/{id}",
     "/v1/memories",
@@ -40,6 +43,7 @@ pub fn work() -> Router<Shared> {
     Router::new()
         .route("/v1/translate", only(post(translate::translate)))
         .route("/v1/summarize", only(post(summarize::summarize)))
+        .route("/v1/compare", only(post(compare::compare)))
         .route("/v2/translate", only(post(deepl::translate)))
 }
 

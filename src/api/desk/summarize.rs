@@ -4,17 +4,18 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
+use super::paragraphs::paragraphs;
 use super::texts;
 use crate::api::error::ApiError;
 use crate::api::extract::Json;
 use crate::api::progress;
 use crate::api::state::{Shared, offload};
 use crate::api::wire::summary::{
-    CitationBody, Length, ParagraphField, StatementBody, SummarizeRequest, SummarizeResponse,
-    SummaryProgress, SummaryUsage, TaskField,
+    CitationBody, Length, StatementBody, SummarizeRequest, SummarizeResponse, SummaryProgress,
+    SummaryUsage, TaskField,
 };
 use crate::documents::summary::{
-    MAX_STATEMENTS, NOTE, Paragraph, Request, Source, Statement, Summarizer, Summary, Task,
+    MAX_STATEMENTS, NOTE, Request, Source, Statement, Summarizer, Summary, Task,
 };
 use crate::engine::ModelKind;
 
@@ -27,7 +28,7 @@ pub async fn summarize(
     let statements = statements(body.statements, body.length)?;
     let target = body.target.as_deref();
     let target = target.map(|target| texts::language(&engine, "target", target)).transpose()?;
-    let (paragraphs, named) = paragraphs(body.text, body.paragraphs)?;
+    let (paragraphs, named) = paragraphs("", body.text, body.paragraphs)?;
     let size = paragraphs.iter().map(|paragraph| paragraph.text.len()).sum();
     let source = offload(size, move || Source::new(paragraphs)).await?;
     let Some(target) = target.or_else(|| source.language().map(str::to_owned)) else {
@@ -79,31 +80,6 @@ fn statements(given: Option<usize>, length: Option<Length>) -> Result<usize, Api
         (None, Some(Length::Medium) | None) => Ok(10),
         (None, Some(Length::Long)) => Ok(20),
     }
-}
-
-/// The paragraphs of a request, and whether they have names of the caller's.
-fn paragraphs(
-    text: Option<String>,
-    list: Option<Vec<ParagraphField>>,
-) -> Result<(Vec<Paragraph>, bool), ApiError> {
-    let (all, named) = match (text, list) {
-        (Some(text), None) => {
-            let lines = text.lines().filter(|line| !line.trim().is_empty());
-            let paragraph =
-                |line: &str| Paragraph { id: String::new(), text: line.trim().to_owned() };
-            (lines.map(paragraph).collect::<Vec<_>>(), false)
-        }
-        (None, Some(list)) => {
-            let named = list.iter().any(|field| matches!(field, ParagraphField::Named(_)));
-            let paragraph = |field| match field {
-                ParagraphField::Text(text) => Paragraph { id: String::new(), text },
-                ParagraphField::Named(named) => Paragraph { id: named.id, text: named.text },
-            };
-            (list.into_iter().map(paragraph).collect(), named)
-        }
-        _ => return Err(ApiError::invalid("text", "send one of text and paragraphs")),
-    };
-    Ok((all, named))
 }
 
 fn answer(

@@ -4,6 +4,8 @@
 pub mod anthropic;
 pub mod chat;
 pub mod common;
+#[cfg(feature = "documents")]
+pub mod compare;
 pub mod completions;
 #[cfg(feature = "documents")]
 pub mod deepl;

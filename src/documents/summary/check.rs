@@ -2,9 +2,9 @@
 
 use super::source::Source;
 use super::{Request, Statement, Summarizer};
-use crate::documents::ask::similarity;
 use crate::documents::quality::{Checked, Finding, Kind, SegmentReport};
 use crate::documents::tagged::Tagged;
+use crate::documents::vectors::similarity;
 use crate::engine::SubmitError;
 
 /// Says how near each statement is to its quotes, and notes what a reader should
@@ -21,15 +21,9 @@ pub async fn check(
         let quoted = quotes.join(" ");
         let mut report = report(&quoted, &said, source, request);
         if let Some(embedder) = &summarizer.embedder {
-            match similarity(embedder, [quoted, said]).await {
-                Ok(support) => {
-                    statement.support = Some(support);
-                    report.add_similarity(support);
-                }
-                // Longer than the model reads: nothing is known then.
-                Err(SubmitError::Invalid { .. } | SubmitError::ContextExceeded { .. }) => {}
-                Err(error) => return Err(error),
-            }
+            let support = similarity(embedder, [quoted, said]).await?;
+            statement.support = Some(support);
+            report.add_similarity(support);
         }
         let worth = report.findings.into_iter().filter(worth_a_look);
         statement.notes = worth.map(|finding| finding.explanation).collect();

@@ -7,9 +7,10 @@ use super::job::{Job, Origin, SegmentError, Translated};
 use super::model::{Ask, ask};
 use super::prompt::{Request, task};
 use super::{SourceLanguage, Translator, wordless};
-use crate::documents::ask::{Answer, similarity};
+use crate::documents::ask::Answer;
 use crate::documents::quality::{Checked, SegmentReport};
 use crate::documents::tagged::Tagged;
+use crate::documents::vectors::similarity;
 use crate::engine::{ModelKind, SubmitError, Usage};
 use crate::text::known;
 

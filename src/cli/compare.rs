@@ -1,0 +1,144 @@
+//! `dragoman compare`: what two versions of a document, or two of its languages,
+//! do not both say.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+
+use super::summarise::read;
+use crate::config::Config;
+use crate::documents::compare::{Change, NOTE, Outcome, Row, compare};
+use crate::documents::summary::Source;
+
+/// Flags of `dragoman compare`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The first document (text, Markdown, HTML, DOCX, SRT, XLIFF, PDF), such as
+    /// the older version.
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// The second document; it may be of another language and format.
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+}
+
+/// Runs the command. Documents of two languages are compared by the first model
+/// of models.embedding.
+///
+/// # Errors
+/// A file or model that cannot be used; Ctrl-C.
+pub fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
+    let a = read(&args.a).with_context(|| args.a.display().to_string())?;
+    let b = read(&args.b).with_context(|| args.b.display().to_string())?;
+    let two = matches!((a.language(), b.language()), (Some(a), Some(b)) if a != b);
+    super::load::cpu(&config.engine, None)?;
+    let embedder = two.then(|| super::load::embedder(config)).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            found = compare(&a, &b, embedder.as_ref()) => Ok(found?),
+            _ = tokio::signal::ctrl_c() => bail!("stopped"),
+        }
+    });
+    if let Some(embedder) = &embedder {
+        embedder.shutdown();
+    }
+    let found = result?;
+    let mut equal = 0;
+    for row in &found.rows {
+        match row.outcome {
+            Outcome::Equal => equal += 1,
+            _ => print!("{}", shown(row, &a, &b, found.same_language)),
+        }
+    }
+    let count = |outcome| found.rows.iter().filter(|row| row.outcome == outcome).count();
+    let both = if found.same_language { "changed" } else { "in both" };
+    println!(
+        "{equal} equal, {} {both}, {} moved, {} only in {}, {} only in {}",
+        count(Outcome::Changed),
+        count(Outcome::Moved),
+        count(Outcome::OnlyA),
+        args.a.display(),
+        count(Outcome::OnlyB),
+        args.b.display()
+    );
+    if !found.same_language {
+        println!("{NOTE}");
+    }
+    Ok(())
+}
+
+/// A row as lines. Of two languages those that both have are only told of where
+/// there is something to look at.
+fn shown(row: &Row, a: &Source, b: &Source, same_language: bool) -> String {
+    let mut lines = String::new();
+    // Writing to a string does not fail.
+    let mut line = |mark: char, text: &str| {
+        let _ = writeln!(lines, "{mark} {}", text.split_whitespace().collect::<Vec<_>>().join(" "));
+    };
+    let place = format!("{} / {}", numbers(&row.a), numbers(&row.b));
+    match row.outcome {
+        Outcome::OnlyA => line('-', &texts(a, &row.a)),
+        Outcome::OnlyB => line('+', &texts(b, &row.b)),
+        Outcome::Moved => line('>', &texts(a, &row.a)),
+        Outcome::Equal => {}
+        Outcome::Changed if same_language => line('~', &marked(&row.changes)),
+        Outcome::Changed => {
+            row.sentences_only_a.iter().for_each(|text| line('-', text));
+            row.sentences_only_b.iter().for_each(|text| line('+', text));
+            row.notes.iter().for_each(|note| line('!', note));
+        }
+    }
+    match lines.is_empty() {
+        true => lines,
+        false => format!("@ {place}\n{lines}\n"),
+    }
+}
+
+/// Words of one side between marks, as `wdiff` has them.
+fn marked(changes: &[Change]) -> String {
+    let mark = |change: &Change| match change.only_a {
+        None => change.text.clone(),
+        Some(true) => format!("[-{}-]", change.text),
+        Some(false) => format!("{{+{}+}}", change.text),
+    };
+    changes.iter().map(mark).collect()
+}
+
+fn texts(source: &Source, range: &Range<usize>) -> String {
+    let paragraphs = source.paragraphs().get(range.clone()).unwrap_or_default();
+    paragraphs.iter().map(|paragraph| paragraph.text.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+fn numbers(range: &Range<usize>) -> String {
+    match range.len() {
+        0 => "none".to_owned(),
+        1 => (range.start + 1).to_string(),
+        _ => format!("{}-{}", range.start + 1, range.end),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::summary::Paragraph;
+
+    #[tokio::test]
+    async fn rows_are_lines() {
+        let source = |texts: &[&str]| {
+            let paragraph = |text: &&str| Paragraph { id: String::new(), text: (*text).into() };
+            Source::new(texts.iter().map(paragraph).collect())
+        };
+        let a = source(&["The Parties shall report every two years.", "Nobody is above the law."]);
+        let b = source(&["The Parties shall report every three years."]);
+        let found = compare(&a, &b, None).await.unwrap();
+        let lines: String = found.rows.iter().map(|row| shown(row, &a, &b, true)).collect();
+        assert_eq!(
+            lines,
+            "@ 1 / 1\n~ The Parties shall report every [-two-]{+three+} years.\n\n\
+             @ 2 / none\n- Nobody is above the law.\n\n"
+        );
+    }
+}
