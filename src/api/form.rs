@@ -15,9 +15,11 @@ use super::strict::Strict;
 /// What of a request type a form cannot say by itself, whose values are texts.
 pub trait Form {
     /// Fields that are whole numbers.
-    const NUMBERS: &'static [&'static str];
+    const NUMBERS: &'static [&'static str] = &[];
+    /// Fields that are lists, however often they are sent.
+    const LISTS: &'static [&'static str] = &[];
     /// Fields that become lists when they are sent several times.
-    const LISTS: &'static [&'static str];
+    const ONE_OR_MANY: &'static [&'static str] = &[];
 }
 
 /// A body of type `T`, in JSON or as a form (`application/x-www-form-urlencoded`).
@@ -40,7 +42,12 @@ where
     }
 }
 
-fn parse<T: DeserializeOwned + Fields + Form>(bytes: &[u8]) -> Result<T, ApiError> {
+/// The request that a form, or the query of an address, stands for.
+///
+/// # Errors
+/// 400 for what is not UTF-8, for a field that is sent twice and is no list, and
+/// for what JSON of the same fields would be refused for.
+pub fn parse<T: DeserializeOwned + Fields + Form>(bytes: &[u8]) -> Result<T, ApiError> {
     let value = Value::Object(object::<T>(bytes)?);
     let Strict(value) = serde_path_to_error::deserialize(value)
         .map_err(|error| explain(&error.path().to_string(), error.inner()))?;
@@ -55,16 +62,24 @@ fn object<T: Form>(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &b""[..]),
         };
-        let name = decode(name, "the name of a field")?;
+        let mut name = decode(name, "the name of a field")?;
         let value = decode(value, &name)?;
+        // Some clients write `text[]` for a list.
+        let listed = |name: &str| T::LISTS.contains(&name) || T::ONE_OR_MANY.contains(&name);
+        if let Some(bare) = name.strip_suffix("[]").filter(|bare| listed(bare)) {
+            name = bare.to_owned();
+        }
         let value = match value.parse::<u64>() {
             Ok(number) if T::NUMBERS.contains(&name.as_str()) => number.into(),
             _ => Value::String(value),
         };
         match object.get_mut(&name) {
+            None if T::LISTS.contains(&name.as_str()) => {
+                object.insert(name, Value::Array(vec![value]));
+            }
             None => drop(object.insert(name, value)),
             Some(Value::Array(list)) => list.push(value),
-            Some(first) if T::LISTS.contains(&name.as_str()) => {
+            Some(first) if T::ONE_OR_MANY.contains(&name.as_str()) => {
                 *first = Value::Array(vec![first.take(), value]);
             }
             Some(_) => {
@@ -89,6 +104,7 @@ fn decode(bytes: &[u8], what: &str) -> Result<String, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::wire::deepl;
     use crate::api::wire::translate::TranslateRequest;
 
     #[test]
@@ -104,6 +120,18 @@ mod tests {
             ("", "{}"),
         ] {
             let found = object::<TranslateRequest>(form.as_bytes()).unwrap();
+            assert_eq!(Value::Object(found).to_string(), json, "{form}");
+        }
+    }
+
+    #[test]
+    fn lists_are_lists_however_often_they_are_sent() {
+        for (form, json) in [
+            ("text=a&target_lang=DE", r#"{"text":["a"],"target_lang":"DE"}"#),
+            ("text[]=a&text%5B%5D=b", r#"{"text":["a","b"]}"#),
+            ("context[]=a", r#"{"context[]":"a"}"#),
+        ] {
+            let found = object::<deepl::TranslateRequest>(form.as_bytes()).unwrap();
             assert_eq!(Value::Object(found).to_string(), json, "{form}");
         }
     }

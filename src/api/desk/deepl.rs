@@ -1,6 +1,5 @@
 //! DeepL's interface, for its clients and for tools that speak it.
 
-mod form;
 mod glossaries;
 mod languages;
 pub mod v3;
@@ -17,12 +16,12 @@ use axum::response::Response;
 pub use glossaries::{create, entries, list, remove, retrieve};
 pub use languages::{languages, pairs, usage};
 
-use self::form::JsonOrForm;
 use super::store::Desk;
 use super::termbases::stored;
 use super::texts::{self, Cut, MAX_TEXTS, Text, targets};
 use super::translate::tone;
 use crate::api::error::{ApiError, echo, reshaped};
+use crate::api::form::JsonOrForm;
 use crate::api::state::Shared;
 use crate::api::wire::deepl::{ErrorBody, TranslateRequest, TranslateResponse, Translation};
 use crate::documents::fragment::Markup;

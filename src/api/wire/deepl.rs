@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::fields::{Fields, Rule, neutral};
+use super::super::form::Form;
 use super::desk::Formality;
 
 /// `POST /v2/translate`, as JSON or as a form.
@@ -49,6 +50,11 @@ impl Fields for TranslateRequest {
         Rule::refuse("translation_memory_threshold", neutral::never, "use /v1/translate"),
         Rule::refuse("auth_key", neutral::never, "send `Authorization: DeepL-Auth-Key …`"),
     ];
+}
+
+impl Form for TranslateRequest {
+    const LISTS: &'static [&'static str] = &["text", "glossary_ids"];
+    const ONE_OR_MANY: &'static [&'static str] = &["ignore_tags"];
 }
 
 /// A list, or names with commas between them.
@@ -122,6 +128,8 @@ impl Fields for CreateGlossary {
     const RULES: &'static [Rule] = &[];
 }
 
+impl Form for CreateGlossary {}
+
 #[derive(Debug, Serialize)]
 pub struct Glossary {
     pub glossary_id: String,
@@ -145,6 +153,8 @@ impl Fields for ChangeGlossary {
     const RULES: &'static [Rule] = &[];
 }
 
+impl Form for ChangeGlossary {}
+
 /// A pair of languages of a glossary.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Dictionary {
@@ -158,6 +168,8 @@ pub struct Dictionary {
 impl Fields for Dictionary {
     const RULES: &'static [Rule] = &[];
 }
+
+impl Form for Dictionary {}
 
 #[derive(Debug, Serialize)]
 pub struct MultilingualGlossary {
@@ -179,6 +191,28 @@ pub struct DictionaryInfo {
 pub struct PairQuery {
     pub source_lang: String,
     pub target_lang: String,
+}
+
+/// Which side of a translation the languages are asked of: of `/v2/languages`, in
+/// the query or in a form.
+#[derive(Debug, Deserialize)]
+pub struct LanguagesRequest {
+    /// "source" or "target".
+    #[serde(rename = "type")]
+    pub side: Option<Side>,
+}
+
+impl Fields for LanguagesRequest {
+    const RULES: &'static [Rule] = &[];
+}
+
+impl Form for LanguagesRequest {}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Source,
+    Target,
 }
 
 #[derive(Debug, Serialize)]

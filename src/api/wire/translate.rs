@@ -35,7 +35,7 @@ impl Fields for TranslateRequest {
 
 impl Form for TranslateRequest {
     const NUMBERS: &'static [&'static str] = &["num_beams", "alternatives"];
-    const LISTS: &'static [&'static str] = &["q"];
+    const ONE_OR_MANY: &'static [&'static str] = &["q"];
 }
 
 /// A translation, or translations in the order of the texts.

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::form::JsonOrForm;
 use crate::api::desk::store::{Desk, missing, now};
 use crate::api::desk::termbases::{name, read, stored};
 use crate::api::error::{ApiError, echo};
+use crate::api::form::JsonOrForm;
 use crate::api::wire::deepl::{CreateGlossary, Glossary};
 use crate::documents::store::StoredTermbase;
 use crate::documents::termbase::{Concept, Format, NoticeKind, Termbase};

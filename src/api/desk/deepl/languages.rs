@@ -8,12 +8,12 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use serde_json::{Value, json};
 
-use super::form::fields;
 use crate::api::desk::store::Desk;
 use crate::api::desk::texts::translator;
-use crate::api::error::{ApiError, echo};
+use crate::api::error::ApiError;
+use crate::api::form::parse;
 use crate::api::state::Shared;
-use crate::api::wire::deepl::{Language, LanguagePair, Usage};
+use crate::api::wire::deepl::{Language, LanguagePair, LanguagesRequest, Side, Usage};
 use crate::documents::language::detected;
 use crate::engine::{Engine, ModelKind};
 use crate::text::known;
@@ -60,17 +60,9 @@ pub async fn languages(
     RawQuery(query): RawQuery,
     body: Bytes,
 ) -> Result<axum::Json<Vec<Language>>, ApiError> {
-    let query = fields(query.unwrap_or_default().as_bytes());
-    let form = fields(&body);
-    let kind = query.get("type").or_else(|| form.get("type")).and_then(Value::as_str);
-    let target = match kind {
-        None | Some("source") => false,
-        Some("target") => true,
-        Some(other) => {
-            let message = format!("type is {:?}; send source or target", echo(other));
-            return Err(ApiError::invalid("type", message));
-        }
-    };
+    let query: LanguagesRequest = parse(query.unwrap_or_default().as_bytes())?;
+    let form: LanguagesRequest = parse(&body)?;
+    let target = query.side.or(form.side) == Some(Side::Target);
     let engine = translator(&shared, None, false)?.engine;
     let formality = target.then(|| engine.info().kind != ModelKind::Translation);
     let mut list: Vec<Language> = (codes(&engine).into_iter().filter(|code| *code != "zt"))

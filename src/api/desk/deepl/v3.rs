@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::form::JsonOrForm;
 use super::glossaries::{language, of, pairs, termbase, time, tsv};
 use crate::api::desk::store::{Desk, now};
 use crate::api::desk::termbases::{name, stored};
 use crate::api::error::ApiError;
+use crate::api::form::JsonOrForm;
 use crate::api::wire::deepl::{
     ChangeGlossary, Dictionary, DictionaryInfo, MultilingualGlossary, PairQuery,
 };
