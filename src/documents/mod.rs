@@ -7,6 +7,7 @@
 mod decode;
 pub mod format;
 pub mod fragment;
+pub mod jobs;
 pub mod language;
 pub mod memory;
 pub mod quality;
