@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures::stream::{self, Stream};
 use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -26,8 +26,8 @@ use crate::engine::{FinishReason, SubmitError, TokenLogprob};
 
 /// A comment is sent after so long a silence, so that proxies keep the
 /// connection and a client that left is noticed.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-const KEEP_ALIVE_FRAME: &[u8] = b": keep-alive\n\n";
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub const KEEP_ALIVE_FRAME: &[u8] = b": keep-alive\n\n";
 const DONE_FRAME: &[u8] = b"data: [DONE]\n\n";
 
 /// What an endpoint writes for each piece.
@@ -129,14 +129,18 @@ pub fn respond(choices: Choices, frames: impl Frames, life: &Lifecycle) -> Respo
         Some((frame, running))
     });
     let frames = futures::StreamExt::chain(opening, rest);
-    let body = Body::from_stream(futures::StreamExt::map(frames, Ok::<_, Infallible>));
+    events(futures::StreamExt::map(frames, Ok))
+}
+
+/// The answer whose body is these events, as they come.
+pub fn events(frames: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         // nginx would collect the stream otherwise.
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    (headers, body).into_response()
+    (headers, Body::from_stream(frames)).into_response()
 }
 
 struct Running<F> {

@@ -1,14 +1,17 @@
-//! The document desk over HTTP: translating, termbases and memories, in our own
-//! shape and in DeepL's.
+//! The document desk over HTTP: translating texts and whole documents, termbases
+//! and memories, in our own shape and in DeepL's.
 
 mod deepl;
+mod documents;
+mod events;
+mod jobs;
 mod memories;
+mod report;
 mod store;
+mod submit;
 mod termbases;
 mod texts;
 mod translate;
-
-use std::sync::Arc;
 
 use axum::middleware::from_fn;
 use axum::routing::{delete, get, post};
@@ -19,13 +22,17 @@ use super::state::Shared;
 pub use store::Desk;
 
 /// Its routes, for suggestions.
-pub const PATHS: [&str; 11] = [
+pub const PATHS: [&str; 15] = [
     "/v1/translate",
+    "/v1/documents",
+    "/v1/jobs",
+    "/v1/jobs/{id}",
     "/v1/termbases",
     "/v1/termbases/{id}",
     "/v1/memories",
     "/v1/memories/{id}",
     "/v2/translate",
+    "/v2/document",
     "/v2/glossaries",
     "/v2/glossary-language-pairs",
     "/v2/languages",
@@ -37,7 +44,9 @@ pub const PATHS: [&str; 11] = [
 pub fn work() -> Router<Shared> {
     Router::new()
         .route("/v1/translate", only(post(translate::translate)))
+        .route("/v1/documents", only(post(documents::create)))
         .route("/v2/translate", only(post(deepl::translate)))
+        .route("/v2/document", only(post(deepl::documents::upload)))
 }
 
 /// What they are not.
@@ -49,6 +58,14 @@ pub fn desk() -> Router<Shared> {
         .route("/v1/memories", only(post(memories::create).get(memories::list)))
         .route("/v1/memories/{id}", only(get(memories::retrieve).delete(memories::remove)))
         .route("/v1/memories/{id}/export", only(get(memories::export)))
+        .route("/v1/jobs", only(get(jobs::list)))
+        .route("/v1/jobs/{id}", only(get(jobs::retrieve).delete(jobs::remove)))
+        .route("/v1/jobs/{id}/events", only(get(events::events)))
+        .route("/v1/jobs/{id}/cancel", only(post(jobs::cancel)))
+        .route("/v1/jobs/{id}/result", only(get(jobs::result)))
+        .route("/v1/jobs/{id}/report", only(get(report::report)))
+        .route("/v2/document/{id}", only(post(deepl::documents::status)))
+        .route("/v2/document/{id}/result", only(post(deepl::documents::result)))
         .route("/v2/glossaries", only(post(deepl::create).get(deepl::list)))
         .route("/v2/glossaries/{id}", only(get(deepl::retrieve).delete(deepl::remove)))
         .route("/v2/glossaries/{id}/entries", only(get(deepl::entries)))
@@ -69,6 +86,5 @@ pub fn desk() -> Router<Shared> {
 
 /// What all its routes share, and errors in DeepL's shape on its paths.
 pub fn layer(router: Router<Shared>, shared: &Shared) -> Router<Shared> {
-    let desk = Arc::new(Desk::new(shared.app.config.data_dir.clone()));
-    router.layer(Extension(desk)).layer(from_fn(deepl::reshape))
+    router.layer(Extension(shared.desk.clone())).layer(from_fn(deepl::reshape))
 }
