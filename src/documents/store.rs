@@ -31,6 +31,9 @@ pub struct Store {
 /// A memory and a pair of languages.
 type Key = (String, String, String);
 
+/// A memory's texts by the language of their sources.
+pub type Indexes = Vec<(String, Arc<Index>)>;
+
 /// A termbase with what is known about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredTermbase {
@@ -240,12 +243,7 @@ impl Store {
     ///
     /// # Errors
     /// The disk fails.
-    pub fn indexes(
-        &self,
-        id: &str,
-        source: Option<&str>,
-        target: &str,
-    ) -> Result<Option<Vec<(String, Arc<Index>)>>> {
+    pub fn indexes(&self, id: &str, source: Option<&str>, target: &str) -> Result<Option<Indexes>> {
         let Some(memory) = self.memory(id)? else { return Ok(None) };
         let languages = source.map_or(memory.languages, |source| vec![source.to_owned()]);
         let mut found = Vec::new();

@@ -6,6 +6,7 @@
 //! requests that somebody waits for.
 
 mod job;
+mod ready;
 mod run;
 mod segment;
 mod store;

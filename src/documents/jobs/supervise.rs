@@ -20,6 +20,9 @@ const SWEEP: Duration = Duration::from_secs(300);
 /// the process down is not tried for ever.
 const TRIES: u32 = 5;
 
+/// What is done to a job in the store; see [`StoredJob`].
+type Change = Box<dyn FnOnce(&mut StoredJob) -> bool + Send>;
+
 /// Runs jobs until they are to stop.
 pub(super) async fn supervise(jobs: Arc<Jobs>) {
     if let Err(error) = recover(&jobs).await {
@@ -116,7 +119,7 @@ async fn one(jobs: &Arc<Jobs>, id: &str, cancel: &CancellationToken) {
         Err(_) => Outcome::Failed("the server failed on this document".to_owned()),
     };
     let end = |job: &mut StoredJob, why| job.end(State::Failed, Some(why), unix_micros());
-    let (change, wait): (Box<dyn FnOnce(&mut StoredJob) -> bool + Send>, _) = match outcome {
+    let (change, wait): (Change, _) = match outcome {
         Outcome::Done => {
             tracing::info!(job = id, "a job is done");
             return;

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use super::{call, ended, form, get, long, send, server, submit};
 use crate::support::{fixture, post_ok};
 
+// Of these words the model makes others; of some it makes nothing.
 const SRT: &str = "1\r\n00:00:01,000 --> 00:00:02,500\r\nw10 <i>w11</i>\r\n\r\n\
-                   2\r\n00:00:03,000 --> 00:00:04,000\r\nw12 w13\r\n";
+                   2\r\n00:00:03,000 --> 00:00:04,000\r\nw5\r\n";
 const HTML: &str = "<!DOCTYPE html><html lang=\"en\"><head><title>w14</title></head><body>\
-                    <h1 id=\"a\">w15 w16</h1><p>w17 <b>w18</b> w19.</p><pre>w20</pre>\
+                    <h1 id=\"a\">w10 w11</h1><p>w5 <b>w9</b> w14.</p><pre>w5</pre>\
                     <p translate=\"no\">w21</p></body></html>";
-const MARKDOWN: &str = "# w22\n\nw23 **w24** [w25](https://example.org).\n\n\
-                        | w26 | w27 |\n|---|---|\n| 12.5 | w28 |\n\n```\nw29\n```\n";
+const MARKDOWN: &str = "# w5\n\nw9 **w14** [w5](https://example.org).\n\n\
+                        | w10 w11 | w14 |\n|---|---|\n| 12.5 | w5 |\n\n```\nw29\n```\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_translation_has_the_structure_of_its_document() {
@@ -25,7 +26,7 @@ async fn a_translation_has_the_structure_of_its_document() {
         ("résumé.html", HTML.into()),
         ("a.md", MARKDOWN.into()),
         ("a.srt", SRT.into()),
-        ("a.txt", b"w30 w31\n\n  w32\n".to_vec()),
+        ("a.txt", b"w10 w11\n\n  w14\n".to_vec()),
         ("empty.txt", Vec::new()),
     ];
     for (name, bytes) in documents {
@@ -45,7 +46,8 @@ async fn a_translation_has_the_structure_of_its_document() {
         assert!(saved.starts_with(&format!("attachment; filename=\"{ascii}\"")), "{saved}");
         let written = answer.bytes().await.unwrap();
         let after = Document::read(&written, None, Some(name)).unwrap();
-        assert_eq!(after.units().len(), before.units().len(), "{name}");
+        let shown = String::from_utf8_lossy(&written);
+        assert_eq!(after.units().len(), before.units().len(), "{name}: {shown}");
         for (unit, old) in after.units().iter().zip(before.units()) {
             assert_eq!((&unit.id, unit.translatable), (&old.id, old.translatable), "{name}");
             assert!(unit.text.faults(&old.text).is_empty(), "{name}: {unit:?}");

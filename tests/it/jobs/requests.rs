@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use super::{call, ended, form, get, json as read, long, send, server, submit, until};
 use crate::support::{data_dir, serve};
 
-/// An archive of Word whose text is a gigabyte of nothing.
+/// An archive of a few kilobytes that would become 128 MiB.
 fn bomb() -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default();
-    archive.start_file("word/document.xml", options).unwrap();
-    let zeros = vec![b' '; 1 << 20];
-    for _ in 0..1024 {
-        archive.write_all(&zeros).unwrap();
+    archive.start_file("[Content_Types].xml", options).unwrap();
+    let blank = vec![b' '; 1 << 20];
+    for _ in 0..128 {
+        archive.write_all(&blank).unwrap();
     }
     archive.finish().unwrap().into_inner()
 }
