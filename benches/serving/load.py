@@ -30,7 +30,7 @@ def measure(args, server, seed):
     """The figures of one round."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        command = [args.dragoman, "--offline", "bench", "serve", "--url", server.url, "--ignore-eos"]
+        command = [args.client or args.dragoman, "--offline", "bench", "serve", "--url", server.url, "--ignore-eos"]
         command += ["--tokenizer", args.gguf, "--seed", seed, "--concurrency", args.streams]
         command += ["--requests", args.requests or 2 * args.streams, "--warmup", args.streams]
         command += ["--prompt-tokens", args.prompt, "--output-tokens", args.tokens, "--json", report]
@@ -46,6 +46,7 @@ def measure(args, server, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dragoman", required=True)
+    parser.add_argument("--client", help="the program that measures, if it is not --dragoman")
     parser.add_argument("--llama-server", required=True)
     parser.add_argument("--gguf", required=True)
     parser.add_argument("--threads", type=int, default=2)

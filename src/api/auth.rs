@@ -55,7 +55,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Compares in a time that does not depend on where the first difference is,
 /// so that a key cannot be guessed byte by byte. The length is not hidden.
-fn equal(a: &[u8], b: &[u8]) -> bool {
+pub fn equal(a: &[u8], b: &[u8]) -> bool {
     let differing = a.iter().zip(b).fold(0u8, |seen, (x, y)| std::hint::black_box(seen | (x ^ y)));
     a.len() == b.len() && differing == 0
 }

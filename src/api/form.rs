@@ -16,6 +16,10 @@ use super::strict::Strict;
 pub trait Form {
     /// Fields that are whole numbers.
     const NUMBERS: &'static [&'static str] = &[];
+    /// Fields that are numbers of any kind.
+    const DECIMALS: &'static [&'static str] = &[];
+    /// Fields that are true or false.
+    const FLAGS: &'static [&'static str] = &[];
     /// Fields that are lists, however often they are sent.
     const LISTS: &'static [&'static str] = &[];
     /// Fields that become lists when they are sent several times.
@@ -48,8 +52,15 @@ where
 /// 400 for what is not UTF-8, for a field that is sent twice and is no list, and
 /// for what JSON of the same fields would be refused for.
 pub fn parse<T: DeserializeOwned + Fields + Form>(bytes: &[u8]) -> Result<T, ApiError> {
-    let value = Value::Object(object::<T>(bytes)?);
-    let Strict(value) = serde_path_to_error::deserialize(value)
+    typed(object::<T>(bytes)?)
+}
+
+/// The request that the fields of a form stand for.
+///
+/// # Errors
+/// 400 for what JSON of the same fields would be refused for.
+pub fn typed<T: DeserializeOwned + Fields>(object: Map<String, Value>) -> Result<T, ApiError> {
+    let Strict(value) = serde_path_to_error::deserialize(Value::Object(object))
         .map_err(|error| explain(&error.path().to_string(), error.inner()))?;
     Ok(value)
 }
@@ -62,33 +73,56 @@ fn object<T: Form>(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &b""[..]),
         };
-        let mut name = decode(name, "the name of a field")?;
+        let name = decode(name, "the name of a field")?;
         let value = decode(value, &name)?;
-        // Some clients write `text[]` for a list.
-        let listed = |name: &str| T::LISTS.contains(&name) || T::ONE_OR_MANY.contains(&name);
-        if let Some(bare) = name.strip_suffix("[]").filter(|bare| listed(bare)) {
-            name = bare.to_owned();
-        }
-        let value = match value.parse::<u64>() {
-            Ok(number) if T::NUMBERS.contains(&name.as_str()) => number.into(),
-            _ => Value::String(value),
-        };
-        match object.get_mut(&name) {
-            None if T::LISTS.contains(&name.as_str()) => {
-                object.insert(name, Value::Array(vec![value]));
-            }
-            None => drop(object.insert(name, value)),
-            Some(Value::Array(list)) => list.push(value),
-            Some(first) if T::ONE_OR_MANY.contains(&name.as_str()) => {
-                *first = Value::Array(vec![first.take(), value]);
-            }
-            Some(_) => {
-                let name = echo(&name);
-                return Err(ApiError::invalid(&name, format!("`{name}` is sent several times")));
-            }
-        }
+        put::<T>(&mut object, name, value)?;
     }
     Ok(object)
+}
+
+/// Adds a field to the object that a form stands for.
+///
+/// # Errors
+/// 400 when it is there already and is no list.
+pub fn put<T: Form>(
+    object: &mut Map<String, Value>,
+    mut name: String,
+    value: String,
+) -> Result<(), ApiError> {
+    // Some clients write `text[]` for a list.
+    let listed = |name: &str| T::LISTS.contains(&name) || T::ONE_OR_MANY.contains(&name);
+    if let Some(bare) = name.strip_suffix("[]").filter(|bare| listed(bare)) {
+        name = bare.to_owned();
+    }
+    let value = value_of::<T>(&name, value);
+    match object.get_mut(&name) {
+        None if T::LISTS.contains(&name.as_str()) => {
+            object.insert(name, Value::Array(vec![value]));
+        }
+        None => drop(object.insert(name, value)),
+        Some(Value::Array(list)) => list.push(value),
+        Some(first) if T::ONE_OR_MANY.contains(&name.as_str()) => {
+            *first = Value::Array(vec![first.take(), value]);
+        }
+        Some(_) => {
+            let name = echo(&name);
+            return Err(ApiError::invalid(&name, format!("`{name}` is sent several times")));
+        }
+    }
+    Ok(())
+}
+
+/// What a field's text stands for; a text where it is none of that.
+fn value_of<T: Form>(name: &str, text: String) -> Value {
+    let read = match name {
+        name if T::NUMBERS.contains(&name) => text.parse::<u64>().ok().map(Value::from),
+        name if T::DECIMALS.contains(&name) => {
+            text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from)
+        }
+        name if T::FLAGS.contains(&name) => text.parse::<bool>().ok().map(Value::from),
+        _ => None,
+    };
+    read.unwrap_or(Value::String(text))
 }
 
 /// A name or a value: `+` is a space, `%` and two digits a byte of UTF-8.

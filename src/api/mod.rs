@@ -27,6 +27,8 @@ mod inputs;
 mod logprobs;
 mod messages;
 mod models;
+#[cfg(feature = "documents")]
+mod multipart;
 mod options;
 #[cfg(feature = "documents")]
 mod progress;

@@ -126,7 +126,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         // The configuration was checked: all of them can be headers.
         false => AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok())),
     };
-    let exposed = ["x-request-id", "retry-after"].map(HeaderName::from_static);
+    let exposed =
+        ["x-request-id", "retry-after", "content-disposition"].map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::POST, Method::DELETE])

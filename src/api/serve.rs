@@ -29,7 +29,13 @@ pub async fn run(
 ) -> std::io::Result<()> {
     let grace = Duration::from_secs(state.config.shutdown_grace_s);
     let life = Lifecycle { draining: shutdown.clone(), ..Lifecycle::default() };
-    let app = build(Shared::new(state, life.clone()));
+    let shared = Shared::new(state, life.clone());
+    #[cfg(feature = "documents")]
+    tokio::spawn({
+        let shared = shared.clone();
+        async move { shared.desk.resume().await }
+    });
+    let app = build(shared);
     // A token is a small packet that must not wait for the next one.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {

@@ -8,6 +8,8 @@ use axum::http::StatusCode;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+#[cfg(feature = "documents")]
+use super::desk::Desk;
 use super::error::{ApiError, echo};
 use super::responses::store::Store;
 use crate::config;
@@ -58,6 +60,8 @@ pub struct Inner {
     pub life: Lifecycle,
     /// Kept for `/v1/responses`.
     pub responses: Store,
+    #[cfg(feature = "documents")]
+    pub desk: Arc<Desk>,
 }
 
 impl Deref for Shared {
@@ -72,7 +76,15 @@ impl Shared {
     pub fn new(app: AppState, life: Lifecycle) -> Self {
         let lifetime = Duration::from_secs(app.config.responses_s);
         let responses = Store::new(app.config.responses_mib << 20, lifetime);
-        Self(Arc::new(Inner { app, life, responses }))
+        #[cfg(feature = "documents")]
+        let desk = Arc::new(Desk::new(&app, &life));
+        Self(Arc::new(Inner {
+            app,
+            life,
+            responses,
+            #[cfg(feature = "documents")]
+            desk,
+        }))
     }
 
     /// The engine for `model`, which must be of this kind.

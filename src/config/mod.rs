@@ -74,10 +74,17 @@ pub struct Server {
     /// Better set in the environment than here: DRAGOMAN_SERVER_API_KEY.
     /// Example: "a-long-random-text"
     pub api_key: Option<String>,
-    /// Folder that keeps termbases and translation memories. When it is not set,
-    /// a folder "dragoman" in the user's data folder.
+    /// Folder that keeps termbases, translation memories and jobs. When it is not
+    /// set, a folder "dragoman" in the user's data folder.
     /// Example: "/var/lib/dragoman"
     pub data_dir: Option<PathBuf>,
+    /// Hours that a document's translation is kept after its job has come to an
+    /// end; then the job is deleted with everything that belongs to it.
+    #[config(default = 168)]
+    pub job_retention_h: u64,
+    /// Most jobs that wait or run; a further one is answered with 429.
+    #[config(default = 100)]
+    pub max_jobs: u64,
     /// Seconds that running requests get to finish when the server is told to
     /// stop; then they are cut off.
     #[config(default = 30)]
@@ -105,6 +112,8 @@ impl fmt::Debug for Server {
             .field("max_body_bytes", &self.max_body_bytes)
             .field("api_key", &self.api_key.as_ref().map(|_| "(hidden)"))
             .field("data_dir", &self.data_dir)
+            .field("job_retention_h", &self.job_retention_h)
+            .field("max_jobs", &self.max_jobs)
             .field("shutdown_grace_s", &self.shutdown_grace_s)
             .field("cors_origins", &self.cors_origins)
             .field("responses_mib", &self.responses_mib)

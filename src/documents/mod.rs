@@ -9,6 +9,7 @@ pub mod compare;
 mod decode;
 pub mod format;
 pub mod fragment;
+pub mod jobs;
 pub mod language;
 pub mod memory;
 pub mod quality;

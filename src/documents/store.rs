@@ -1,13 +1,15 @@
 //! Termbases and translation memories on disk, in one file of `redb`: what was
-//! written is there after a crash, or was never there.
+//! written is there after a crash, or was never there. Jobs lie in it too; see
+//! [`super::jobs`].
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
+use super::jobs;
 use super::memory::{Index, Unit};
 use super::termbase::{Notice, Termbase};
 
@@ -22,12 +24,15 @@ pub const MAX_UNITS: u64 = 2_000_000;
 
 /// The file, and the memories that are in use.
 pub struct Store {
-    database: Database,
+    pub(super) database: Database,
     indexes: Mutex<HashMap<Key, Arc<Index>>>,
 }
 
 /// A memory and a pair of languages.
 type Key = (String, String, String);
+
+/// A memory's texts by the language of their sources.
+pub type Indexes = Vec<(String, Arc<Index>)>;
 
 /// A termbase with what is known about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,25 +63,25 @@ pub struct StoredMemory {
 pub enum StoreError {
     #[error("{0}")]
     Open(String),
-    #[error("the store of termbases and memories failed: {0}")]
+    #[error("the store of termbases, memories and jobs failed: {0}")]
     Failed(String),
     #[error("the memory would have more than {MAX_UNITS} units; split it")]
     Full,
 }
 
 impl StoreError {
-    fn of(error: impl std::fmt::Display) -> Self {
+    pub(super) fn of(error: impl std::fmt::Display) -> Self {
         Self::Failed(error.to_string())
     }
 }
 
-type Result<T> = std::result::Result<T, StoreError>;
+pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
-fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+pub(super) fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(StoreError::of)
 }
 
-fn value<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
+pub(super) fn value<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(StoreError::of)
 }
 
@@ -101,8 +106,14 @@ impl Store {
         begin.open_table(TERMBASES).map_err(StoreError::of)?;
         begin.open_table(MEMORIES).map_err(StoreError::of)?;
         begin.open_table(UNITS).map_err(StoreError::of)?;
+        jobs::make_tables(&begin)?;
         begin.commit().map_err(StoreError::of)?;
         Ok(Self { database, indexes: Mutex::default() })
+    }
+
+    /// Whether there is a store in a folder.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(FILE).exists()
     }
 
     /// Writes a termbase, in place of one with the same id.
@@ -159,30 +170,14 @@ impl Store {
     /// # Errors
     /// As [`Store::create_memory`].
     pub fn add_units(&self, id: &str, units: &[Unit]) -> Result<Option<StoredMemory>> {
-        let write = self.database.begin_write().map_err(StoreError::of)?;
-        let memory = {
-            let mut memories = write.open_table(MEMORIES).map_err(StoreError::of)?;
-            let found = memories.get(id).map_err(StoreError::of)?.map(|found| value(found.value()));
-            let Some(found) = found else { return Ok(None) };
-            let mut memory: StoredMemory = found?;
-            if memory.units + units.len() as u64 > MAX_UNITS {
-                return Err(StoreError::Full);
-            }
-            let mut table = write.open_table(UNITS).map_err(StoreError::of)?;
-            for unit in units {
-                table.insert((id, memory.units), &*bytes(unit)?).map_err(StoreError::of)?;
-                memory.units += 1;
-            }
-            let languages = units.iter().flat_map(|unit| &unit.texts);
-            memory.languages.extend(languages.map(|text| text.language.clone()));
-            memory.languages.sort_unstable();
-            memory.languages.dedup();
-            memories.insert(id, &*bytes(&memory)?).map_err(StoreError::of)?;
-            memory
-        };
-        write.commit().map_err(StoreError::of)?;
-        self.indexes().retain(|key, _| key.0 != id);
-        Ok(Some(memory))
+        let memory = self.write(|write| add_units(write, id, units))?;
+        self.forget_indexes(id);
+        Ok(memory)
+    }
+
+    /// Drops what was made ready for searching in a memory that has changed.
+    pub(super) fn forget_indexes(&self, id: &str) {
+        self.kept().retain(|key, _| key.0 != id);
     }
 
     /// # Errors
@@ -217,16 +212,14 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn delete_memory(&self, id: &str) -> Result<bool> {
-        let write = self.database.begin_write().map_err(StoreError::of)?;
-        let there = {
+        let there = self.write(|write| {
             let mut memories = write.open_table(MEMORIES).map_err(StoreError::of)?;
             let there = memories.remove(id).map_err(StoreError::of)?.is_some();
             let mut units = write.open_table(UNITS).map_err(StoreError::of)?;
             units.retain_in((id, 0)..=(id, u64::MAX), |_, _| false).map_err(StoreError::of)?;
-            there
-        };
-        write.commit().map_err(StoreError::of)?;
-        self.indexes().retain(|key, _| key.0 != id);
+            Ok(there)
+        })?;
+        self.forget_indexes(id);
         Ok(there)
     }
 
@@ -237,28 +230,51 @@ impl Store {
     /// The disk fails.
     pub fn index(&self, id: &str, source: &str, target: &str) -> Result<Arc<Index>> {
         let key = (id.to_owned(), source.to_owned(), target.to_owned());
-        if let Some(index) = self.indexes().get(&key) {
+        if let Some(index) = self.kept().get(&key) {
             return Ok(index.clone());
         }
         let index = Arc::new(Index::new(&self.units(id)?, source, target));
-        self.indexes().insert(key, index.clone());
+        self.kept().insert(key, index.clone());
         Ok(index)
     }
 
-    fn indexes(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Index>>> {
+    /// The same for each language that texts may be in: `source`, or without one
+    /// all of the memory; `None` if there is no such memory.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn indexes(&self, id: &str, source: Option<&str>, target: &str) -> Result<Option<Indexes>> {
+        let Some(memory) = self.memory(id)? else { return Ok(None) };
+        let languages = source.map_or(memory.languages, |source| vec![source.to_owned()]);
+        let mut found = Vec::new();
+        for language in languages.into_iter().filter(|language| language != target) {
+            let index = self.index(id, &language, target)?;
+            found.push((language, index));
+        }
+        Ok(Some(found))
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Index>>> {
         self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, table: TableDefinition<'_, &str, &[u8]>, id: &str, bytes: &[u8]) -> Result<()> {
+    /// Does all of something, or after an error nothing.
+    pub(super) fn write<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
         let write = self.database.begin_write().map_err(StoreError::of)?;
-        {
-            let mut table = write.open_table(table).map_err(StoreError::of)?;
-            table.insert(id, bytes).map_err(StoreError::of)?;
-        }
-        write.commit().map_err(StoreError::of)
+        let done = work(&write)?;
+        write.commit().map_err(StoreError::of)?;
+        Ok(done)
     }
 
-    fn get<T: for<'de> Deserialize<'de>>(
+    fn put(&self, table: TableDefinition<'_, &str, &[u8]>, id: &str, bytes: &[u8]) -> Result<()> {
+        self.write(|write| {
+            let mut table = write.open_table(table).map_err(StoreError::of)?;
+            table.insert(id, bytes).map_err(StoreError::of)?;
+            Ok(())
+        })
+    }
+
+    pub(super) fn get<T: for<'de> Deserialize<'de>>(
         &self,
         table: TableDefinition<'_, &str, &[u8]>,
         id: &str,
@@ -269,7 +285,7 @@ impl Store {
         found.map(|found| value(found.value())).transpose()
     }
 
-    fn all<T: for<'de> Deserialize<'de>>(
+    pub(super) fn all<T: for<'de> Deserialize<'de>>(
         &self,
         table: TableDefinition<'_, &str, &[u8]>,
     ) -> Result<Vec<T>> {
@@ -280,14 +296,38 @@ impl Store {
     }
 
     fn delete(&self, table: TableDefinition<'_, &str, &[u8]>, id: &str) -> Result<bool> {
-        let write = self.database.begin_write().map_err(StoreError::of)?;
-        let there = {
+        self.write(|write| {
             let mut table = write.open_table(table).map_err(StoreError::of)?;
-            table.remove(id).map_err(StoreError::of)?.is_some()
-        };
-        write.commit().map_err(StoreError::of)?;
-        Ok(there)
+            let there = table.remove(id).map_err(StoreError::of)?.is_some();
+            Ok(there)
+        })
     }
+}
+
+/// Adds units to a memory, within something larger; see [`Store::add_units`].
+pub(super) fn add_units(
+    write: &WriteTransaction,
+    id: &str,
+    units: &[Unit],
+) -> Result<Option<StoredMemory>> {
+    let mut memories = write.open_table(MEMORIES).map_err(StoreError::of)?;
+    let found = memories.get(id).map_err(StoreError::of)?.map(|found| value(found.value()));
+    let Some(found) = found else { return Ok(None) };
+    let mut memory: StoredMemory = found?;
+    if memory.units + units.len() as u64 > MAX_UNITS {
+        return Err(StoreError::Full);
+    }
+    let mut table = write.open_table(UNITS).map_err(StoreError::of)?;
+    for unit in units {
+        table.insert((id, memory.units), &*bytes(unit)?).map_err(StoreError::of)?;
+        memory.units += 1;
+    }
+    let languages = units.iter().flat_map(|unit| &unit.texts);
+    memory.languages.extend(languages.map(|text| text.language.clone()));
+    memory.languages.sort_unstable();
+    memory.languages.dedup();
+    memories.insert(id, &*bytes(&memory)?).map_err(StoreError::of)?;
+    Ok(Some(memory))
 }
 
 #[cfg(test)]

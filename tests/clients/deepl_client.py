@@ -8,8 +8,12 @@ server is.
 """
 
 import argparse
+import io
 import sys
+import tempfile
 import traceback
+import zipfile
+from pathlib import Path
 
 import deepl
 from deepl.api_data import MultilingualGlossaryDictionaryEntries
@@ -151,6 +155,62 @@ def main():
         assert len(client.get_multilingual_glossary(key).dictionaries) == 1
         assert key in [g.glossary_id for g in client.list_multilingual_glossaries()]
         client.delete_multilingual_glossary(key)
+
+    @check
+    def documents_are_translated():
+        with tempfile.TemporaryDirectory() as folder:
+            before, after = Path(folder, "lettre.md"), Path(folder, "letter.md")
+            before.write_text("# 1.5\n\nBonjour le **monde**.\n", encoding="utf-8")
+            status = client.translate_document_from_filepath(
+                before,
+                after,
+                source_lang="FR",
+                target_lang="EN-US",
+                formality=deepl.Formality.PREFER_MORE,
+            )
+            text = after.read_text(encoding="utf-8")
+        assert status.done and status.billed_characters == 17, status.billed_characters
+        assert text.startswith("# 1.5\n\n") and text.count("**") == 2, text
+
+    @check
+    def documents_have_a_key_and_a_glossary():
+        made = client.create_glossary("Documents", "FR", "EN", {"monde": "world"})
+        handle = client.translate_document_upload(
+            "12.5\n", source_lang="FR", target_lang="EN-GB", filename="a.txt", glossary=made
+        )
+        status = client.translate_document_wait_until_done(handle, timeout_s=60)
+        assert status.ok and status.done and status.error_message is None
+        output = io.BytesIO()
+        client.translate_document_download(handle, output)
+        assert output.getvalue() == b"12.5\n"
+        wrong = deepl.DocumentHandle(handle.document_id, handle.document_key[::-1])
+        try:
+            client.translate_document_get_status(wrong)
+        except deepl.DeepLException as error:
+            assert "there is no document with the id" in str(error), error
+        else:
+            raise AssertionError("a wrong key was taken")
+        client.delete_glossary(made)
+
+    @check
+    def mistakes_of_documents_are_told():
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("readme.txt", "no document")
+        for name, content, arguments, says in [
+            ("a.xyz", b"Bonjour.", {}, "cannot tell what kind of file"),
+            ("a.docx", archive.getvalue(), {}, "file:"),
+            ("a.txt", b"Bonjour.", {"output_format": "docx"}, "output_format"),
+            ("a.txt", b"Bonjour.", {"extra_body_parameters": {"colour": "red"}}, "colour"),
+        ]:
+            try:
+                client.translate_document_upload(
+                    content, target_lang="DE", filename=name, **arguments
+                )
+            except deepl.DeepLException as error:
+                assert says in str(error), error
+            else:
+                raise AssertionError(name)
 
     @check
     def languages_are_listed():

@@ -18,6 +18,8 @@ mod documents;
 mod embeddings;
 mod encoders;
 mod engine;
+#[cfg(feature = "documents")]
+mod jobs;
 mod llamacpp;
 mod loaders;
 mod modules;

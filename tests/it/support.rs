@@ -134,8 +134,15 @@ pub fn tool_server() -> Option<&'static (String, String)> {
     SERVER.get_or_init(start).as_ref()
 }
 
+/// A folder for a server's data that is made when it is needed, so that nothing
+/// is read from, or done for, the user's own.
+pub fn data_dir() -> PathBuf {
+    std::env::temp_dir().join(format!("dragoman-test-{}", uuid::Uuid::new_v4()))
+}
+
 /// Serves these models on a free port until the process ends; its address.
-pub fn serve(engines: Engines, config: config::Server) -> String {
+pub fn serve(engines: Engines, mut config: config::Server) -> String {
+    config.data_dir.get_or_insert_with(data_dir);
     let state = AppState { engines, config: Arc::new(config), metrics: metrics::install() };
     let (sender, receiver) = mpsc::channel();
     // A thread and runtime of its own, so that it outlives the test that

@@ -36,7 +36,7 @@ struct Case {
 }
 
 /// Words `w0` to `w63` stand for their number, but for two languages of M2M-100.
-fn tokenizer(name: &str) -> Value {
+pub fn tokenizer(name: &str) -> Value {
     let word = |i: usize| match i {
         60 if name == "m2m" => "__fr__".to_owned(),
         61 if name == "m2m" => "__en__".to_owned(),
@@ -58,7 +58,8 @@ fn tokenizer(name: &str) -> Value {
     })
 }
 
-fn start(name: &str, id: &str, options: EngineOptions) -> Engine {
+/// A tiny model, running under a name.
+pub fn start(name: &str, id: &str, options: EngineOptions) -> Engine {
     let folder = tempfile::tempdir().unwrap();
     let tokenizer_file = folder.path().join("tokenizer.json");
     std::fs::write(&tokenizer_file, tokenizer(name).to_string()).unwrap();
@@ -80,7 +81,7 @@ fn start(name: &str, id: &str, options: EngineOptions) -> Engine {
 }
 
 /// As exact as the references.
-fn exact() -> EngineOptions {
+pub fn exact() -> EngineOptions {
     EngineOptions { quantize: Quantize::None, kv_dtype: KvDtype::F32, ..Default::default() }
 }
 

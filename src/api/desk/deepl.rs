@@ -1,5 +1,6 @@
 //! DeepL's interface, for its clients and for tools that speak it.
 
+pub mod documents;
 mod glossaries;
 mod languages;
 pub mod v3;
@@ -14,7 +15,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 pub use glossaries::{create, entries, list, remove, retrieve};
-pub use languages::{languages, pairs, usage};
+pub use languages::{languages, pairs, usage, variant};
 
 use super::store::Desk;
 use super::termbases::stored;
@@ -25,7 +26,7 @@ use crate::api::form::JsonOrForm;
 use crate::api::state::Shared;
 use crate::api::wire::deepl::{ErrorBody, TranslateRequest, TranslateResponse, Translation};
 use crate::documents::fragment::Markup;
-use crate::documents::termbase::Termbase;
+use crate::documents::termbase::glossaries;
 use crate::documents::translate::{Context, Job};
 use crate::engine::ModelKind;
 
@@ -52,8 +53,7 @@ pub async fn translate(
     for id in ids {
         termbases.push(stored(&desk, id.clone()).await?.termbase);
     }
-    let termbases: Vec<&Termbase> = termbases.iter().collect();
-    let glossaries = texts::glossaries(&termbases, source.as_deref(), &target);
+    let glossaries = glossaries(&termbases, source.as_deref(), &target);
     if !termbases.is_empty() && glossaries.is_empty() && source.as_ref() != Some(&target) {
         let message = "the glossary has no entries for this pair of languages";
         return Err(ApiError::invalid("glossary_id", message));
@@ -125,8 +125,9 @@ fn parse(body: &TranslateRequest, source: Option<&str>) -> Result<Vec<Text>, Api
 
 /// Its paths, whose errors have its shape.
 fn ours(path: &str) -> bool {
-    const PATHS: [&str; 6] = [
+    const PATHS: [&str; 7] = [
         "/v2/translate",
+        "/v2/document",
         "/v2/glossaries",
         "/v2/glossary-language-pairs",
         "/v2/languages",

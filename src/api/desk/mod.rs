@@ -1,17 +1,20 @@
-//! The document desk over HTTP: translating, termbases and memories, in our own
-//! shape and in DeepL's.
+//! The document desk over HTTP: translating texts and whole documents, termbases
+//! and memories, in our own shape and in DeepL's.
 
 mod compare;
 mod deepl;
+mod documents;
+mod events;
+mod jobs;
 mod memories;
 mod paragraphs;
+mod report;
 mod store;
+mod submit;
 mod summarize;
 mod termbases;
 mod texts;
 mod translate;
-
-use std::sync::Arc;
 
 use axum::middleware::from_fn;
 use axum::routing::{delete, get, post};
@@ -22,15 +25,19 @@ use super::state::Shared;
 pub use store::Desk;
 
 /// Its routes, for suggestions.
-pub const PATHS: [&str; 13] = [
+pub const PATHS: [&str; 17] = [
     "/v1/translate",
     "/v1/summarize",
     "/v1/compare",
+    "/v1/documents",
+    "/v1/jobs",
+    "/v1/jobs/{id}",
     "/v1/termbases",
     "/v1/termbases/{id}",
     "/v1/memories",
     "/v1/memories/{id}",
     "/v2/translate",
+    "/v2/document",
     "/v2/glossaries",
     "/v2/glossary-language-pairs",
     "/v2/languages",
@@ -44,7 +51,9 @@ pub fn work() -> Router<Shared> {
         .route("/v1/translate", only(post(translate::translate)))
         .route("/v1/summarize", only(post(summarize::summarize)))
         .route("/v1/compare", only(post(compare::compare)))
+        .route("/v1/documents", only(post(documents::create)))
         .route("/v2/translate", only(post(deepl::translate)))
+        .route("/v2/document", only(post(deepl::documents::upload)))
 }
 
 /// What they are not.
@@ -56,6 +65,14 @@ pub fn desk() -> Router<Shared> {
         .route("/v1/memories", only(post(memories::create).get(memories::list)))
         .route("/v1/memories/{id}", only(get(memories::retrieve).delete(memories::remove)))
         .route("/v1/memories/{id}/export", only(get(memories::export)))
+        .route("/v1/jobs", only(get(jobs::list)))
+        .route("/v1/jobs/{id}", only(get(jobs::retrieve).delete(jobs::remove)))
+        .route("/v1/jobs/{id}/events", only(get(events::events)))
+        .route("/v1/jobs/{id}/cancel", only(post(jobs::cancel)))
+        .route("/v1/jobs/{id}/result", only(get(jobs::result)))
+        .route("/v1/jobs/{id}/report", only(get(report::report)))
+        .route("/v2/document/{id}", only(post(deepl::documents::status)))
+        .route("/v2/document/{id}/result", only(post(deepl::documents::result)))
         .route("/v2/glossaries", only(post(deepl::create).get(deepl::list)))
         .route("/v2/glossaries/{id}", only(get(deepl::retrieve).delete(deepl::remove)))
         .route("/v2/glossaries/{id}/entries", only(get(deepl::entries)))
@@ -76,6 +93,5 @@ pub fn desk() -> Router<Shared> {
 
 /// What all its routes share, and errors in DeepL's shape on its paths.
 pub fn layer(router: Router<Shared>, shared: &Shared) -> Router<Shared> {
-    let desk = Arc::new(Desk::new(shared.app.config.data_dir.clone()));
-    router.layer(Extension(desk)).layer(from_fn(deepl::reshape))
+    router.layer(Extension(shared.desk.clone())).layer(from_fn(deepl::reshape))
 }

@@ -1,48 +1,104 @@
-//! The store of termbases and memories, opened by the first request that needs
-//! it.
+//! The store of termbases, memories and jobs. The first request that needs it
+//! opens it, or the server's start if there are jobs to be taken up.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use tokio::sync::OnceCell;
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, echo};
+use crate::api::state::{AppState, Lifecycle};
+use crate::documents::jobs::{Jobs, Settings, unix_micros};
 use crate::documents::store::{Store, StoreError};
+use crate::engine::Engines;
 
 pub struct Desk {
     folder: Option<PathBuf>,
-    store: OnceCell<Arc<Store>>,
+    engines: Engines,
+    settings: Settings,
+    jobs: OnceCell<Arc<Jobs>>,
     /// Characters that were translated since the start.
     pub characters: AtomicU64,
 }
 
 impl Desk {
-    /// With its store in this folder, or in one of the user.
-    pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, store: OnceCell::new(), characters: AtomicU64::new(0) }
+    /// With its store in the configured folder, or in one of the user. Its jobs
+    /// stop as requests do.
+    pub fn new(app: &AppState, life: &Lifecycle) -> Self {
+        let settings = Settings {
+            most: app.config.max_jobs,
+            retention: Duration::from_secs(app.config.job_retention_h * 3600),
+            stop: life.draining.clone(),
+            end: life.ended.clone(),
+            running: life.running.clone(),
+        };
+        Self {
+            folder: app.config.data_dir.clone(),
+            engines: app.engines.clone(),
+            settings,
+            jobs: OnceCell::new(),
+            characters: AtomicU64::new(0),
+        }
+    }
+
+    /// How long a job is kept after its end.
+    pub fn retention(&self) -> Duration {
+        self.settings.retention
+    }
+
+    /// Takes up the jobs of the last run, if there is a store.
+    pub async fn resume(&self) {
+        if self.folder().is_ok_and(|folder| Store::is_in(&folder))
+            && let Err(error) = self.jobs().await
+        {
+            tracing::warn!("jobs of the last run cannot go on: {}", error.message);
+        }
+    }
+
+    /// The jobs, with the store opened if it is not.
+    ///
+    /// # Errors
+    /// 503 when it cannot be opened, 500 when the disk fails.
+    pub async fn jobs(&self) -> Result<Arc<Jobs>, ApiError> {
+        let open = || async {
+            let folder = self.folder()?;
+            let store = Arc::new(blocking(move || Store::open(&folder)).await?);
+            Ok(Jobs::start(store, self.engines.clone(), self.settings.clone()))
+        };
+        Ok(self.jobs.get_or_try_init(open).await.map_err(error)?.clone())
+    }
+
+    fn folder(&self) -> Result<PathBuf, StoreError> {
+        let own = || dirs::data_dir().map(|data| data.join("dragoman"));
+        self.folder.clone().or_else(own).ok_or_else(|| {
+            StoreError::Open("there is no folder for data; set server.data_dir".to_owned())
+        })
     }
 
     /// Does something with the store, off the network threads.
     ///
     /// # Errors
-    /// 503 when it cannot be opened, 500 when the disk fails, 413 when it is full.
+    /// As [`Self::jobs`]; 413 when it is full.
     pub async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let open = || async {
-            let folder = match &self.folder {
-                Some(folder) => folder.clone(),
-                None => dirs::data_dir().map(|data| data.join("dragoman")).ok_or_else(|| {
-                    StoreError::Open("there is no folder for data; set server.data_dir".to_owned())
-                })?,
-            };
-            blocking(move || Store::open(&folder)).await.map(Arc::new)
-        };
-        let store = self.store.get_or_try_init(open).await.map_err(error)?.clone();
-        blocking(move || work(&store)).await.map_err(error)
+        self.with_jobs(move |jobs| work(jobs.store())).await
+    }
+
+    /// Does something with the jobs, off the network threads.
+    ///
+    /// # Errors
+    /// As [`Self::with`].
+    pub async fn with_jobs<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Jobs) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let jobs = self.jobs().await?;
+        blocking(move || work(&jobs)).await.map_err(error)
     }
 }
 
@@ -69,7 +125,7 @@ fn error(error: StoreError) -> ApiError {
 
 /// 404 for something that is not stored.
 pub fn missing(what: &str, id: &str) -> ApiError {
-    let id = crate::api::error::echo(id);
+    let id = echo(id);
     ApiError::new(
         StatusCode::NOT_FOUND,
         "not_found",
@@ -80,6 +136,5 @@ pub fn missing(what: &str, id: &str) -> ApiError {
 
 /// Now, in microseconds since 1970.
 pub fn now() -> i64 {
-    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    elapsed.map_or(0, |elapsed| elapsed.as_micros() as i64)
+    unix_micros()
 }

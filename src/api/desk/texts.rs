@@ -10,8 +10,7 @@ use crate::documents::fragment::{Fragment, Markup};
 use crate::documents::memory::{Index, Unit};
 use crate::documents::segment::Segments;
 use crate::documents::tagged::Tagged;
-use crate::documents::termbase::{Glossary, Termbase};
-use crate::documents::translate::{Job, Origin, SegmentError, Translated, Translator};
+use crate::documents::translate::{Job, SegmentError, Translated, Translator};
 use crate::engine::{Engine, ModelKind};
 use crate::text::known;
 
@@ -172,24 +171,6 @@ pub fn language(engine: &Engine, field: &str, tag: &str) -> Result<String, ApiEr
     Ok(found.short.to_owned())
 }
 
-/// The glossaries of termbases for all languages that texts may be in.
-pub fn glossaries(
-    termbases: &[&Termbase],
-    source: Option<&str>,
-    target: &str,
-) -> Vec<Arc<Glossary>> {
-    let mut all = Termbase::default();
-    all.concepts.extend(termbases.iter().flat_map(|termbase| termbase.concepts.iter().cloned()));
-    let languages = match source {
-        Some(source) => vec![source],
-        None => all.languages(),
-    };
-    (languages.into_iter().filter(|language| *language != target))
-        .map(|language| Arc::new(Glossary::new(&all, language, target).0))
-        .filter(|glossary| !glossary.is_empty())
-        .collect()
-}
-
 /// A stored memory, ready to be searched, by source language.
 ///
 /// # Errors
@@ -201,21 +182,7 @@ pub async fn memories(
     target: &str,
 ) -> Result<Vec<(String, Arc<Index>)>, ApiError> {
     let (key, source, target) = (id.to_owned(), source.map(str::to_owned), target.to_owned());
-    let found = desk
-        .with(move |store| {
-            let Some(memory) = store.memory(&key)? else { return Ok(None) };
-            let languages = match source {
-                Some(source) => vec![source],
-                None => memory.languages,
-            };
-            let mut indexes = Vec::new();
-            for language in languages.into_iter().filter(|language| *language != target) {
-                let index = store.index(&key, &language, &target)?;
-                indexes.push((language, index));
-            }
-            Ok(Some(indexes))
-        })
-        .await?;
+    let found = desk.with(move |store| store.indexes(&key, source.as_deref(), &target)).await?;
     found.ok_or_else(|| missing("memory", id))
 }
 
@@ -231,14 +198,8 @@ pub async fn remember(
 ) -> Result<(), ApiError> {
     let now = crate::api::state::unix_now();
     let (segments, target) = job;
-    let units: Vec<Unit> = (translated.iter())
-        .filter(|t| t.origin == Origin::Model && t.report.acceptable())
-        .filter_map(|t| {
-            let source = t.source_language.code.as_deref()?;
-            let text = segments.get(t.index)?.marked();
-            Some(Unit::new((source, text), (target, t.target.marked()), now))
-        })
-        .collect();
+    let units: Vec<Unit> =
+        (translated.iter()).filter_map(|t| t.learnt(segments.get(t.index)?, target, now)).collect();
     if units.is_empty() {
         return Ok(());
     }

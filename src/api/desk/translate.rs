@@ -17,9 +17,9 @@ use crate::api::wire::desk::{
     Span, TermReport, TranslateRequest, TranslateResponse, TranslateUsage, Translation,
 };
 use crate::documents::fragment::Markup;
-use crate::documents::quality::{NOTE, overall};
+use crate::documents::quality::{NOTE, Report, overall};
 use crate::documents::tagged::Tagged;
-use crate::documents::termbase::{Concept, Outcome, Term, TermUse, Termbase};
+use crate::documents::termbase::{Concept, Outcome, Term, TermUse, Termbase, glossaries};
 use crate::documents::translate::{Context, Job, Origin, Tone, Translated};
 use crate::engine::{Engine, ModelKind};
 
@@ -54,13 +54,12 @@ pub async fn translate(
         };
         stored.push(termbase(&body.glossary, "glossary", source, &target)?);
     }
-    let termbases: Vec<&Termbase> = stored.iter().collect();
     let memories = match &body.memory {
         Some(id) => texts::memories(&desk, id, source.as_deref(), &target).await?,
         None => Vec::new(),
     };
     let job = Job {
-        glossaries: texts::glossaries(&termbases, source.as_deref(), &target),
+        glossaries: glossaries(&stored, source.as_deref(), &target),
         memories,
         context: context(body.context, engine)?,
         fuzzy: threshold(body.memory_threshold)?,
@@ -170,14 +169,27 @@ fn context(given: Option<ContextField>, engine: &Engine) -> Result<Context, ApiE
             Context { title: known.title, subject: known.subject, text: known.text }
         }
     };
-    if engine.info().kind == ModelKind::Translation {
-        let message = format!("context is nothing that {} is told; leave it out", engine.info().id);
-        return Err(ApiError::invalid("context", message));
-    }
+    told(engine, "context")?;
     Ok(context)
 }
 
-fn threshold(given: Option<f32>) -> Result<f32, ApiError> {
+/// Lets through what a model is told besides the text.
+///
+/// # Errors
+/// 400 for one that is told nothing.
+pub fn told(engine: &Engine, field: &str) -> Result<(), ApiError> {
+    if engine.info().kind == ModelKind::Translation {
+        let message = format!("{field} is nothing that {} is told; leave it out", engine.info().id);
+        return Err(ApiError::invalid(field, message));
+    }
+    Ok(())
+}
+
+/// From which score on a text of a memory is shown to the model.
+///
+/// # Errors
+/// 400 for one that is no score.
+pub fn threshold(given: Option<f32>) -> Result<f32, ApiError> {
     match given.unwrap_or(0.75) {
         value if value > 0.0 && value <= 1.0 => Ok(value),
         value => Err(ApiError::invalid(
@@ -187,7 +199,11 @@ fn threshold(given: Option<f32>) -> Result<f32, ApiError> {
     }
 }
 
-fn neighbours(given: Option<usize>) -> Result<usize, ApiError> {
+/// Segments before each one that the model is shown.
+///
+/// # Errors
+/// 400 for too many.
+pub fn neighbours(given: Option<usize>) -> Result<usize, ApiError> {
     match given.unwrap_or(0) {
         count if count <= MAX_NEIGHBOURS => Ok(count),
         count => Err(ApiError::invalid(
@@ -222,7 +238,8 @@ pub fn tone(
     }
 }
 
-fn segment(source: &Tagged, translated: &Translated, quality: bool) -> Segment {
+/// A segment as clients see it.
+pub fn segment(source: &Tagged, translated: &Translated, quality: bool) -> Segment {
     let (plain, target) = (source.plain(), translated.target.plain());
     let report = &translated.report;
     let error = |finding: &crate::documents::quality::Finding| QualityError {
@@ -283,12 +300,17 @@ fn document(done: &[Vec<Translated>]) -> Quality {
         .flat_map(|(text, segments)| (0..segments.len()).map(move |segment| (text, segment)))
         .collect();
     let reports: Vec<_> = done.iter().flatten().map(|t| t.report.clone()).collect();
-    let report = overall(&reports);
+    quality(&overall(&reports), |at| {
+        let (text, segment) = places[at];
+        Place { text, segment, score: reports[at].score }
+    })
+}
+
+/// A report as clients see it; `place` is where the segment of a number stands.
+pub fn quality(report: &Report, place: impl FnMut(usize) -> Place) -> Quality {
     Quality {
         overall_score: report.overall_score,
         note: NOTE,
-        look_at: (report.look_at.into_iter())
-            .map(|at| Place { text: places[at].0, segment: places[at].1, score: reports[at].score })
-            .collect(),
+        look_at: report.look_at.iter().copied().map(place).collect(),
     }
 }

@@ -113,6 +113,70 @@ pub struct Translation {
     pub billed_characters: Option<usize>,
 }
 
+/// `POST /v2/document`; fields of `multipart/form-data` beside the `file`.
+#[derive(Debug, Deserialize)]
+pub struct DocumentRequest {
+    pub source_lang: Option<String>,
+    pub target_lang: String,
+    pub formality: Option<Formality>,
+    /// In place of the file's own.
+    pub filename: Option<String>,
+    /// An extension; only that of the document.
+    pub output_format: Option<String>,
+    pub glossary_id: Option<String>,
+    #[serde(default, deserialize_with = "names")]
+    pub glossary_ids: Vec<String>,
+    /// A loaded model; an extension. Without it the first.
+    pub model: Option<String>,
+}
+
+impl Fields for DocumentRequest {
+    const RULES: &'static [Rule] = &[
+        Rule::accept("enable_beta_languages", "all languages are there"),
+        Rule::accept("model_type", "`model` names a model"),
+        Rule::refuse("style_id", neutral::never, "there are no style rules"),
+        Rule::refuse("translation_memory_id", neutral::never, "use /v1/documents with `memory`"),
+        Rule::refuse("translation_memory_threshold", neutral::never, "use /v1/documents"),
+        Rule::refuse("auth_key", neutral::never, "send `Authorization: DeepL-Auth-Key …`"),
+    ];
+}
+
+impl Form for DocumentRequest {
+    const ONE_OR_MANY: &'static [&'static str] = &["glossary_ids"];
+}
+
+/// What a document is asked for with.
+#[derive(Debug, Serialize)]
+pub struct DocumentHandle {
+    pub document_id: String,
+    pub document_key: String,
+}
+
+/// `POST /v2/document/{id}` and `/result`, as JSON or as a form.
+#[derive(Debug, Deserialize)]
+pub struct DocumentKey {
+    pub document_key: String,
+}
+
+impl Fields for DocumentKey {
+    const RULES: &'static [Rule] = &[];
+}
+
+impl Form for DocumentKey {}
+
+#[derive(Debug, Serialize)]
+pub struct DocumentStatus {
+    pub document_id: String,
+    /// "queued", "translating", "done" or "error".
+    pub status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_remaining: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub billed_characters: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+}
+
 /// `POST /v2/glossaries`.
 #[derive(Debug, Deserialize)]
 pub struct CreateGlossary {

@@ -14,6 +14,8 @@ pub mod desk;
 pub mod embeddings;
 pub mod generation;
 pub mod inputs;
+#[cfg(feature = "documents")]
+pub mod jobs;
 pub mod logprobs;
 pub mod models;
 pub mod rerank;

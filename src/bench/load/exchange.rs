@@ -50,8 +50,16 @@ pub async fn exchange(
     if let Some(key) = &target.key {
         request = request.bearer_auth(key);
     }
+    let again = request.try_clone();
     record.sent = clock.now();
-    let response = request.send().await.map_err(|e| fault::before_answer(&e))?;
+    let response = match (request.send().await, again) {
+        // A server may close a connection that was kept just when a request goes
+        // out on it. Clients ask once more then, on a new one.
+        (Err(error), Some(again)) if fault::before_answer(&error).kind == FailureKind::Closed => {
+            again.send().await.map_err(|_| fault::before_answer(&error))?
+        }
+        (sent, _) => sent.map_err(|error| fault::before_answer(&error))?,
+    };
     let status = response.status().as_u16();
     if status != 200 {
         let text = response.text().await.unwrap_or_default();

@@ -84,24 +84,17 @@ fn read(path: &Path, root: &Path, args: &Args) -> anyhow::Result<Input> {
     let bytes = fs::read(path)?;
     let name = path.file_name().context("is no file")?.to_string_lossy().into_owned();
     let document = Document::read(&bytes, None, Some(&name))?;
-    let output = output(path, root, document.written_kind(), args);
+    let output =
+        output(path, root, &document.written_kind().translated_name(&name, &args.to), args);
     if output.exists() && !args.force {
         bail!("{} is there already; move it or add --force", output.display());
     }
     Ok(Input { path: path.to_owned(), document, output })
 }
 
-/// `report.docx` becomes `report.fr.docx`, beside it or in the folder for
+/// The translation's place: beside the document, or in the folder for
 /// translations.
-fn output(path: &Path, root: &Path, kind: Kind, args: &Args) -> PathBuf {
-    let extension = match path.extension().and_then(|extension| extension.to_str()) {
-        Some(extension) if Kind::from_extension(&format!("a.{extension}")) == Some(kind) => {
-            extension
-        }
-        _ => kind.extension(),
-    };
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let name = format!("{stem}.{}.{extension}", args.to);
+fn output(path: &Path, root: &Path, name: &str, args: &Args) -> PathBuf {
     match &args.out {
         None => path.with_file_name(name),
         Some(out) => {

@@ -7,8 +7,6 @@ use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::files::{self, Input};
-use crate::documents::format::Kind;
-use crate::documents::language;
 use crate::documents::quality::{SegmentReport, overall};
 use crate::documents::segment::Cut;
 use crate::documents::tagged::Tagged;
@@ -16,9 +14,6 @@ use crate::documents::translate::{Job, Origin, Translated, Translator};
 
 /// Sentences that are listed because they are worth a look.
 const LISTED: usize = 5;
-
-/// Characters of a document by which its language is told.
-const SAMPLE: usize = 2000;
 
 /// Characters of a sentence that are shown of it.
 const SHOWN: usize = 60;
@@ -69,34 +64,13 @@ async fn one(
     to: &str,
 ) -> anyhow::Result<String> {
     let document = &input.document;
-    // XLIFF says its source language; elsewhere it is found for each sentence,
-    // and that of most of the text decides where sentences end.
-    let declared = document.units().iter().find_map(|unit| unit.language.as_deref());
-    let declared = declared
-        .filter(|_| document.kind() == Kind::Xliff)
-        .and_then(crate::text::known)
-        .map(|known| known.short.to_owned());
-    let source = job.source.clone().or(declared);
-    let main = source.clone().or_else(|| main_language(input));
-    let cut = Cut::of(document, main.as_deref());
+    let (cut, source) = Cut::in_language(document, job.source.as_deref());
     let job = Job { segments: cut.sentences(), source, ..job.clone() };
     let sentences = job.segments.clone();
     let done = sentences_of(job, translator, input).await?;
     let texts: Vec<Tagged> = done.iter().map(|translated| translated.target.clone()).collect();
     files::write(&input.output, &document.write(&cut.join(&texts), Some(to))?)?;
     Ok(summary(input, &cut, &sentences, &done))
-}
-
-fn main_language(input: &Input) -> Option<String> {
-    let mut sample = String::new();
-    for unit in input.document.units().iter().filter(|unit| unit.translatable) {
-        sample.push_str(&unit.text.plain());
-        sample.push('\n');
-        if sample.len() > SAMPLE {
-            break;
-        }
-    }
-    language::detect(&sample).language.map(str::to_owned)
 }
 
 /// The translations in the order of their sentences, under a progress bar.
@@ -125,8 +99,9 @@ fn summary(input: &Input, cut: &Cut, sentences: &[Tagged], done: &[Translated]) 
     let reports: Vec<SegmentReport> =
         done.iter().map(|translated| translated.report.clone()).collect();
     let report = overall(&reports);
+    let places = cut.places();
     for index in report.look_at.iter().take(LISTED) {
-        let unit = cut.unit_of(*index).and_then(|unit| input.document.units().get(unit));
+        let unit = places.get(*index).and_then(|unit| input.document.units().get(*unit));
         let place = unit.map_or("", |unit| &unit.id);
         let text: String = sentences[*index].plain().chars().take(SHOWN).collect();
         let findings = reports[*index].findings.iter();

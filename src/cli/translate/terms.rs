@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 
 use crate::documents::memory::{self, Index};
-use crate::documents::termbase::{Format, Glossary, Termbase};
+use crate::documents::termbase::{self, Format, Glossary, Termbase};
 
 /// The terms for `target`, by the language of the text they stand in.
 ///
@@ -35,13 +35,7 @@ pub(super) fn glossaries(
         }
         all.concepts.extend(termbase.concepts);
     }
-    let languages = source.map_or_else(|| all.languages(), |source| vec![source]);
-    let glossaries: Vec<_> = languages
-        .into_iter()
-        .filter(|language| *language != target)
-        .map(|language| Arc::new(Glossary::new(&all, language, target).0))
-        .filter(|glossary| !glossary.is_empty())
-        .collect();
+    let glossaries = termbase::glossaries([&all], source, target);
     if !files.is_empty() && glossaries.is_empty() {
         let from = source.unwrap_or("any language");
         bail!(

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{FormatError, encoding};
 
 /// Bytes at the start of a file that are looked at.
 const LOOKED_AT: usize = 4096;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     Text,
     Markdown,
@@ -19,7 +22,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(super) const NAMES: &str = "text, markdown, html, docx, srt, xliff, pdf";
+    /// All of them, for messages.
+    pub const NAMES: &str = "text, markdown, html, docx, srt, xliff, pdf";
 
     /// The kind of this name, as [`fmt::Display`] writes it.
     pub fn from_name(name: &str) -> Option<Self> {
@@ -59,6 +63,20 @@ impl Kind {
             Self::Srt => "srt",
             Self::Xliff => "xlf",
             Self::Pdf => "pdf",
+        }
+    }
+
+    /// What a translation of this kind is called: `report.docx` becomes
+    /// `report.fr.docx`.
+    pub fn translated_name(self, name: &str, to: &str) -> String {
+        match name.rsplit_once('.') {
+            Some((stem, extension)) if Self::from_extension(name) == Some(self) => {
+                format!("{stem}.{to}.{extension}")
+            }
+            Some((stem, _)) if !stem.is_empty() && Self::from_extension(name).is_some() => {
+                format!("{stem}.{to}.{}", self.extension())
+            }
+            _ => format!("{name}.{to}.{}", self.extension()),
         }
     }
 
@@ -149,5 +167,24 @@ impl fmt::Display for Kind {
             Self::Xliff => "xliff",
             Self::Pdf => "pdf",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn translations_have_names_of_their_kind() {
+        for (kind, name, expected) in [
+            (Kind::Docx, "report.docx", "report.fr.docx"),
+            (Kind::Text, "Y.v2.TXT", "Y.v2.fr.TXT"),
+            (Kind::Markdown, "page.pdf", "page.fr.md"),
+            (Kind::Xliff, "a.sdlxliff", "a.fr.sdlxliff"),
+            (Kind::Text, "LICENSE", "LICENSE.fr.txt"),
+            (Kind::Text, "notes.2024", "notes.2024.fr.txt"),
+        ] {
+            assert_eq!(kind.translated_name(name, "fr"), expected);
+        }
     }
 }

@@ -21,6 +21,8 @@ mod tests;
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::tagged::{TagFault, Tagged};
 use super::termbase::{Glossary, Outcome, TermUse};
 
@@ -29,7 +31,7 @@ pub use report::{NOTE, Report, SegmentReport, overall};
 pub use similarity::LOW as LOW_SIMILARITY;
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Severity {
     Minor,
     Major,
@@ -47,7 +49,7 @@ impl Severity {
 }
 
 /// What a finding is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     Empty,
     Untranslated,
@@ -102,7 +104,7 @@ impl Kind {
 }
 
 /// Something worth a look.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     pub kind: Kind,
     pub severity: Severity,

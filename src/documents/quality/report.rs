@@ -1,5 +1,7 @@
 //! Scores, of a segment and of a document.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Checked, Finding, Severity, check};
 use crate::documents::tagged::Tagged;
 use crate::documents::termbase::TermUse;
@@ -8,7 +10,7 @@ use crate::documents::termbase::TermUse;
 pub const NOTE: &str = "Heuristics: they find slips such as lost numbers, not wrong meanings.";
 
 /// What was found in one segment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SegmentReport {
     /// The worst first.
     pub findings: Vec<Finding>,

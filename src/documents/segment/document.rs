@@ -1,8 +1,12 @@
 //! The sentences of a whole document, and the document's texts from theirs.
 
 use super::Segments;
-use crate::documents::format::Document;
+use crate::documents::format::{Document, Kind};
+use crate::documents::language;
 use crate::documents::tagged::Tagged;
+
+/// Characters of a document by which its language is told.
+const SAMPLE: usize = 2000;
 
 /// A document's units cut into sentences.
 pub struct Cut {
@@ -26,6 +30,20 @@ impl Cut {
         Self { units: document.units().iter().map(cut).collect() }
     }
 
+    /// Cuts a document whose language may not be known, and says which one its
+    /// segments are in: the one that is given, or the one that XLIFF declares.
+    /// Elsewhere it is found for each segment, and that of most of the text
+    /// decides where sentences end.
+    pub fn in_language(document: &Document, given: Option<&str>) -> (Self, Option<String>) {
+        let declared = || {
+            let own = document.units().iter().find_map(|unit| unit.language.as_deref());
+            own.filter(|_| document.kind() == Kind::Xliff).and_then(crate::text::known)
+        };
+        let source = given.or_else(|| declared().map(|known| known.short)).map(str::to_owned);
+        let main = source.clone().or_else(|| main_language(document));
+        (Self::of(document, main.as_deref()), source)
+    }
+
     /// The sentences of all units, one after another.
     pub fn sentences(&self) -> Vec<Tagged> {
         let texts = self.units.iter().map(|unit| match unit {
@@ -35,16 +53,13 @@ impl Cut {
         texts.flatten().cloned().collect()
     }
 
-    /// The number of the unit that a sentence belongs to.
-    pub fn unit_of(&self, sentence: usize) -> Option<usize> {
-        let mut end = 0;
-        self.units.iter().position(|unit| {
-            end += match unit {
-                CutUnit::Kept(_) => 0,
-                CutUnit::Cut(segments) => segments.texts().len(),
-            };
-            sentence < end
-        })
+    /// For each sentence the number of the unit that it belongs to.
+    pub fn places(&self) -> Vec<usize> {
+        let of = |(number, unit): (usize, &CutUnit)| match unit {
+            CutUnit::Kept(_) => vec![],
+            CutUnit::Cut(segments) => vec![number; segments.texts().len()],
+        };
+        self.units.iter().enumerate().flat_map(of).collect()
     }
 
     /// The units' texts, with these in the place of [`Self::sentences`].
@@ -62,10 +77,21 @@ impl Cut {
     }
 }
 
+fn main_language(document: &Document) -> Option<String> {
+    let mut sample = String::new();
+    for unit in document.units().iter().filter(|unit| unit.translatable) {
+        sample.push_str(&unit.text.plain());
+        sample.push('\n');
+        if sample.len() > SAMPLE {
+            break;
+        }
+    }
+    language::detect(&sample).language.map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::documents::format::Kind;
 
     #[test]
     fn sentences_find_their_units_again() {
@@ -73,8 +99,7 @@ mod tests {
         let document = Document::read(page, Some(Kind::Html), None).unwrap();
         let cut = Cut::of(&document, Some("en"));
         let sentences = cut.sentences();
-        let units: Vec<_> = (0..5).map(|sentence| cut.unit_of(sentence)).collect();
-        assert_eq!(units, [Some(0), Some(0), Some(0), Some(2), None]);
+        assert_eq!(cut.places(), [0, 0, 0, 2]);
         let changed: Vec<Tagged> =
             sentences.iter().map(|text| text.map_words(str::to_uppercase)).collect();
         let written = document.write(&cut.join(&changed), None).unwrap();

@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::find::{Finder, Wanted};
 use super::glossary::{Glossary, Pair};
 
 /// What became of a term of a source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TermUse {
     pub source: String,
     /// Any of them would do.
@@ -17,7 +19,7 @@ pub struct TermUse {
     pub note: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Written at these places of the target, in bytes.
     Used(Vec<Range<usize>>),

@@ -1,6 +1,7 @@
 //! A termbase seen from one language to another.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::find::{Finder, Hit, Wanted};
 use super::words::fold;
@@ -26,6 +27,23 @@ pub struct Glossary {
     pub(super) target: String,
     pairs: Vec<Pair>,
     finder: Finder,
+}
+
+/// The glossaries of termbases for all languages that texts may be in: `source`,
+/// or without one all that there are.
+pub fn glossaries<'t>(
+    termbases: impl IntoIterator<Item = &'t Termbase>,
+    source: Option<&str>,
+    target: &str,
+) -> Vec<Arc<Glossary>> {
+    let mut all = Termbase::default();
+    let termbases = termbases.into_iter();
+    all.concepts.extend(termbases.flat_map(|termbase| termbase.concepts.iter().cloned()));
+    let languages = source.map_or_else(|| all.languages(), |source| vec![source]);
+    (languages.into_iter().filter(|language| *language != target))
+        .map(|language| Arc::new(Glossary::new(&all, language, target).0))
+        .filter(|glossary| !glossary.is_empty())
+        .collect()
 }
 
 impl Glossary {

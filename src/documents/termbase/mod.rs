@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{Outcome, TermUse};
 pub use find::{Finder, Hit, Wanted};
-pub use glossary::{Glossary, Pair};
+pub use glossary::{Glossary, Pair, glossaries};
 pub use words::{Word, bare, fold, unspaced, words};
 
 /// Most terms of a termbase, over all languages.

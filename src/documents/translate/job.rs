@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::SourceLanguage;
-use crate::documents::memory::Index;
+use crate::documents::memory::{Index, Unit};
 use crate::documents::quality::SegmentReport;
 use crate::documents::tagged::Tagged;
 use crate::documents::termbase::Glossary;
@@ -39,7 +41,7 @@ pub struct Job {
 }
 
 /// What is known of the text as a whole.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Context {
     pub title: Option<String>,
     pub subject: Option<String>,
@@ -47,7 +49,7 @@ pub struct Context {
     pub text: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tone {
     Formal,
     Informal,
@@ -85,7 +87,7 @@ impl Job {
 }
 
 /// Where a translation is from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// The source as it is: it has no words, or is in the target language.
     Source,
@@ -107,6 +109,18 @@ pub struct Translated {
     pub attempts: usize,
     pub report: SegmentReport,
     pub usage: Usage,
+}
+
+impl Translated {
+    /// What a memory learns of it: nothing that is from one, or has a serious
+    /// finding. `changed` is in seconds since 1970.
+    pub fn learnt(&self, source: &Tagged, target: &str, changed: u64) -> Option<Unit> {
+        let language = self.source_language.code.as_deref()?;
+        let worth = self.origin == Origin::Model && self.report.acceptable();
+        worth.then(|| {
+            Unit::new((language, source.marked()), (target, self.target.marked()), changed)
+        })
+    }
 }
 
 /// A segment that could not be translated.

@@ -10,7 +10,10 @@ mod model;
 mod prompt;
 mod segment;
 
+use std::sync::Arc;
+
 use futures::stream::{self, Stream, StreamExt};
+use serde::{Deserialize, Serialize};
 
 pub use attempt::Problem;
 pub use job::{Context, Job, Origin, SegmentError, Tone, Translated};
@@ -38,12 +41,17 @@ impl Translator {
         &self,
         job: Job,
     ) -> impl Stream<Item = Result<Translated, SegmentError>> + Send + use<> {
-        let languages = languages(&job);
-        let count = job.segments.len();
-        let work = std::sync::Arc::new(segment::Work { translator: self.clone(), job, languages });
-        stream::iter(0..count)
-            .map(move |index| segment::translate(work.clone(), index))
+        let prepared = self.prepare(job);
+        stream::iter(0..prepared.0.job.segments.len())
+            .map(move |index| prepared.clone().segment(index))
             .buffer_unordered(WINDOW)
+    }
+
+    /// Finds the languages of a job's segments, which takes its time with many,
+    /// so that they can be translated in any order.
+    pub fn prepare(&self, job: Job) -> Prepared {
+        let languages = languages(&job);
+        Prepared(Arc::new(segment::Work { translator: self.clone(), job, languages }))
     }
 
     /// Translates all segments and waits for them, in their order.
@@ -61,8 +69,22 @@ impl Translator {
     }
 }
 
+/// A job whose segments are translated as they are asked for. Clones share it.
+#[derive(Clone)]
+pub struct Prepared(Arc<segment::Work>);
+
+impl Prepared {
+    /// Translates the segment of this number, of those that the job has.
+    ///
+    /// # Errors
+    /// As the engine has them. Dropping the future cancels what runs.
+    pub async fn segment(self, index: usize) -> Result<Translated, SegmentError> {
+        segment::translate(self.0, index).await
+    }
+}
+
 /// The language of a segment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceLanguage {
     /// Two letters, `None` if it is not known.
     pub code: Option<String>,

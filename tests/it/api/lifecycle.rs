@@ -58,7 +58,7 @@ impl Server {
 }
 
 fn config() -> config::Server {
-    Config::default().server
+    config::Server { data_dir: Some(support::data_dir()), ..Config::default().server }
 }
 
 /// A model that no other test uses, so that its counts are ours.

@@ -1,0 +1,109 @@
+//! `POST /v1/documents`: a whole document, translated in the background.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::deepl::variant;
+use super::jobs::info;
+use super::store::Desk;
+use super::submit::{Wanted, submit};
+use super::termbases::stored;
+use super::texts;
+use super::translate::{neighbours, threshold, told, tone};
+use crate::api::error::{ApiError, echo};
+use crate::api::multipart::Upload;
+use crate::api::state::Shared;
+use crate::api::wire::jobs::DocumentRequest;
+use crate::documents::format::Kind;
+use crate::documents::jobs::Options;
+use crate::documents::translate::Context;
+use crate::engine::ModelKind;
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Longest key, in bytes.
+const MAX_KEY: usize = 255;
+
+/// Answers with the job: 202 for a new one, 200 for that of an earlier request
+/// with the same `Idempotency-Key` and content.
+pub async fn create(
+    State(shared): State<Shared>,
+    Extension(desk): Extension<Arc<Desk>>,
+    headers: HeaderMap,
+    Upload { fields, file, fingerprint }: Upload<DocumentRequest>,
+) -> Result<Response, ApiError> {
+    let request = key(&headers)?.map(|key| (key, fingerprint));
+    let (model, options) = options(&shared, &fields)?;
+    let kind = fields.format.as_deref().map(kind).transpose()?;
+    let mut terms = Vec::new();
+    if let Some(id) = fields.termbase {
+        terms.push(stored(&desk, id).await?.termbase);
+    }
+    let wanted = Wanted { file, kind, model, options, terms, request, secret: None };
+    let (job, new) = submit(&desk, wanted).await?;
+    let status = if new { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let place = [(header::LOCATION, format!("/v1/jobs/{}", job.id))];
+    Ok((status, place, axum::Json(info(&job, desk.retention()))).into_response())
+}
+
+/// The model, and what it is to do.
+fn options(shared: &Shared, fields: &DocumentRequest) -> Result<(String, Options), ApiError> {
+    let compare = fields.similarity.unwrap_or(false);
+    let translator = texts::translator(shared, fields.model.as_deref(), compare)?;
+    if compare && translator.embedder.is_none() {
+        let message = "similarity needs an embedding model, and none is loaded; leave it out";
+        return Err(ApiError::invalid("similarity", message));
+    }
+    let engine = &translator.engine;
+    let source = fields.source.as_deref().filter(|source| *source != "auto");
+    let context = Context {
+        title: fields.title.clone(),
+        subject: fields.subject.clone(),
+        text: fields.context.clone(),
+    };
+    let known =
+        [("title", &context.title), ("subject", &context.subject), ("context", &context.text)];
+    if let Some((field, _)) = known.into_iter().find(|(_, known)| known.is_some()) {
+        told(engine, field)?;
+    }
+    let learn = fields.memory_store.unwrap_or(false);
+    if learn && fields.memory.is_none() {
+        let message = "memory_store only goes with memory";
+        return Err(ApiError::invalid("memory_store", message));
+    }
+    let options = Options {
+        source: source.map(|source| texts::language(engine, "source", source)).transpose()?,
+        target: texts::language(engine, "target", &fields.target)?,
+        to: fields.target.clone(),
+        variant: variant(&fields.target).filter(|_| engine.info().kind != ModelKind::Translation),
+        context,
+        memory: fields.memory.clone(),
+        learn,
+        fuzzy: threshold(fields.memory_threshold)?,
+        neighbours: neighbours(fields.neighbours)?,
+        tone: tone(engine, "formality", fields.formality)?,
+        enforce: fields.enforce.unwrap_or(true),
+        compare,
+    };
+    Ok((engine.info().id.clone(), options))
+}
+
+fn kind(name: &str) -> Result<Kind, ApiError> {
+    Kind::from_name(name).ok_or_else(|| {
+        let message = format!("format is {:?}; send one of {}", echo(name), Kind::NAMES);
+        ApiError::invalid("format", message)
+    })
+}
+
+/// The client's own name for its request.
+fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
+    key.map(|key| Some(key.to_owned())).ok_or_else(|| {
+        let message = format!("Idempotency-Key must be 1 to {MAX_KEY} characters of ASCII");
+        ApiError::invalid("Idempotency-Key", message)
+    })
+}

@@ -1,0 +1,202 @@
+//! A job as it is stored, and what may become of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::documents::format::Kind;
+use crate::documents::translate::{Context, Tone};
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It waits for its turn, or for what it needs.
+    Queued,
+    Running,
+    Done,
+    Failed,
+    Cancelled,
+}
+
+impl State {
+    /// Nothing changes any more.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// Two letters; `None` to detect it in each segment.
+    pub source: Option<String>,
+    /// Two letters.
+    pub target: String,
+    /// The target as the document is to name it: "pt-BR".
+    pub to: String,
+    /// What a decoder is told of the target, where it is more than its name.
+    pub variant: Option<String>,
+    pub context: Context,
+    /// The id of a memory. It is read, and added to, as it is when the job runs.
+    pub memory: Option<String>,
+    /// Add to the memory what was translated.
+    pub learn: bool,
+    /// As [`crate::documents::translate::Job`] has them.
+    pub fuzzy: f32,
+    pub neighbours: usize,
+    pub tone: Option<Tone>,
+    pub enforce: bool,
+    /// Compare sources and translations by their embeddings.
+    pub compare: bool,
+}
+
+/// A document on its way through a translation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredJob {
+    pub id: String,
+    /// Times are in microseconds since 1970.
+    pub created: i64,
+    /// When it was first taken up.
+    pub started: Option<i64>,
+    pub finished: Option<i64>,
+    pub state: State,
+    /// Why it failed, or what it waits for.
+    pub note: Option<String>,
+    /// Of the file, without its folder.
+    pub name: String,
+    pub kind: Kind,
+    /// Of the translation.
+    pub written: Kind,
+    /// Name of the model that translates all of it.
+    pub model: String,
+    pub options: Options,
+    /// How many there are, and how many of them are stored.
+    pub segments: usize,
+    pub done: usize,
+    /// The same in characters of the source.
+    pub characters: usize,
+    pub done_characters: usize,
+    pub prompt_tokens: usize,
+    pub completion_tokens: usize,
+    /// Seconds that the rest may take, while it runs.
+    pub seconds_left: Option<u64>,
+    /// How often it was taken up since a segment was stored.
+    pub tries: u32,
+    /// What a client has to know besides the id, where it was given one.
+    pub secret: Option<String>,
+    /// The client's own name for the request that made it.
+    pub request: Option<String>,
+}
+
+impl StoredJob {
+    /// From waiting to running; false if it does not wait.
+    pub fn take_up(&mut self, now: i64) -> bool {
+        let may = self.state == State::Queued;
+        if may {
+            self.state = State::Running;
+            self.started = self.started.or(Some(now));
+            (self.note, self.seconds_left) = (None, None);
+            self.tries += 1;
+        }
+        may
+    }
+
+    /// From running back to waiting. With `blameless` the try does not count.
+    pub fn put_back(&mut self, note: Option<String>, blameless: bool) -> bool {
+        let may = self.state == State::Running;
+        if may {
+            self.state = State::Queued;
+            (self.note, self.seconds_left) = (note, None);
+            self.tries = self.tries.saturating_sub(u32::from(blameless));
+        }
+        may
+    }
+
+    /// To its end; false if it has come to one already.
+    pub fn end(&mut self, state: State, note: Option<String>, now: i64) -> bool {
+        let may = !self.state.is_final() && state.is_final();
+        if may {
+            self.state = state;
+            self.finished = Some(now);
+            (self.note, self.seconds_left) = (note, None);
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+pub(in crate::documents) mod tests {
+    use super::*;
+
+    pub fn job(id: &str, created: i64) -> StoredJob {
+        StoredJob {
+            id: id.to_owned(),
+            created,
+            started: None,
+            finished: None,
+            state: State::Queued,
+            note: None,
+            name: "a.md".to_owned(),
+            kind: Kind::Markdown,
+            written: Kind::Markdown,
+            model: "m".to_owned(),
+            options: Options {
+                source: Some("fr".to_owned()),
+                target: "en".to_owned(),
+                to: "en-GB".to_owned(),
+                variant: None,
+                context: Context::default(),
+                memory: None,
+                learn: false,
+                fuzzy: 0.75,
+                neighbours: 0,
+                tone: Some(Tone::Formal),
+                enforce: true,
+                compare: false,
+            },
+            segments: 2,
+            done: 0,
+            characters: 10,
+            done_characters: 0,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            seconds_left: None,
+            tries: 0,
+            secret: None,
+            request: None,
+        }
+    }
+
+    #[test]
+    fn only_some_ways_lead_on() {
+        let mut waiting = job("a", 1);
+        assert!(!waiting.put_back(None, false), "it does not run");
+        assert!(waiting.take_up(5) && !waiting.take_up(6));
+        assert_eq!((waiting.state, waiting.started, waiting.tries), (State::Running, Some(5), 1));
+        assert!(waiting.put_back(Some("x".into()), true));
+        assert_eq!((waiting.state, waiting.tries), (State::Queued, 0));
+        assert!(waiting.take_up(7) && waiting.put_back(None, false) && waiting.take_up(8));
+        assert_eq!((waiting.started, waiting.tries), (Some(5), 2));
+        for state in [State::Queued, State::Running] {
+            assert!(!waiting.clone().end(state, None, 9), "{state:?} is no end");
+        }
+        for state in [State::Done, State::Failed, State::Cancelled] {
+            let mut ended = waiting.clone();
+            assert!(ended.end(state, None, 9) && ended.finished == Some(9));
+            for other in [State::Done, State::Failed, State::Cancelled] {
+                assert!(!ended.end(other, None, 10));
+            }
+            assert!(!ended.take_up(10) && !ended.put_back(None, false));
+            assert_eq!((ended.state, ended.finished), (state, Some(9)));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Taking a job up: its document is read and cut, and what is left to do is found.
+
+use std::time::Duration;
+
+use super::job::{Options, StoredJob};
+use super::run::Outcome;
+use super::{Jobs, supervise, unix_micros};
+use crate::documents::format::Document;
+use crate::documents::segment::Cut;
+use crate::documents::store::Result;
+use crate::documents::tagged::Tagged;
+use crate::documents::termbase::glossaries;
+use crate::documents::translate::{Job, Prepared, Translator};
+use crate::engine::ModelKind;
+
+/// Goes before interactive requests only after five minutes of waiting.
+const PRIORITY: i32 = 30;
+/// Until a job is tried again when its model is not loaded, which only a restart
+/// changes.
+const ABSENT: Duration = Duration::from_secs(3600);
+
+/// A job that was read and cut.
+pub(super) struct Ready {
+    pub document: Document,
+    pub cut: Cut,
+    /// The segments, and the units they belong to.
+    pub sources: Vec<Tagged>,
+    pub units: Vec<Option<String>>,
+    /// Numbers of the segments that are not stored yet.
+    pub pending: Vec<usize>,
+    pub options: Options,
+    pub prepared: Prepared,
+}
+
+/// Takes a job up: reads it, and finds what is left to do.
+pub(super) fn ready(jobs: &Jobs, id: &str) -> Result<std::result::Result<Ready, Outcome>> {
+    let Some(job) = jobs.store.job(id)? else { return Ok(Err(Outcome::Gone)) };
+    let Some(engine) = jobs.engines.get(&job.model) else {
+        let why = format!("it waits for the model {}, which is not loaded", job.model);
+        let noted = |job: &mut StoredJob| {
+            job.note = Some(why.clone());
+            true
+        };
+        jobs.store.change_job(id, noted)?;
+        return Ok(Err(Outcome::Later(why, ABSENT)));
+    };
+    let taken = jobs.store.change_job(id, |job| job.take_up(unix_micros()))?;
+    let Some((job, true)) = taken else { return Ok(Err(Outcome::Gone)) };
+    if supervise::hopeless(&job) {
+        let why = "it was taken up several times and never got on".to_owned();
+        return Ok(Err(Outcome::Failed(why)));
+    }
+    let Some((bytes, terms)) = jobs.store.upload(id)? else { return Ok(Err(Outcome::Gone)) };
+    let document = match Document::read(&bytes, Some(job.kind), Some(&job.name)) {
+        Ok(document) => document,
+        Err(error) => return Ok(Err(Outcome::Failed(error.to_string()))),
+    };
+    let options = job.options;
+    let (cut, source) = Cut::in_language(&document, options.source.as_deref());
+    let sources = cut.sentences();
+    let units = (cut.places().into_iter())
+        .map(|unit| document.units().get(unit).map(|unit| unit.id.clone()))
+        .collect();
+    let memories = match &options.memory {
+        None => Vec::new(),
+        Some(id) => match jobs.store.indexes(id, source.as_deref(), &options.target)? {
+            Some(memories) => memories,
+            None => {
+                let why = format!("the memory {id} was deleted before the job was done");
+                return Ok(Err(Outcome::Failed(why)));
+            }
+        },
+    };
+    let embedder = jobs.engines.default_for(ModelKind::Embedding);
+    let embedder = embedder.filter(|_| options.compare).cloned();
+    let translator = Translator { engine: engine.clone(), embedder };
+    let prepared = translator.prepare(Job {
+        glossaries: glossaries(&terms, source.as_deref(), &options.target),
+        memories,
+        context: options.context.clone(),
+        fuzzy: options.fuzzy,
+        neighbours: options.neighbours,
+        tone: options.tone,
+        variant: options.variant.clone(),
+        enforce: options.enforce,
+        priority: PRIORITY,
+        source,
+        ..Job::new(sources.clone(), &options.target)
+    });
+    let pending = pending(jobs, id, &sources)?;
+    Ok(Ok(Ready { document, cut, sources, units, pending, options, prepared }))
+}
+
+/// The segments that are not stored, or were cut differently when they were.
+fn pending(jobs: &Jobs, id: &str, sources: &[Tagged]) -> Result<Vec<usize>> {
+    let mut pending = vec![true; sources.len()];
+    let mut characters = 0;
+    for (index, stored) in jobs.store.job_segments(id)? {
+        let same = sources.get(index).is_some_and(|source| source.marked() == stored.source);
+        if let Some(pending) = pending.get_mut(index).filter(|_| same) {
+            *pending = false;
+            characters += stored.report.weight;
+        }
+    }
+    let pending: Vec<usize> =
+        pending.iter().enumerate().filter(|(_, pending)| **pending).map(|(at, _)| at).collect();
+    let counted = |job: &mut StoredJob| {
+        (job.segments, job.done) = (sources.len(), sources.len() - pending.len());
+        job.done_characters = characters;
+        true
+    };
+    jobs.store.change_job(id, counted)?;
+    Ok(pending)
+}

@@ -1,0 +1,80 @@
+//! The tables that jobs lie in, and what a transaction does with one of them.
+
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+
+use crate::documents::jobs::job::StoredJob;
+use crate::documents::store::{Result, StoreError, bytes, value};
+
+pub type Table<'a> = TableDefinition<'a, &'static str, &'static [u8]>;
+
+pub const JOBS: Table<'_> = TableDefinition::new("jobs");
+/// Jobs that have not come to an end, the oldest first.
+pub const OPEN: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("open_jobs");
+/// Documents and terms of jobs that have not come to an end.
+pub const DOCUMENTS: Table<'_> = TableDefinition::new("job_documents");
+pub const TERMS: Table<'_> = TableDefinition::new("job_terms");
+/// Finished segments by the id of their job and their number.
+pub const SEGMENTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("job_segments");
+pub const RESULTS: Table<'_> = TableDefinition::new("job_results");
+/// By the clients' names for their requests: the job, and what was sent.
+pub const REQUESTS: TableDefinition<'_, &str, (&str, &str)> = TableDefinition::new("job_requests");
+
+/// So that reading finds the tables.
+pub fn make_tables(write: &WriteTransaction) -> Result<()> {
+    for table in [JOBS, DOCUMENTS, TERMS, RESULTS] {
+        write.open_table(table).map_err(StoreError::of)?;
+    }
+    write.open_table(OPEN).map_err(StoreError::of)?;
+    write.open_table(SEGMENTS).map_err(StoreError::of)?;
+    write.open_table(REQUESTS).map_err(StoreError::of)?;
+    Ok(())
+}
+
+/// A job as the transaction sees it.
+pub fn read(write: &WriteTransaction, id: &str) -> Result<Option<StoredJob>> {
+    let table = write.open_table(JOBS).map_err(StoreError::of)?;
+    let found = table.get(id).map_err(StoreError::of)?;
+    found.map(|found| value(found.value())).transpose()
+}
+
+/// Writes bytes, in place of those that were there.
+pub fn put(write: &WriteTransaction, table: Table<'_>, id: &str, bytes: &[u8]) -> Result<()> {
+    let mut table = write.open_table(table).map_err(StoreError::of)?;
+    table.insert(id, bytes).map_err(StoreError::of)?;
+    Ok(())
+}
+
+/// Writes a job that changed. One that has come to its end needs no document.
+pub fn keep(write: &WriteTransaction, job: &StoredJob) -> Result<()> {
+    if job.state.is_final() {
+        close(write, job)?;
+    }
+    put(write, JOBS, &job.id, &bytes(job)?)
+}
+
+fn close(write: &WriteTransaction, job: &StoredJob) -> Result<()> {
+    let mut open = write.open_table(OPEN).map_err(StoreError::of)?;
+    open.remove((job.created, &*job.id)).map_err(StoreError::of)?;
+    for table in [DOCUMENTS, TERMS] {
+        let mut table = write.open_table(table).map_err(StoreError::of)?;
+        table.remove(&*job.id).map_err(StoreError::of)?;
+    }
+    Ok(())
+}
+
+/// Deletes a job with everything that belongs to it.
+pub fn delete(write: &WriteTransaction, job: &StoredJob) -> Result<()> {
+    close(write, job)?;
+    let id = &*job.id;
+    for table in [JOBS, RESULTS] {
+        let mut table = write.open_table(table).map_err(StoreError::of)?;
+        table.remove(id).map_err(StoreError::of)?;
+    }
+    let mut segments = write.open_table(SEGMENTS).map_err(StoreError::of)?;
+    segments.retain_in((id, 0)..=(id, u64::MAX), |_, _| false).map_err(StoreError::of)?;
+    if let Some(request) = &job.request {
+        let mut requests = write.open_table(REQUESTS).map_err(StoreError::of)?;
+        requests.remove(&**request).map_err(StoreError::of)?;
+    }
+    Ok(())
+}
