@@ -44,7 +44,11 @@ pub(super) fn ready(jobs: &Jobs, id: &str) -> Result<std::result::Result<Ready, 
         jobs.store.change_job(id, noted)?;
         return Ok(Err(Outcome::Later(why, ABSENT)));
     };
-    let taken = jobs.store.change_job(id, |job| job.take_up(unix_micros()))?;
+    let taken = jobs.store.change_job(id, |job| {
+        // Nobody else runs it: it only could not be written down that it waits.
+        job.put_back(None, false);
+        job.take_up(unix_micros())
+    })?;
     let Some((job, true)) = taken else { return Ok(Err(Outcome::Gone)) };
     if supervise::hopeless(&job) {
         let why = "it was taken up several times and never got on".to_owned();

@@ -1,8 +1,8 @@
 //! Jobs across the end of the server, orderly or not, and the end of their time.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ use super::{ended, form, get, long, model, submit, until};
 struct Process {
     child: Child,
     url: String,
+    /// Kept open: it still writes when it has said where it is.
+    _said: BufReader<ChildStdout>,
 }
 
 impl Process {
@@ -43,12 +45,12 @@ impl Process {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let said = |line: std::io::Result<String>| {
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let where_it_is = |line: std::io::Result<String>| {
             Some(line.unwrap().strip_prefix("Dragoman is serving on ")?.to_owned())
         };
-        let url = lines.filter_map(said).next().expect("it says where it is");
-        Self { child, url }
+        let url = said.by_ref().lines().find_map(where_it_is).expect("it says where it is");
+        Self { child, url, _said: said }
     }
 
     /// As `kill -9`.
