@@ -27,6 +27,7 @@ mod inputs;
 mod logprobs;
 mod messages;
 mod models;
+pub mod openapi;
 mod options;
 mod rerank;
 mod responses;

@@ -20,6 +20,7 @@ mod engine;
 mod llamacpp;
 mod loaders;
 mod modules;
+mod openapi;
 mod parity;
 mod perplexity;
 mod provision;

@@ -18,21 +18,6 @@ use super::router::only;
 use super::state::Shared;
 pub use store::Desk;
 
-/// Its routes, for suggestions.
-pub const PATHS: [&str; 11] = [
-    "/v1/translate",
-    "/v1/termbases",
-    "/v1/termbases/{id}",
-    "/v1/memories",
-    "/v1/memories/{id}",
-    "/v2/translate",
-    "/v2/glossaries",
-    "/v2/glossary-language-pairs",
-    "/v2/languages",
-    "/v2/usage",
-    "/v3/glossaries",
-];
-
 /// What the models are asked for.
 pub fn work() -> Router<Shared> {
     Router::new()

@@ -1,15 +1,19 @@
 //! What DeepL's clients send and read.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::fields::{Fields, Rule, neutral};
+use super::super::openapi::{Any, closed};
 use super::desk::Formality;
 
 /// `POST /v2/translate`, as JSON or as a form.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "DeepLTranslateRequest", transform = closed::<Self>)]
 pub struct TranslateRequest {
+    #[schemars(length(min = 1, max = 1000))]
     pub text: Vec<String>,
     pub source_lang: Option<String>,
     pub target_lang: String,
@@ -20,11 +24,14 @@ pub struct TranslateRequest {
     /// "xml" or "html".
     pub tag_handling: Option<String>,
     #[serde(default, deserialize_with = "names")]
+    #[schemars(with = "Option<Any<(String, Vec<String>)>>")]
     pub ignore_tags: Vec<String>,
     pub glossary_id: Option<String>,
     #[serde(default, deserialize_with = "names")]
+    #[schemars(with = "Option<Any<(String, Vec<String>)>>")]
     pub glossary_ids: Vec<String>,
     #[serde(default, deserialize_with = "flag")]
+    #[schemars(schema_with = "flag_schema")]
     pub show_billed_characters: Option<bool>,
     /// A loaded model; an extension. Without it the first.
     pub model: Option<String>,
@@ -93,12 +100,18 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::E
     deserializer.deserialize_any(Flag).map(Some)
 }
 
-#[derive(Debug, Serialize)]
+fn flag_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"enum": [true, false, "1", "0", "true", "false"]})
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeepLTranslateResponse")]
 pub struct TranslateResponse {
     pub translations: Vec<Translation>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeepLTranslation")]
 pub struct Translation {
     /// In capitals; empty if it is not known.
     pub detected_source_language: String,
@@ -108,7 +121,8 @@ pub struct Translation {
 }
 
 /// `POST /v2/glossaries`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct CreateGlossary {
     pub name: String,
     pub source_lang: String,
@@ -122,7 +136,7 @@ impl Fields for CreateGlossary {
     const RULES: &'static [Rule] = &[];
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Glossary {
     pub glossary_id: String,
     pub name: String,
@@ -133,8 +147,16 @@ pub struct Glossary {
     pub entry_count: usize,
 }
 
+/// All glossaries.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
+pub struct Glossaries<T> {
+    pub glossaries: Vec<T>,
+}
+
 /// `POST` and `PATCH` of `/v3/glossaries`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct ChangeGlossary {
     pub name: Option<String>,
     #[serde(default, deserialize_with = "super::super::strict::strict_list")]
@@ -146,7 +168,8 @@ impl Fields for ChangeGlossary {
 }
 
 /// A pair of languages of a glossary.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct Dictionary {
     pub source_lang: String,
     pub target_lang: String,
@@ -159,7 +182,7 @@ impl Fields for Dictionary {
     const RULES: &'static [Rule] = &[];
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct MultilingualGlossary {
     pub glossary_id: String,
     pub name: String,
@@ -167,7 +190,7 @@ pub struct MultilingualGlossary {
     pub dictionaries: Vec<DictionaryInfo>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DictionaryInfo {
     pub source_lang: String,
     pub target_lang: String,
@@ -175,19 +198,31 @@ pub struct DictionaryInfo {
 }
 
 /// Which dictionary of a glossary is meant.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct PairQuery {
     pub source_lang: String,
     pub target_lang: String,
 }
 
-#[derive(Debug, Serialize)]
+/// The entries of a pair of languages.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Dictionaries {
+    pub dictionaries: [Dictionary; 1],
+}
+
+/// The pairs that a glossary can have.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LanguagePairs {
+    pub supported_languages: Vec<LanguagePair>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LanguagePair {
     pub source_lang: String,
     pub target_lang: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Language {
     pub language: String,
     pub name: String,
@@ -195,14 +230,16 @@ pub struct Language {
     pub supports_formality: Option<bool>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeepLUsage")]
 pub struct Usage {
     pub character_count: u64,
     pub character_limit: u64,
 }
 
 /// What went wrong.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeepLErrorBody")]
 pub struct ErrorBody {
     pub message: String,
 }
