@@ -28,6 +28,10 @@ template:
 models-page:
     DRAGOMAN_TEST_UPDATE=1 cargo test --locked --test it committed_page
 
+# Write docs/openapi.json and docs/api.md anew, after a change of src/api/wire/ or of the routes.
+reference:
+    DRAGOMAN_TEST_UPDATE=1 cargo test --locked --test it committed_reference
+
 # Licences, banned crates and sources of all dependencies; needs cargo-deny.
 deny:
     cargo deny --locked check bans licenses sources

@@ -1,10 +1,11 @@
 //! The API key.
 //!
 //! When `server.api_key` is set, every route asks for it except the health
-//! checks: `/metrics`, unknown routes and wrong methods too, so that no side
-//! door tells a stranger anything. The health checks stay open because the
-//! probes of load balancers carry no key; they name the loaded models and
-//! nothing else.
+//! checks and the reference: `/metrics`, unknown routes and wrong methods too, so
+//! that no side door tells a stranger anything. The health checks stay open
+//! because the probes of load balancers carry no key; they name the loaded
+//! models and nothing else. `/docs` and `/openapi.json` stay open because
+//! browsers carry none; they are the same on every server.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};

@@ -4,17 +4,16 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::state::Shared;
-use super::wire::models::{ModelHealth, Readiness};
+use super::wire::models::{Liveness, ModelHealth, Readiness};
 use crate::engine::Health;
 
 /// The process answers. Says nothing about the models: a restart is the only
 /// cure for a failure here.
-pub async fn live() -> Json<Value> {
-    Json(json!({ "status": "live" }))
+pub async fn live() -> Json<Liveness> {
+    Json(Liveness { status: "live" })
 }
 
 /// 200 while every model can take requests and the server is not stopping;

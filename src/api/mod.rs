@@ -29,6 +29,7 @@ mod messages;
 mod models;
 #[cfg(feature = "documents")]
 mod multipart;
+pub mod openapi;
 mod options;
 #[cfg(feature = "documents")]
 mod progress;

@@ -19,35 +19,9 @@ use super::error::{ApiError, echo};
 use super::state::{AppState, Lifecycle, Shared};
 use super::suggest::closest;
 use super::{
-    anthropic, auth, chat, completions, embeddings, health, models, rerank, responses, tei, trace,
-    translate,
+    anthropic, auth, chat, completions, embeddings, health, models, openapi, rerank, responses,
+    tei, trace, translate,
 };
-
-/// The routes of our own; see [`routes`].
-const ROUTES: [&str; 13] = [
-    "/v1/chat/completions",
-    "/v1/completions",
-    "/v1/responses",
-    "/v1/responses/{id}",
-    "/v1/embeddings",
-    "/v1/rerank",
-    "/v2/rerank",
-    "/v1/models",
-    "/v1/models/{id}",
-    "/metrics",
-    "/health",
-    "/health/live",
-    "/health/ready",
-];
-
-/// Every route, for the suggestions of the fallback.
-fn routes() -> impl Iterator<Item = &'static str> {
-    let routes =
-        ROUTES.into_iter().chain(anthropic::PATHS).chain(tei::PATHS).chain(translate::PATHS);
-    #[cfg(feature = "documents")]
-    let routes = routes.chain(desk::PATHS);
-    routes
-}
 
 /// The whole service, for callers that bring their own listener. It serves
 /// until dropped; [`super::run`] adds the graceful end.
@@ -102,6 +76,8 @@ pub fn build(shared: Shared) -> Router {
         .route("/health", only(get(health::ready)))
         .route("/health/live", only(get(health::live)))
         .route("/health/ready", only(get(health::ready)))
+        .route("/openapi.json", only(get(openapi::json)))
+        .route("/docs", only(get(openapi::page)))
         .merge(guarded)
         .layer(compression());
     let open = match shared.app.config.cors_origins.as_slice() {
@@ -173,7 +149,7 @@ async fn unknown_route(method: Method, uri: Uri) -> Response {
     let path = uri.path();
     let hint = match nearest(path) {
         Some(route) => format!("did you mean {route}?"),
-        None => format!("the routes are {}", routes().collect::<Vec<_>>().join(", ")),
+        None => format!("the routes are {}", openapi::paths().collect::<Vec<_>>().join(", ")),
     };
     let message = format!("there is no route {method} {}; {hint}", echo(path));
     ApiError::new(StatusCode::NOT_FOUND, "unknown_url", message).into_response()
@@ -189,8 +165,8 @@ fn nearest(path: &str) -> Option<&'static str> {
         return None;
     }
     let short = |route: &'static str| route.trim_start_matches("/v1").trim_start_matches('/');
-    let found = closest(&bare, routes().map(short))?;
-    routes().find(|route| short(route) == found)
+    let found = closest(&bare, openapi::paths().map(short))?;
+    openapi::paths().find(|route| short(route) == found)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod jobs;
 mod llamacpp;
 mod loaders;
 mod modules;
+mod openapi;
 mod parity;
 mod perplexity;
 mod provision;

@@ -33,14 +33,14 @@ pub fn tokenizer() -> Value {
     })
 }
 
-struct Tiny {
-    url: String,
+pub struct Tiny {
+    pub url: String,
     engines: Engines,
 }
 
 /// A server with an embedder, a reranker, a classifier and a model for sparse
 /// vectors. All but the last take 64 tokens.
-fn tiny() -> &'static Tiny {
+pub fn tiny() -> &'static Tiny {
     static TINY: OnceLock<Tiny> = OnceLock::new();
     TINY.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();

@@ -24,27 +24,6 @@ use super::router::only;
 use super::state::Shared;
 pub use store::Desk;
 
-/// Its routes, for suggestions.
-pub const PATHS: [&str; 17] = [
-    "/v1/translate",
-    "/v1/summarize",
-    "/v1/compare",
-    "/v1/documents",
-    "/v1/jobs",
-    "/v1/jobs/{id}",
-    "/v1/termbases",
-    "/v1/termbases/{id}",
-    "/v1/memories",
-    "/v1/memories/{id}",
-    "/v2/translate",
-    "/v2/document",
-    "/v2/glossaries",
-    "/v2/glossary-language-pairs",
-    "/v2/languages",
-    "/v2/usage",
-    "/v3/glossaries",
-];
-
 /// What the models are asked for.
 pub fn work() -> Router<Shared> {
     Router::new()

@@ -2,30 +2,39 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, Rule, neutral};
+use super::super::openapi::closed;
 use super::super::strict::{Strict, strict_list, strict_list_option, strict_option};
 
 /// A conversation to go on with.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct MessagesRequest {
     /// A loaded model; `/v1/models` lists them.
+    #[schemars(required)]
     pub model: Option<String>,
     #[serde(deserialize_with = "strict_list")]
     pub messages: Vec<Turn>,
     /// Most tokens of the answer; required but to count tokens.
+    #[schemars(range(min = 1))]
     pub max_tokens: Option<usize>,
     /// What goes before the conversation: a text, or text blocks.
     pub system: Option<Blocks>,
     /// Up to 16 texts that end the answer.
+    #[schemars(length(max = 16))]
     pub stop_sequences: Option<Vec<String>>,
     pub stream: Option<bool>,
     /// 0 to 2; 0 always takes the most likely token. Default 1.
+    #[schemars(range(min = 0, max = 2))]
     pub temperature: Option<f32>,
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
     pub top_p: Option<f32>,
+    #[schemars(range(min = -1))]
     pub top_k: Option<i64>,
     #[serde(default, deserialize_with = "strict_list_option")]
     pub tools: Option<Vec<Tool>>,
@@ -61,7 +70,8 @@ const CACHE: Rule =
     Rule::accept("cache_control", "a hint for a cache that does not change the text");
 
 /// One turn.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicTurn", transform = closed::<Self>)]
 pub struct Turn {
     pub role: Role,
     pub content: Blocks,
@@ -72,22 +82,25 @@ impl Fields for Turn {
 }
 
 /// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "AnthropicRole")]
 pub enum Role {
     User,
     Assistant,
 }
 
 /// A text, or blocks.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "AnthropicBlocks", untagged)]
 pub enum Blocks {
     Text(String),
     List(Vec<Block>),
 }
 
 /// A block of any type; which fields it has depends on that.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicBlock", transform = closed::<Self>)]
 pub struct Block {
     /// `text`, `tool_use`, `tool_result` or `thinking`.
     #[serde(rename = "type")]
@@ -144,7 +157,8 @@ impl<'de> Deserialize<'de> for Blocks {
 }
 
 /// Something that the model may call.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicTool", transform = closed::<Self>)]
 pub struct Tool {
     pub name: String,
     /// `custom`, also when it is left out.
@@ -168,7 +182,8 @@ impl Fields for Tool {
 }
 
 /// Whether tools are called.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicChoice", transform = closed::<Self>)]
 pub struct Choice {
     /// `auto`, `any`, `tool` or `none`.
     #[serde(rename = "type")]
@@ -183,7 +198,8 @@ impl Fields for Choice {
 }
 
 /// Whether the model thinks first.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicThinking", transform = closed::<Self>)]
 pub struct Thinking {
     /// `adaptive` or `disabled`.
     #[serde(rename = "type")]
@@ -202,7 +218,8 @@ impl Fields for Thinking {
 }
 
 /// The form of the answer.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicOutputConfig", transform = closed::<Self>)]
 pub struct OutputConfig {
     /// How much to think, for models whose chat template knows it.
     pub effort: Option<String>,
@@ -215,7 +232,8 @@ impl Fields for OutputConfig {
 }
 
 /// A schema that the answer follows.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AnthropicOutputFormat", transform = closed::<Self>)]
 pub struct OutputFormat {
     /// `json_schema`.
     #[serde(rename = "type")]
@@ -228,7 +246,8 @@ impl Fields for OutputFormat {
 }
 
 /// The whole answer; in a stream, its beginning.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicMessage")]
 pub struct Message {
     pub id: String,
     /// `message`.
@@ -245,8 +264,9 @@ pub struct Message {
 }
 
 /// A block of the answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "AnthropicAnswerBlock")]
 pub enum AnswerBlock {
     Thinking {
         thinking: String,
@@ -265,7 +285,8 @@ pub enum AnswerBlock {
 }
 
 /// Tokens counted for one request.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicUsage")]
 pub struct Usage {
     /// Of the prompt, without those found in the cache.
     pub input_tokens: usize,
@@ -276,14 +297,16 @@ pub struct Usage {
 }
 
 /// The answer of `count_tokens`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicTokenCount")]
 pub struct TokenCount {
     pub input_tokens: usize,
 }
 
 /// One event of a stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "AnthropicStreamEvent")]
 pub enum StreamEvent<'a> {
     MessageStart { message: &'a Message },
     Ping,
@@ -310,8 +333,9 @@ impl StreamEvent<'_> {
 }
 
 /// What a piece adds to a block.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "AnthropicBlockDelta")]
 pub enum BlockDelta<'a> {
     TextDelta { text: &'a str },
     ThinkingDelta { thinking: &'a str },
@@ -319,14 +343,16 @@ pub enum BlockDelta<'a> {
 }
 
 /// How a streamed answer ended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicMessageEnd")]
 pub struct MessageEnd {
     pub stop_reason: &'static str,
     pub stop_sequence: Option<String>,
 }
 
 /// What went wrong.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicErrorBody")]
 pub struct ErrorBody {
     /// `error`.
     #[serde(rename = "type")]
@@ -334,7 +360,8 @@ pub struct ErrorBody {
     pub error: ErrorDetail,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AnthropicErrorDetail")]
 pub struct ErrorDetail {
     #[serde(rename = "type")]
     pub kind: &'static str,

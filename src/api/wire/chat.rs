@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, Rule, neutral};
+use super::super::openapi::closed;
 use super::super::strict::{Strict, strict_list, strict_list_option, strict_option};
 use super::common::{CALLER_LABELS, FinishReason, Stop, StreamOptions, Usage};
 use super::generation::{Raw, ResponseFormat, StructuredOutputs, generation_request};
@@ -17,9 +19,11 @@ generation_request! {
     /// A conversation to go on with.
     pub struct ChatRequest {
         /// A loaded model, required; `/v1/models` lists them.
+        #[schemars(required)]
         pub model: Option<String>,
         /// The conversation so far; at least one message.
         #[serde(deserialize_with = "strict_list")]
+        #[schemars(length(min = 1))]
         pub messages: Vec<Message>,
         /// Further variables of the chat template, as `enable_thinking`; an extension.
         pub chat_template_kwargs: Option<Map<String, Value>>,
@@ -36,6 +40,7 @@ generation_request! {
         pub logprobs: Option<bool>,
         /// With `logprobs`: report so many of the most likely tokens beside
         /// each, up to 20.
+        #[schemars(range(max = 20))]
         pub top_logprobs: Option<usize>,
     }
 }
@@ -83,7 +88,8 @@ static RULES: [Rule; 17] = {
 };
 
 /// One turn of a conversation.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
@@ -111,7 +117,7 @@ impl Fields for Message {
 }
 
 /// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     System,
@@ -124,14 +130,16 @@ pub enum Role {
 }
 
 /// A text, or parts that are joined by line breaks.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
 pub enum Content {
     Text(String),
     Parts(Vec<ContentPart>),
 }
 
 /// A part of a message. Only `{"type": "text", "text": "…"}` is supported.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct ContentPart {
     #[serde(rename = "type")]
     pub kind: String,
@@ -174,7 +182,7 @@ impl<'de> Deserialize<'de> for Content {
 }
 
 /// The whole answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ChatResponse {
     pub id: String,
     /// `chat.completion`.
@@ -188,7 +196,7 @@ pub struct ChatResponse {
 }
 
 /// One answer of `n`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ChatChoice {
     pub index: usize,
     pub message: Answer,
@@ -201,7 +209,7 @@ pub struct ChatChoice {
 }
 
 /// The assistant's turn.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Answer {
     /// `assistant`.
     pub role: &'static str,
@@ -217,7 +225,7 @@ pub struct Answer {
 }
 
 /// A piece of one answer, in a stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ChatDelta<'a> {
     pub index: usize,
     pub delta: Delta<'a>,
@@ -231,7 +239,7 @@ pub struct ChatDelta<'a> {
 }
 
 /// What a piece adds to the answer.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Delta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<&'static str>,

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::fields::{Fields, Rule, neutral};
+use super::super::openapi::{closed, shaped};
 use crate::engine;
 
 /// Names the version that made an answer, OpenAI's `system_fingerprint`.
@@ -21,13 +23,13 @@ pub const CALLER_LABELS: [Rule; 5] = [
 ];
 
 /// The body of every answer that is not a success.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ErrorBody {
     pub error: ErrorDetail,
 }
 
 /// What went wrong, in OpenAI's shape.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ErrorDetail {
     /// What is wrong and what to do about it.
     pub message: String,
@@ -41,7 +43,7 @@ pub struct ErrorDetail {
 }
 
 /// Tokens counted for one request.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
 pub struct Usage {
     /// Tokens of the prompt, once however many choices were asked for.
     pub prompt_tokens: usize,
@@ -52,7 +54,7 @@ pub struct Usage {
 }
 
 /// Where tokens of the prompt came from.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
 pub struct PromptTokensDetails {
     /// Found in the cache instead of being computed.
     pub cached_tokens: usize,
@@ -70,7 +72,7 @@ impl Usage {
 }
 
 /// Why a text ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// The model ended it, or a stop string was reached.
@@ -102,7 +104,8 @@ impl FinishReason {
 }
 
 /// Choices about the stream itself.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct StreamOptions {
     /// Send one more chunk, with no choices, that carries the usage.
     pub include_usage: Option<bool>,
@@ -120,7 +123,8 @@ impl Fields for StreamOptions {
 }
 
 /// One event of a stream: a piece of one choice, or the usage.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{C}Chunk")]
 pub struct Chunk<'a, C> {
     pub id: &'a str,
     pub object: &'static str,
@@ -138,6 +142,11 @@ pub struct Chunk<'a, C> {
 /// Up to 16 texts that end the answer; a string stands for a list of one.
 #[derive(Debug, Default)]
 pub struct Stop(pub Vec<String>);
+
+shaped!(Stop = {"anyOf": [
+    {"type": "string", "minLength": 1},
+    {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16},
+]});
 
 impl<'de> Deserialize<'de> for Stop {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

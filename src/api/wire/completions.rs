@@ -1,10 +1,12 @@
 //! `POST /v1/completions`.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::super::fields::{Fields, Rule, neutral};
+use super::super::openapi::shaped;
 use super::super::strict::strict_option;
 use super::common::{CALLER_LABELS, FinishReason, Stop, StreamOptions, Usage};
 use super::generation::{Raw, ResponseFormat, StructuredOutputs, generation_request};
@@ -16,6 +18,7 @@ generation_request! {
     /// Texts to go on with, as they are: no chat template.
     pub struct CompletionRequest {
         /// A loaded model, required; `/v1/models` lists them.
+        #[schemars(required)]
         pub model: Option<String>,
         /// A text, texts, token ids, or lists of token ids. Text gets the special
         /// tokens that the model's tokenizer adds; token ids are taken as they are.
@@ -27,6 +30,7 @@ generation_request! {
         /// Report the log probability of each token, and of so many of the most
         /// likely ones beside it, up to 20.
         #[serde(default, deserialize_with = "count")]
+        #[schemars(schema_with = "count_schema")]
         pub logprobs: Option<usize>,
         /// Of encoder-decoders that are told it: the language of the texts, by
         /// the model's own code or by two letters; an extension.
@@ -36,6 +40,7 @@ generation_request! {
         pub target_language: Option<String>,
         /// Of encoder-decoders: search for the likeliest text with so many beams
         /// instead of drawing one, as transformers' `generate` does; an extension.
+        #[schemars(range(min = 1))]
         pub num_beams: Option<usize>,
         /// With `num_beams`: a text's score is divided by its length to this
         /// power. Default: the model's own, or 1.
@@ -49,6 +54,8 @@ generation_request! {
 /// When a search with beams ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EarlyStop(pub EarlyStopping);
+
+shaped!(EarlyStop = {"enum": [true, false, "never"]});
 
 impl<'de> Deserialize<'de> for EarlyStop {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -88,6 +95,13 @@ fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D:
     }
 }
 
+fn count_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [
+        {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
+        {"const": false},
+    ]})
+}
+
 impl Fields for CompletionRequest {
     const RULES: &'static [Rule] = &RULES;
 }
@@ -106,7 +120,7 @@ static RULES: [Rule; 7] = {
 };
 
 /// The whole answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CompletionResponse {
     pub id: String,
     /// `text_completion`.
@@ -120,7 +134,7 @@ pub struct CompletionResponse {
 }
 
 /// One answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CompletionChoice {
     /// Prompt number times `n`, plus the number of the answer.
     pub index: usize,
@@ -134,7 +148,7 @@ pub struct CompletionChoice {
 }
 
 /// A piece of one answer, in a stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CompletionDelta<'a> {
     pub index: usize,
     pub text: &'a str,

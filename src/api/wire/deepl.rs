@@ -1,16 +1,20 @@
 //! What DeepL's clients send and read.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::fields::{Fields, Rule, neutral};
 use super::super::form::Form;
+use super::super::openapi::{Any, closed};
 use super::desk::Formality;
 
 /// `POST /v2/translate`, as JSON or as a form.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "DeepLTranslateRequest", transform = closed::<Self>)]
 pub struct TranslateRequest {
+    #[schemars(length(min = 1, max = 1000))]
     pub text: Vec<String>,
     pub source_lang: Option<String>,
     pub target_lang: String,
@@ -21,11 +25,14 @@ pub struct TranslateRequest {
     /// "xml" or "html".
     pub tag_handling: Option<String>,
     #[serde(default, deserialize_with = "names")]
+    #[schemars(with = "Option<Any<(String, Vec<String>)>>")]
     pub ignore_tags: Vec<String>,
     pub glossary_id: Option<String>,
     #[serde(default, deserialize_with = "names")]
+    #[schemars(with = "Option<Any<(String, Vec<String>)>>")]
     pub glossary_ids: Vec<String>,
     #[serde(default, deserialize_with = "flag")]
+    #[schemars(schema_with = "flag_schema")]
     pub show_billed_characters: Option<bool>,
     /// A loaded model; an extension. Without it the first.
     pub model: Option<String>,
@@ -99,12 +106,18 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::E
     deserializer.deserialize_any(Flag).map(Some)
 }
 
-#[derive(Debug, Serialize)]
+fn flag_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"enum": [true, false, "1", "0", "true", "false"]})
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeepLTranslateResponse")]
 pub struct TranslateResponse {
     pub translations: Vec<Translation>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeepLTranslation")]
 pub struct Translation {
     /// In capitals; empty if it is not known.
     pub detected_source_language: String,
@@ -178,7 +191,8 @@ pub struct DocumentStatus {
 }
 
 /// `POST /v2/glossaries`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct CreateGlossary {
     pub name: String,
     pub source_lang: String,
@@ -194,7 +208,7 @@ impl Fields for CreateGlossary {
 
 impl Form for CreateGlossary {}
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Glossary {
     pub glossary_id: String,
     pub name: String,
@@ -205,8 +219,16 @@ pub struct Glossary {
     pub entry_count: usize,
 }
 
+/// All glossaries.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
+pub struct Glossaries<T> {
+    pub glossaries: Vec<T>,
+}
+
 /// `POST` and `PATCH` of `/v3/glossaries`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct ChangeGlossary {
     pub name: Option<String>,
     #[serde(default, deserialize_with = "super::super::strict::strict_list")]
@@ -220,7 +242,8 @@ impl Fields for ChangeGlossary {
 impl Form for ChangeGlossary {}
 
 /// A pair of languages of a glossary.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct Dictionary {
     pub source_lang: String,
     pub target_lang: String,
@@ -235,7 +258,7 @@ impl Fields for Dictionary {
 
 impl Form for Dictionary {}
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct MultilingualGlossary {
     pub glossary_id: String,
     pub name: String,
@@ -243,7 +266,7 @@ pub struct MultilingualGlossary {
     pub dictionaries: Vec<DictionaryInfo>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DictionaryInfo {
     pub source_lang: String,
     pub target_lang: String,
@@ -251,7 +274,7 @@ pub struct DictionaryInfo {
 }
 
 /// Which dictionary of a glossary is meant.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct PairQuery {
     pub source_lang: String,
     pub target_lang: String,
@@ -279,13 +302,25 @@ pub enum Side {
     Target,
 }
 
-#[derive(Debug, Serialize)]
+/// The entries of a pair of languages.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Dictionaries {
+    pub dictionaries: [Dictionary; 1],
+}
+
+/// The pairs that a glossary can have.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LanguagePairs {
+    pub supported_languages: Vec<LanguagePair>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LanguagePair {
     pub source_lang: String,
     pub target_lang: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Language {
     pub language: String,
     pub name: String,
@@ -293,14 +328,16 @@ pub struct Language {
     pub supports_formality: Option<bool>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeepLUsage")]
 pub struct Usage {
     pub character_count: u64,
     pub character_limit: u64,
 }
 
 /// What went wrong.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeepLErrorBody")]
 pub struct ErrorBody {
     pub message: String,
 }

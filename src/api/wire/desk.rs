@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::fields::{Fields, Rule};
+use super::super::openapi::closed;
 use super::super::strict::strict_list;
 
 /// Texts to be translated.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct TranslateRequest {
     /// A loaded model that generates or translates; the first one without it.
     pub model: Option<String>,
@@ -23,6 +26,7 @@ pub struct TranslateRequest {
     /// What is known of the texts; not translated.
     pub context: Option<ContextField>,
     /// Segments before each one that the model is shown: 0 to 5.
+    #[schemars(range(max = 5))]
     pub neighbours: Option<usize>,
     /// Terms to use.
     #[serde(default, deserialize_with = "strict_list")]
@@ -33,6 +37,7 @@ pub struct TranslateRequest {
     pub memory: Option<String>,
     /// From which score on a text of the memory is shown to the model, above 0
     /// and up to 1; 0.75 without it.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
     pub memory_threshold: Option<f32>,
     /// Store what is translated in the memory.
     pub memory_store: Option<bool>,
@@ -45,6 +50,7 @@ pub struct TranslateRequest {
     /// Try once more where terms or tags are missed; true without it.
     pub enforce: Option<bool>,
     /// Lower goes first.
+    #[schemars(range(min = -1000, max = 1000))]
     pub priority: Option<i32>,
 }
 
@@ -53,14 +59,14 @@ impl Fields for TranslateRequest {
 }
 
 /// A text, or what is known of it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ContextField {
     Text(String),
     Known(KnownContext),
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KnownContext {
     pub title: Option<String>,
@@ -68,7 +74,7 @@ pub struct KnownContext {
     pub text: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Formality {
     Default,
@@ -78,7 +84,7 @@ pub enum Formality {
     PreferLess,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     Text,
@@ -87,7 +93,8 @@ pub enum Format {
 }
 
 /// A term and what it is to be.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct Entry {
     pub source: String,
     pub target: String,
@@ -103,7 +110,7 @@ impl Fields for Entry {
     const RULES: &'static [Rule] = &[];
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct TranslateResponse {
     pub model: String,
     /// Two letters.
@@ -115,13 +122,13 @@ pub struct TranslateResponse {
 }
 
 /// A text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Translation {
     pub text: String,
     pub segments: Vec<Segment>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Segment {
     pub source: String,
     pub text: String,
@@ -142,7 +149,7 @@ pub struct Segment {
 }
 
 /// What became of a term.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct TermReport {
     pub source: String,
     pub expected: Vec<String>,
@@ -156,14 +163,14 @@ pub struct TermReport {
 }
 
 /// Characters from `start` up to `end`.
-#[derive(Debug, Serialize, PartialEq, Eq)]
+#[derive(Debug, Serialize, PartialEq, Eq, JsonSchema)]
 pub struct Span {
     pub start: usize,
     pub end: usize,
 }
 
 /// In the shape of DeepL's reports.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SegmentQuality {
     /// From 0 to 100.
     pub overall_score: f32,
@@ -172,7 +179,7 @@ pub struct SegmentQuality {
     pub similarity: Option<f32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct QualityError {
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -184,7 +191,7 @@ pub struct QualityError {
 }
 
 /// Of all texts together.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Quality {
     pub overall_score: f32,
     /// What the scores are worth.
@@ -193,7 +200,7 @@ pub struct Quality {
     pub look_at: Vec<Place>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Place {
     /// Number of the text, from 0.
     pub text: usize,
@@ -202,7 +209,7 @@ pub struct Place {
     pub score: f32,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct TranslateUsage {
     pub prompt_tokens: usize,
     pub completion_tokens: usize,
@@ -211,7 +218,8 @@ pub struct TranslateUsage {
 }
 
 /// A termbase to be stored.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct CreateTermbase {
     pub name: String,
     /// "tbx", "csv" or "tsv", with `content`.
@@ -230,7 +238,7 @@ impl Fields for CreateTermbase {
     const RULES: &'static [Rule] = &[];
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct TermbaseInfo {
     pub id: String,
     pub object: &'static str,
@@ -244,7 +252,7 @@ pub struct TermbaseInfo {
     pub notices: Vec<NoticeInfo>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct NoticeInfo {
     pub line: usize,
     pub kind: String,
@@ -252,7 +260,8 @@ pub struct NoticeInfo {
 }
 
 /// A memory to be stored.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct CreateMemory {
     pub name: String,
     /// A TMX file.
@@ -263,7 +272,7 @@ impl Fields for CreateMemory {
     const RULES: &'static [Rule] = &[];
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct MemoryInfo {
     pub id: String,
     pub object: &'static str,
@@ -277,13 +286,14 @@ pub struct MemoryInfo {
     pub notices: Vec<NoticeInfo>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
 pub struct List<T> {
     pub object: &'static str,
     pub data: Vec<T>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Deleted {
     pub id: String,
     pub deleted: bool,

@@ -1,14 +1,18 @@
 //! `POST /v1/embeddings`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::fields::{Fields, Rule, neutral};
+use super::super::openapi::closed;
 use super::inputs::Inputs;
 
 /// Texts to turn into vectors.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct EmbeddingsRequest {
     /// A loaded embedding model, required; `/v1/models` lists them.
+    #[schemars(required)]
     pub model: Option<String>,
     /// A text, texts, token ids, or lists of token ids; none may be empty or
     /// longer than the model's context. Text gets the special tokens that the
@@ -18,6 +22,7 @@ pub struct EmbeddingsRequest {
     pub encoding_format: Option<EncodingFormat>,
     /// Keep the first so many components and scale to length 1 again. For
     /// models trained for it (Matryoshka).
+    #[schemars(range(min = 1))]
     pub dimensions: Option<usize>,
     /// Put one of the model's prompts, as `query` or `passage`, before each
     /// text; an extension. By default the model's own default prompt, which
@@ -35,7 +40,7 @@ impl Fields for EmbeddingsRequest {
 }
 
 /// How a vector is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EncodingFormat {
     /// A JSON array of numbers.
@@ -46,7 +51,7 @@ pub enum EncodingFormat {
 }
 
 /// The vectors, in the order of the inputs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EmbeddingsResponse {
     /// `list`.
     pub object: &'static str,
@@ -56,7 +61,7 @@ pub struct EmbeddingsResponse {
 }
 
 /// The vector of one input.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Embedding {
     /// `embedding`.
     pub object: &'static str,
@@ -65,7 +70,7 @@ pub struct Embedding {
 }
 
 /// A vector in the format that was asked for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Vector {
     Float(Vec<f32>),
@@ -73,7 +78,7 @@ pub enum Vector {
 }
 
 /// Tokens counted for one request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EmbeddingsUsage {
     pub prompt_tokens: usize,
     pub total_tokens: usize,

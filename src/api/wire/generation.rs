@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::fields::{Fields, Rule};
+use super::super::openapi::closed;
 use super::super::strict::strict_option;
 use super::common::{Stop, StreamOptions};
 
@@ -13,13 +14,14 @@ use super::common::{Stop, StreamOptions};
 macro_rules! shared_fields {
     ($d:tt $($(#[$meta:meta])* $field:ident: $ty:ty,)*) => {
         /// The shared fields, as they came.
-        #[derive(Debug, Default, Deserialize)]
+        #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
         pub struct Raw { $($(#[$meta])* pub $field: Option<$ty>,)* }
 
         macro_rules! generation_request {
             ($d(#[$d meta:meta])* pub struct $d name:ident { $d($d own:tt)* }) => {
                 $d(#[$d meta])*
-                #[derive(Debug, Deserialize)]
+                #[derive(Debug, Deserialize, schemars::JsonSchema)]
+                #[schemars(transform = $crate::api::openapi::closed::<Self>)]
                 pub struct $d name { $d($d own)* $($(#[$meta])* pub $field: Option<$ty>,)* }
 
                 impl $d name {
@@ -36,34 +38,45 @@ macro_rules! shared_fields {
 
 shared_fields! { $
     /// 0 to 2; 0 always takes the most likely token. Default 1.
+    #[schemars(range(min = 0, max = 2))]
     temperature: f32,
     /// Sample from the most likely tokens that together reach this
     /// probability; above 0, up to 1. Default 1.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
     top_p: f32,
     /// Sample from the k most likely tokens; 0 or -1, the default, for all.
+    #[schemars(range(min = -1))]
     top_k: i64,
     /// Sample from tokens at least this fraction as likely as the best one;
     /// 0 to 1. Default 0.
+    #[schemars(range(min = 0, max = 1))]
     min_p: f32,
     /// Sample from the tokens closest to the expected surprise that together
     /// reach this probability; above 0, up to 1. Default 1.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
     typical_p: f32,
     /// Above 1 makes tokens of the prompt and the answer less likely. Default 1.
+    #[schemars(range(min = 0.01, max = 10))]
     repetition_penalty: f32,
     /// -2 to 2; above 0 makes tokens of the answer less likely. Default 0.
+    #[schemars(range(min = -2, max = 2))]
     presence_penalty: f32,
     /// -2 to 2; the same, once for each occurrence. Default 0.
+    #[schemars(range(min = -2, max = 2))]
     frequency_penalty: f32,
     /// Above 0 makes going on with an earlier passage less likely ("don't
     /// repeat yourself"). Default 0. The names are llama.cpp's.
+    #[schemars(range(min = 0, max = 100))]
     dry_multiplier: f32,
     /// By how much for each further token of the passage. Default 1.75.
     dry_base: f32,
     /// Longest passage that may be repeated freely. Default 2.
     dry_allowed_length: usize,
     /// Tokens looked back over; -1, the default, for all.
+    #[schemars(range(min = -1))]
     dry_penalty_last_n: i64,
     /// A passage ends at these. Default line break, colon, quotation mark, asterisk.
+    #[schemars(length(max = 16), inner(length(min = 1)))]
     dry_sequence_breakers: Vec<String>,
     /// Token ids, each with -100 to 100 to be added to its logit.
     logit_bias: std::collections::BTreeMap<String, f32>,
@@ -75,8 +88,10 @@ shared_fields! { $
     /// Token ids that end the answer; an extension.
     stop_token_ids: Vec<u32>,
     /// At most so many tokens. By default the answer may fill the context.
+    #[schemars(range(min = 1))]
     max_tokens: usize,
     /// The newer name of `max_tokens`.
+    #[schemars(range(min = 1))]
     max_completion_tokens: usize,
     /// No end of the text before so many tokens; an extension. Default 0.
     min_tokens: usize,
@@ -87,14 +102,17 @@ shared_fields! { $
     stop_on_repetition: bool,
     /// Who goes first when requests wait: lower before higher, -1000 to 1000,
     /// as in vLLM; a step is worth ten seconds of waiting. Default 0.
+    #[schemars(range(min = -1000, max = 1000))]
     priority: i32,
     /// Seconds after which the answer ends with what it has, `stop_reason`
     /// "timeout"; an extension.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     timeout: f64,
     /// Whether tokens may be guessed ahead. It never changes the text; an
     /// extension for measuring. Default true.
     speculation: bool,
     /// How many answers to each prompt, 1 to 128. Default 1.
+    #[schemars(range(min = 1, max = 128))]
     n: usize,
     /// Send the answer as server-sent events while it is written.
     stream: bool,
@@ -119,7 +137,8 @@ shared_fields! { $
 }
 
 /// What kind of text the answer must be.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct ResponseFormat {
     /// `text`, `json_object` or `json_schema`.
     #[serde(rename = "type")]
@@ -134,7 +153,8 @@ impl Fields for ResponseFormat {
 }
 
 /// OpenAI's wrapper of a schema.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct JsonSchema {
     /// The schema; required.
     pub schema: Option<Value>,
@@ -149,7 +169,8 @@ impl Fields for JsonSchema {
 }
 
 /// vLLM's choice of constraints; one of them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct StructuredOutputs {
     pub json: Option<Value>,
     pub json_object: Option<bool>,

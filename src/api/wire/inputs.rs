@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::super::openapi::{Any, shaped};
+
 /// One or many inputs, as text or as token ids: the `prompt` of completions
 /// and the `input` of embeddings.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub enum Inputs {
     /// One or many lists of token ids of this model.
     Tokens { lists: Vec<Vec<u32>>, single: bool },
 }
+
+shaped!(Inputs => Any<(String, Vec<String>, Vec<u32>, Vec<Vec<u32>>)>);
 
 impl Inputs {
     pub fn len(&self) -> usize {

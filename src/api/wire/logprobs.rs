@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Of a chat's answer, or of a piece of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ChatLogprobs {
     pub content: Vec<ChatToken>,
     /// Always null: the model's refusals are ordinary text.
@@ -13,7 +14,7 @@ pub struct ChatLogprobs {
 }
 
 /// One token of the answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ChatToken {
     #[serde(flatten)]
     pub token: TokenScore,
@@ -21,7 +22,7 @@ pub struct ChatToken {
 }
 
 /// A token and the natural logarithm of its probability.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TokenScore {
     /// Its text; `bytes:\xe2\x82` if that is no whole character.
     pub token: String,
@@ -31,7 +32,7 @@ pub struct TokenScore {
 }
 
 /// Of a completion, or of a piece of it: lists with an entry for each token.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct CompletionLogprobs {
     pub tokens: Vec<String>,
     pub token_logprobs: Vec<f32>,

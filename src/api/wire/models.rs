@@ -1,11 +1,12 @@
 //! `GET /v1/models` and the health checks.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::common::ErrorDetail;
 
 /// All loaded models.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ModelList {
     /// `list`.
     pub object: &'static str,
@@ -13,7 +14,7 @@ pub struct ModelList {
 }
 
 /// One loaded model. The fields after `owned_by` are additions to OpenAI's.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Model {
     /// What requests name in `model`.
     pub id: String,
@@ -44,8 +45,15 @@ pub struct Model {
     pub labels: Vec<String>,
 }
 
+/// That the process answers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Liveness {
+    /// `live`.
+    pub status: &'static str,
+}
+
 /// Whether the server can take requests.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Readiness {
     /// `ready` or `unavailable`.
     pub status: &'static str,
@@ -56,7 +64,7 @@ pub struct Readiness {
 }
 
 /// The state of one model.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ModelHealth {
     pub id: String,
     /// `ready`, `loading`, `draining` or `failed`.

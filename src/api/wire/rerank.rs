@@ -2,17 +2,21 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::super::fields::{Fields, Rule, neutral};
+use super::super::openapi::{Any, closed, shaped};
 use super::super::strict::Strict;
 
 /// Texts to be put in order by how well they answer a query.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct RerankRequest {
     /// A loaded reranking model, required; `/v1/models` lists them.
+    #[schemars(required)]
     pub model: Option<String>,
     pub query: String,
     /// Texts, or objects with a `text`; none may be empty.
@@ -43,7 +47,10 @@ const TRUNCATE: &str = "send \"truncate\": true to shorten what is too long for 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Document(pub String);
 
-#[derive(Debug, Deserialize)]
+shaped!(Document => Any<(String, TextObject)>);
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "RerankDocument", transform = closed::<Self>)]
 struct TextObject {
     text: String,
 }
@@ -77,7 +84,7 @@ impl<'de> Deserialize<'de> for Document {
 }
 
 /// The texts, best first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RerankResponse {
     pub id: String,
     /// `list`.
@@ -88,7 +95,7 @@ pub struct RerankResponse {
 }
 
 /// One text of the request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Ranked {
     /// Its place in the request.
     pub index: usize,
@@ -99,13 +106,13 @@ pub struct Ranked {
 }
 
 /// The text, when the request asked for it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RankedText {
     pub text: String,
 }
 
 /// Tokens of all pairs of the query and a text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RerankUsage {
     pub prompt_tokens: usize,
     pub total_tokens: usize,

@@ -2,17 +2,21 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, Rule, neutral};
+use super::super::openapi::closed;
 use super::super::strict::{Strict, strict_list_option, strict_option};
 
 /// A response to be made.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct ResponseRequest {
     /// A loaded model, required; `/v1/models` lists them.
+    #[schemars(required)]
     pub model: Option<String>,
     /// A text, or the items of a conversation.
     pub input: Option<Input>,
@@ -24,8 +28,11 @@ pub struct ResponseRequest {
     /// the bounds of `server.responses_mib` and `server.responses_s`.
     pub store: Option<bool>,
     /// At most so many tokens, reasoning included.
+    #[schemars(range(min = 1))]
     pub max_output_tokens: Option<usize>,
+    #[schemars(range(min = 0, max = 2))]
     pub temperature: Option<f32>,
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
     pub top_p: Option<f32>,
     pub stream: Option<bool>,
     #[serde(default, deserialize_with = "strict_list_option")]
@@ -74,14 +81,16 @@ impl Fields for ResponseRequest {
 }
 
 /// A text, or items.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "ResponsesInput", untagged)]
 pub enum Input {
     Text(String),
     Items(Vec<Item>),
 }
 
 /// An item of any type; which fields it has depends on that.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ResponsesItem", transform = closed::<Self>)]
 pub struct Item {
     /// `message`, also when it is left out, `function_call`,
     /// `function_call_output` or `reasoning`.
@@ -113,14 +122,16 @@ impl Fields for Item {
 }
 
 /// A text, or parts of one.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "ResponsesParts", untagged)]
 pub enum Parts {
     Text(String),
     List(Vec<Part>),
 }
 
 /// A part: `input_text`, `output_text` or `reasoning_text`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ResponsesPart", transform = closed::<Self>)]
 pub struct Part {
     #[serde(rename = "type")]
     pub kind: String,
@@ -189,7 +200,8 @@ impl<'de> Deserialize<'de> for Parts {
 }
 
 /// A function that the caller can run.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "ResponsesTool", transform = closed::<Self>)]
 pub struct Tool {
     /// `function`.
     #[serde(rename = "type")]
@@ -206,7 +218,8 @@ impl Fields for Tool {
 }
 
 /// The form of the answer.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ResponsesText", transform = closed::<Self>)]
 pub struct Text {
     #[serde(default, deserialize_with = "strict_option")]
     pub format: Option<Format>,
@@ -221,7 +234,8 @@ impl Fields for Text {
 }
 
 /// What kind of text it is.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "ResponsesFormat", transform = closed::<Self>)]
 pub struct Format {
     /// `text`, `json_object` or `json_schema`.
     #[serde(rename = "type")]
@@ -240,7 +254,8 @@ impl Fields for Format {
 }
 
 /// How the model thinks.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "ResponsesReasoning", transform = closed::<Self>)]
 pub struct Reasoning {
     /// How much, for models whose chat template knows it.
     pub effort: Option<String>,
@@ -254,7 +269,7 @@ impl Fields for Reasoning {
 }
 
 /// A response.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Response {
     pub id: String,
     /// `response`.
@@ -286,21 +301,24 @@ pub struct Response {
 }
 
 /// Why a response is not complete.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "ResponsesIncomplete")]
 pub struct Incomplete {
     /// `max_output_tokens`.
     pub reason: &'static str,
 }
 
 /// The form that was asked for.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "ResponsesTextFormat")]
 pub struct TextFormat {
     pub format: Format,
 }
 
 /// An item of the answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "ResponsesOutput")]
 pub enum Output {
     Reasoning {
         id: String,
@@ -325,15 +343,17 @@ pub enum Output {
 }
 
 /// A part of an item.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schemars(rename = "ResponsesOutputPart")]
 pub enum OutputPart {
     OutputText { text: String, annotations: [(); 0], logprobs: [(); 0] },
     ReasoningText { text: String },
 }
 
 /// Tokens counted for one response.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "ResponsesUsage")]
 pub struct Usage {
     pub input_tokens: usize,
     pub input_tokens_details: InputDetails,
@@ -343,7 +363,8 @@ pub struct Usage {
 }
 
 /// Where tokens of the input came from.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "ResponsesInputDetails")]
 pub struct InputDetails {
     pub cached_tokens: usize,
     /// Always 0: the cache costs nothing to fill.
@@ -351,14 +372,16 @@ pub struct InputDetails {
 }
 
 /// What tokens of the answer were for.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "ResponsesOutputDetails")]
 pub struct OutputDetails {
     /// Always 0: thoughts are not counted apart.
     pub reasoning_tokens: usize,
 }
 
 /// The answer of a deletion.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ResponsesDeleted")]
 pub struct Deleted {
     pub id: String,
     /// `response`.

@@ -3,18 +3,20 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, Rule, neutral};
+use super::super::openapi::{Any, closed, shaped};
 use super::super::strict::{Strict, strict_list_option};
 use super::chat::Message;
 use super::inputs::Inputs;
 use super::tools::Tool;
 
 /// Which end of a text goes when it is too long.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Direction {
     #[serde(alias = "left")]
     Left,
@@ -24,7 +26,8 @@ pub enum Direction {
 }
 
 /// `POST /embed`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct EmbedRequest {
     pub model: Option<String>,
     /// A text, texts, token ids, or lists of token ids.
@@ -41,7 +44,8 @@ pub struct EmbedRequest {
 }
 
 /// `POST /embed_all` and `POST /embed_sparse`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct EmbedAllRequest {
     pub model: Option<String>,
     pub inputs: Inputs,
@@ -51,7 +55,8 @@ pub struct EmbedAllRequest {
 }
 
 /// `POST /similarity`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct SimilarityRequest {
     pub model: Option<String>,
     pub inputs: Strict<SimilarityInputs>,
@@ -59,14 +64,16 @@ pub struct SimilarityRequest {
 }
 
 /// What is compared with what.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct SimilarityInputs {
     pub source_sentence: String,
     pub sentences: Vec<String>,
 }
 
 /// How texts are taken.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct SimilarityParameters {
     pub truncate: Option<bool>,
     pub truncation_direction: Option<Direction>,
@@ -74,7 +81,8 @@ pub struct SimilarityParameters {
 }
 
 /// `POST /predict`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct PredictRequest {
     pub model: Option<String>,
     pub inputs: Sequences,
@@ -92,8 +100,17 @@ pub struct Sequences {
     pub single: bool,
 }
 
+shaped!(Sequences = {"anyOf": [
+    {"type": "string"},
+    {"type": "array", "items": {"type": "string"}, "maxItems": 2},
+    {"type": "array", "items": {
+        "type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2,
+    }},
+]});
+
 /// `POST /rerank`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "TeiRerankRequest", transform = closed::<Self>)]
 pub struct RerankRequest {
     pub model: Option<String>,
     pub query: String,
@@ -107,7 +124,8 @@ pub struct RerankRequest {
 }
 
 /// `POST /tokenize`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct TokenizeRequest {
     pub model: Option<String>,
     /// A text or texts.
@@ -128,7 +146,8 @@ pub struct TokenizeRequest {
 }
 
 /// The tokens of a text or of a conversation, as vLLM's interface has them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TeiTokenList")]
 pub struct TokenList {
     pub count: usize,
     pub max_model_len: usize,
@@ -138,7 +157,7 @@ pub struct TokenList {
 }
 
 /// In the shape of what was asked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TokenizeAnswer {
     Texts(Vec<Vec<Token>>),
@@ -146,23 +165,26 @@ pub enum TokenizeAnswer {
 }
 
 /// `POST /detokenize`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct DetokenizeRequest {
     pub model: Option<String>,
     pub tokens: Vec<u32>,
 }
 
 /// The text of tokens.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DetokenizeAnswer {
     pub prompt: String,
 }
 
 /// `POST /decode`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct DecodeRequest {
     pub model: Option<String>,
     /// Token ids, or lists of token ids.
+    #[schemars(with = "Any<(Vec<u32>, Vec<Vec<u32>>)>")]
     pub ids: Inputs,
     /// Leave out special tokens. Default true.
     pub skip_special_tokens: Option<bool>,
@@ -194,7 +216,8 @@ strict!(
 );
 
 /// The weight of a word.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TeiSparseValue")]
 pub struct SparseValue {
     /// Its token id.
     pub index: u32,
@@ -202,14 +225,16 @@ pub struct SparseValue {
 }
 
 /// A label and its score.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "TeiPrediction")]
 pub struct Prediction {
     pub score: f32,
     pub label: String,
 }
 
 /// A text of a reranking.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TeiRank")]
 pub struct Rank {
     /// Its place in the request.
     pub index: usize,
@@ -219,7 +244,8 @@ pub struct Rank {
 }
 
 /// A token of a text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TeiToken")]
 pub struct Token {
     pub id: u32,
     pub text: String,
@@ -230,7 +256,8 @@ pub struct Token {
 }
 
 /// `GET /info`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TeiInfo")]
 pub struct Info {
     pub model_id: String,
     pub model_sha: Option<String>,
@@ -245,7 +272,8 @@ pub struct Info {
 }
 
 /// What is not a success.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TeiErrorBody")]
 pub struct ErrorBody {
     pub error: String,
     pub error_type: &'static str,

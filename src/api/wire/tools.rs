@@ -1,13 +1,16 @@
 //! Tools and calls, as OpenAI has them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::fields::{Fields, Rule};
+use super::super::openapi::closed;
 use super::super::strict::strict_option;
 
 /// Something that the model may call.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct Tool {
     /// `function`.
     #[serde(rename = "type")]
@@ -21,7 +24,8 @@ impl Fields for Tool {
 }
 
 /// A function that the caller can run.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct Function {
     /// Letters, digits, `_`, `-` and `.`, up to 64.
     pub name: String,
@@ -38,7 +42,8 @@ impl Fields for Function {
 }
 
 /// A call that the model made before.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct EarlierCall {
     pub id: String,
     /// `function`, also when it is left out.
@@ -54,7 +59,8 @@ impl Fields for EarlierCall {
 }
 
 /// What was called, and with what.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct EarlierFunction {
     pub name: String,
     /// JSON text.
@@ -66,7 +72,7 @@ impl Fields for EarlierFunction {
 }
 
 /// A call in an answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Call {
     pub id: String,
     /// `function`.
@@ -76,7 +82,7 @@ pub struct Call {
 }
 
 /// What is called, and with what.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CalledFunction {
     pub name: String,
     /// JSON text; not complete where the answer was cut off.
@@ -84,7 +90,7 @@ pub struct CalledFunction {
 }
 
 /// A piece of a call, in a stream: the first has all but the arguments.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CallDelta<'a> {
     /// The call's number in the answer.
     pub index: usize,
@@ -97,7 +103,7 @@ pub struct CallDelta<'a> {
 }
 
 /// What a piece adds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FunctionDelta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,

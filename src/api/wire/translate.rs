@@ -1,15 +1,19 @@
 //! `POST /translate` and `GET /languages`, as LibreTranslate has them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::fields::{Fields, Rule, neutral};
 use super::super::form::Form;
+use super::super::openapi::{Any, closed};
 use super::inputs::Inputs;
 
 /// Texts to be translated.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "LibreTranslateRequest", transform = closed::<Self>)]
 pub struct TranslateRequest {
     /// A text, or texts.
+    #[schemars(with = "Any<(String, Vec<String>)>")]
     pub q: Inputs,
     /// The language of the texts: a code of `/languages`. "auto" only goes with
     /// models that are not told it.
@@ -17,11 +21,13 @@ pub struct TranslateRequest {
     /// The language to write.
     pub target: String,
     /// "text", the only format.
+    #[schemars(extend("enum" = ["text", null]))]
     pub format: Option<String>,
     /// A loaded translation model; an extension. Without it the first one.
     pub model: Option<String>,
     /// Beams of the search, 1 for greedy decoding; an extension. By default as
     /// many as the model's own configuration says.
+    #[schemars(range(min = 1))]
     pub num_beams: Option<usize>,
     /// Other translations that are wanted of each text, the next best of the
     /// search; as many beams are taken as that needs.
@@ -39,7 +45,8 @@ impl Form for TranslateRequest {
 }
 
 /// A translation, or translations in the order of the texts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LibreTranslateResponse")]
 pub struct TranslateResponse {
     #[serde(rename = "translatedText")]
     pub translated_text: OneOrMany<String>,
@@ -50,8 +57,9 @@ pub struct TranslateResponse {
 }
 
 /// In the shape of `q`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(inline)]
 pub enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
@@ -69,7 +77,7 @@ impl<T> OneOrMany<T> {
 }
 
 /// A language that the model reads and writes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LanguageEntry {
     /// Two letters where the language has some, otherwise the model's own code.
     pub code: String,
@@ -80,7 +88,8 @@ pub struct LanguageEntry {
 }
 
 /// What went wrong.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LibreTranslateErrorBody")]
 pub struct ErrorBody {
     pub error: String,
 }

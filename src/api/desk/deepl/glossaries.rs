@@ -6,14 +6,13 @@ use axum::Extension;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::api::desk::store::{Desk, missing, now};
 use crate::api::desk::termbases::{name, read, stored};
 use crate::api::error::{ApiError, echo};
 use crate::api::form::JsonOrForm;
-use crate::api::wire::deepl::{CreateGlossary, Glossary};
+use crate::api::wire::deepl::{CreateGlossary, Glossaries, Glossary};
 use crate::documents::store::StoredTermbase;
 use crate::documents::termbase::{Concept, Format, NoticeKind, Termbase};
 use crate::text::known;
@@ -86,12 +85,14 @@ pub async fn termbase(
     }
 }
 
-pub async fn list(Extension(desk): Extension<Arc<Desk>>) -> Result<axum::Json<Value>, ApiError> {
+pub async fn list(
+    Extension(desk): Extension<Arc<Desk>>,
+) -> Result<axum::Json<Glossaries<Glossary>>, ApiError> {
     let all = desk.with(|store| store.termbases()).await?;
     // Those of several pairs are v3's.
     let one = |stored: &&StoredTermbase| pairs(&stored.termbase).len() == 1;
-    let glossaries: Vec<Glossary> = all.iter().filter(one).map(info).collect();
-    Ok(axum::Json(json!({ "glossaries": glossaries })))
+    let glossaries = all.iter().filter(one).map(info).collect();
+    Ok(axum::Json(Glossaries { glossaries }))
 }
 
 pub async fn retrieve(

@@ -6,14 +6,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api::desk::store::Desk;
 use crate::api::desk::texts::translator;
 use crate::api::error::ApiError;
 use crate::api::form::parse;
 use crate::api::state::Shared;
-use crate::api::wire::deepl::{Language, LanguagePair, LanguagesRequest, Side, Usage};
+use crate::api::wire::deepl::{
+    Language, LanguagePair, LanguagePairs, LanguagesRequest, Side, Usage,
+};
 use crate::documents::language::detected;
 use crate::engine::{Engine, ModelKind};
 use crate::text::known;
@@ -91,7 +93,7 @@ pub async fn languages(
     Ok(axum::Json(list))
 }
 
-pub async fn pairs(State(shared): State<Shared>) -> Result<axum::Json<Value>, ApiError> {
+pub async fn pairs(State(shared): State<Shared>) -> Result<axum::Json<LanguagePairs>, ApiError> {
     let engine = translator(&shared, None, false)?.engine;
     let mut codes: Vec<String> = codes(&engine).into_iter().map(|code| code.to_owned()).collect();
     codes.retain(|code| code != "zt");
@@ -102,7 +104,7 @@ pub async fn pairs(State(shared): State<Shared>) -> Result<axum::Json<Value>, Ap
             pairs.push(LanguagePair { source_lang, target_lang });
         }
     }
-    Ok(axum::Json(json!({ "supported_languages": pairs })))
+    Ok(axum::Json(LanguagePairs { supported_languages: pairs }))
 }
 
 pub async fn usage(Extension(desk): Extension<Arc<Desk>>) -> axum::Json<Usage> {

@@ -6,7 +6,6 @@ use axum::Extension;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::glossaries::{language, of, pairs, termbase, time, tsv};
@@ -15,7 +14,8 @@ use crate::api::desk::termbases::{name, stored};
 use crate::api::error::ApiError;
 use crate::api::form::JsonOrForm;
 use crate::api::wire::deepl::{
-    ChangeGlossary, Dictionary, DictionaryInfo, MultilingualGlossary, PairQuery,
+    ChangeGlossary, Dictionaries, Dictionary, DictionaryInfo, Glossaries, MultilingualGlossary,
+    PairQuery,
 };
 use crate::documents::store::StoredTermbase;
 use crate::documents::termbase::Termbase;
@@ -66,10 +66,12 @@ async fn put(
     Ok(pair)
 }
 
-pub async fn list(Extension(desk): Extension<Arc<Desk>>) -> Result<axum::Json<Value>, ApiError> {
+pub async fn list(
+    Extension(desk): Extension<Arc<Desk>>,
+) -> Result<axum::Json<Glossaries<MultilingualGlossary>>, ApiError> {
     let all = desk.with(|store| store.termbases()).await?;
-    let glossaries: Vec<_> = all.iter().map(info).collect();
-    Ok(axum::Json(json!({ "glossaries": glossaries })))
+    let glossaries = all.iter().map(info).collect();
+    Ok(axum::Json(Glossaries { glossaries }))
 }
 
 pub async fn retrieve(
@@ -114,7 +116,7 @@ pub async fn entries(
     Extension(desk): Extension<Arc<Desk>>,
     Path(id): Path<String>,
     Query(pair): Query<PairQuery>,
-) -> Result<axum::Json<Value>, ApiError> {
+) -> Result<axum::Json<Dictionaries>, ApiError> {
     let (source, target) = wanted(&pair)?;
     let stored = stored(&desk, id).await?;
     let entries = tsv(&stored.termbase, &source, &target);
@@ -127,7 +129,7 @@ pub async fn entries(
         entries,
         entries_format: "tsv".to_owned(),
     };
-    Ok(axum::Json(json!({ "dictionaries": [dictionary] })))
+    Ok(axum::Json(Dictionaries { dictionaries: [dictionary] }))
 }
 
 pub async fn remove(

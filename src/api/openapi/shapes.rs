@@ -1,0 +1,136 @@
+//! Schemas that serde's derives do not say: alternatives that are told apart by
+//! hand, and what becomes of fields that a type does not have.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
+
+use crate::api::fields::{Fields, Rule};
+use crate::api::strict::Strict;
+
+/// Where a schema says which of its fields change nothing, and why.
+pub const ACCEPTED: &str = "x-accepted";
+/// Where a schema lists fields that are refused by name.
+pub const REFUSED: &str = "x-refused";
+
+/// Closes the schema of `T`, as [`Strict`] closes the type: fields that are
+/// accepted without effect are added to it, and all others are not allowed.
+pub fn closed<T: Fields>(schema: &mut Schema) {
+    let mut refused = Map::new();
+    let mut accepted = Map::new();
+    for rule in T::RULES {
+        match rule {
+            Rule::Accept { name, because } => {
+                let about = format!("Accepted and without effect: {because}.");
+                let field = json!({"description": about, ACCEPTED: because});
+                accepted.insert((*name).to_owned(), field);
+            }
+            Rule::Refuse { name, neutral, instead } => {
+                let unless: Vec<Value> = samples().into_iter().filter(|v| neutral(v)).collect();
+                let rule = json!({"instead": instead, "unless": unless});
+                refused.insert((*name).to_owned(), rule);
+            }
+        }
+    }
+    let object = schema.ensure_object();
+    if !accepted.is_empty()
+        && let Some(properties) =
+            object.entry("properties").or_insert_with(|| json!({})).as_object_mut()
+    {
+        properties.extend(accepted);
+    }
+    object.insert("additionalProperties".to_owned(), false.into());
+    if !refused.is_empty() {
+        object.insert(REFUSED.to_owned(), refused.into());
+    }
+}
+
+/// Values by which clients say that they ask for nothing; rules are functions,
+/// and trying them tells which of these they let pass.
+fn samples() -> Vec<Value> {
+    let words = [
+        "auto",
+        "default",
+        "disabled",
+        "medium",
+        "none",
+        "standard",
+        "standard_only",
+        "summarized",
+        "text",
+    ];
+    let others =
+        [json!(false), json!(0), json!(1), json!(""), json!([]), json!({}), json!(["direct"])];
+    others.into_iter().chain(words.map(Value::from)).collect()
+}
+
+impl<T: JsonSchema> JsonSchema for Strict<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// Any of the types of a tuple.
+pub struct Any<T>(PhantomData<T>);
+
+macro_rules! any {
+    ($(($($name:ident),+)),+) => { $(
+        impl<$($name: JsonSchema),+> JsonSchema for Any<($($name,)+)> {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                let names = [$($name::schema_name()),+];
+                names.join("Or").into()
+            }
+
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                json_schema!({"anyOf": [$(generator.subschema_for::<$name>()),+]})
+            }
+        }
+    )+ };
+}
+
+any!((A, B), (A, B, C, D));
+
+/// Gives a type, whose serde is written by hand, the schema of another type or
+/// one that is written down.
+macro_rules! shaped {
+    ($type:ty => $other:ty) => {
+        $crate::api::openapi::shaped!(@ $type, generator, <$other as schemars::JsonSchema>::json_schema(generator));
+    };
+    ($type:ty = $($json:tt)+) => {
+        $crate::api::openapi::shaped!(@ $type, _generator, schemars::json_schema!($($json)+));
+    };
+    (@ $type:ty, $generator:ident, $schema:expr) => {
+        impl schemars::JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema($generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $schema
+            }
+        }
+    };
+}
+pub(in crate::api) use shaped;

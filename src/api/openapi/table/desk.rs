@@ -1,0 +1,103 @@
+//! Routes of the document desk, in our own shape and in DeepL's.
+
+use crate::api::openapi::operation::{Interface, Operation};
+use crate::api::wire::common::ErrorBody;
+use crate::api::wire::deepl::{
+    self, ChangeGlossary, CreateGlossary, Dictionaries, Dictionary, DictionaryInfo, Glossaries,
+    Glossary, Language, LanguagePairs, MultilingualGlossary, Usage,
+};
+use crate::api::wire::desk::{
+    CreateMemory, CreateTermbase, Deleted, List, MemoryInfo, TermbaseInfo, TranslateRequest,
+    TranslateResponse,
+};
+
+const OURS: Interface =
+    Interface::new::<ErrorBody>("Desk", "Translation with terms, memory and checks.");
+const THEIRS: Interface = Interface {
+    moved: &[(401, 403)],
+    ..Interface::new::<deepl::ErrorBody>(
+        "DeepL",
+        "As DeepL's clients expect it. The key may come as `Authorization: DeepL-Auth-Key …`.",
+    )
+};
+
+pub const DESK: &[Operation] = &[
+    OURS.post("/v1/translate", "Translates texts sentence by sentence.")
+        .takes::<TranslateRequest>()
+        .gives::<TranslateResponse>()
+        .works(),
+    OURS.post("/v1/termbases", "Stores a termbase.")
+        .takes::<CreateTermbase>()
+        .gives::<TermbaseInfo>()
+        .with(201),
+    OURS.get("/v1/termbases", "The stored termbases.").gives::<List<TermbaseInfo>>(),
+    OURS.get("/v1/termbases/{id}", "A stored termbase.").gives::<TermbaseInfo>(),
+    OURS.delete("/v1/termbases/{id}", "Deletes a termbase.").gives::<Deleted>(),
+    OURS.get("/v1/termbases/{id}/export", "A termbase as CSV.").gives_text("text/csv"),
+    OURS.post("/v1/memories", "Stores a translation memory.")
+        .takes::<CreateMemory>()
+        .gives::<MemoryInfo>()
+        .with(201),
+    OURS.get("/v1/memories", "The stored memories.").gives::<List<MemoryInfo>>(),
+    OURS.get("/v1/memories/{id}", "A stored memory.").gives::<MemoryInfo>(),
+    OURS.delete("/v1/memories/{id}", "Deletes a memory.").gives::<Deleted>(),
+    OURS.get("/v1/memories/{id}/export", "A memory as TMX.").gives_text("application/x-tmx+xml"),
+];
+
+/// Which dictionary of a glossary is meant.
+const PAIR: &[(&str, bool, &str)] =
+    &[("source_lang", true, "The language of the terms."), ("target_lang", true, "The other one.")];
+const KIND: &[(&str, bool, &str)] =
+    &[("type", false, "`source`, the default, or `target`; `POST` takes it in a form as well.")];
+
+pub const DEEPL: &[Operation] = &[
+    THEIRS
+        .post("/v2/translate", "Translates texts.")
+        .takes::<deepl::TranslateRequest>()
+        .or_form()
+        .gives::<deepl::TranslateResponse>()
+        .works(),
+    THEIRS
+        .post("/v2/glossaries", "Stores a glossary of one pair of languages.")
+        .takes::<CreateGlossary>()
+        .or_form()
+        .gives::<Glossary>()
+        .with(201),
+    THEIRS.get("/v2/glossaries", "The glossaries of one pair.").gives::<Glossaries<Glossary>>(),
+    THEIRS.get("/v2/glossaries/{id}", "A glossary.").gives::<Glossary>(),
+    THEIRS.delete("/v2/glossaries/{id}", "Deletes a glossary.").with(204),
+    THEIRS
+        .get("/v2/glossaries/{id}/entries", "The entries of a glossary.")
+        .gives_text("text/tab-separated-values"),
+    THEIRS
+        .get("/v2/glossary-language-pairs", "The pairs that a glossary can have.")
+        .gives::<LanguagePairs>(),
+    THEIRS.get("/v2/languages", "The languages.").asks(KIND).gives::<Vec<Language>>(),
+    THEIRS.post("/v2/languages", "The languages.").asks(KIND).gives::<Vec<Language>>(),
+    THEIRS.get("/v2/usage", "Characters translated since the start.").gives::<Usage>(),
+    THEIRS.post("/v2/usage", "Characters translated since the start.").gives::<Usage>(),
+    THEIRS
+        .post("/v3/glossaries", "Stores a glossary of several pairs.")
+        .takes::<ChangeGlossary>()
+        .or_form()
+        .gives::<MultilingualGlossary>()
+        .with(201),
+    THEIRS.get("/v3/glossaries", "All glossaries.").gives::<Glossaries<MultilingualGlossary>>(),
+    THEIRS.get("/v3/glossaries/{id}", "A glossary.").gives::<MultilingualGlossary>(),
+    THEIRS
+        .patch("/v3/glossaries/{id}", "Renames a glossary, or adds entries to it.")
+        .takes::<ChangeGlossary>()
+        .or_form()
+        .gives::<MultilingualGlossary>(),
+    THEIRS.delete("/v3/glossaries/{id}", "Deletes a glossary.").with(204),
+    THEIRS
+        .get("/v3/glossaries/{id}/entries", "The entries of a pair.")
+        .asks(PAIR)
+        .gives::<Dictionaries>(),
+    THEIRS
+        .put("/v3/glossaries/{id}/dictionaries", "Replaces the entries of a pair.")
+        .takes::<Dictionary>()
+        .or_form()
+        .gives::<DictionaryInfo>(),
+    THEIRS.delete("/v3/glossaries/{id}/dictionaries", "Deletes a pair.").asks(PAIR).with(204),
+];

@@ -1,0 +1,197 @@
+//! What servers answer, held against the schemas of the document.
+
+use dragoman::config::{self, Config};
+use dragoman::engine::Engines;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+use super::document;
+use super::schema::check;
+use crate::support::{self, serve};
+
+/// Sends a request, and checks body and status of the answer. `route` is the
+/// path as the document has it, `id` what stands for its `{id}`.
+async fn ask(url: &str, route: &str, id: &str, body: Value, expected: u16) -> Value {
+    let (method, path) = route.split_once(' ').unwrap();
+    let method: Method = method.parse().unwrap();
+    let request = Client::new().request(method.clone(), format!("{url}{path}").replace("{id}", id));
+    let request = if body.is_null() { request } else { request.json(&body) };
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16().to_string();
+    let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+    let text = response.text().await.unwrap();
+    assert_eq!(status, expected.to_string(), "{route}: {text}");
+    let path = path.split('?').next().unwrap();
+    let described =
+        &document()["paths"][path][method.as_str().to_lowercase()]["responses"][&status];
+    assert!(described.is_object(), "{route} does not say that it answers {status}");
+    let Some(kind) = kind else { return Value::Null };
+    let kind = kind.split(';').next().unwrap();
+    let content = &described["content"][kind];
+    assert!(content.is_object(), "{route} does not say that it answers {kind}");
+    let bodies: Vec<Value> = match kind {
+        "application/json" => vec![serde_json::from_str(&text).unwrap()],
+        "text/event-stream" => (text.lines())
+            .filter_map(|line| line.strip_prefix("data: "))
+            .filter(|data| *data != "[DONE]")
+            .map(|data| serde_json::from_str(data).unwrap())
+            .collect(),
+        _ => vec![Value::String(text)],
+    };
+    for body in &bodies {
+        // Events of responses are open; all others say every field.
+        let open = path == "/v1/responses" && kind == "text/event-stream";
+        if !open && let Err(error) = check(document(), &content["schema"], body, route) {
+            panic!("{error}\n{body:#}");
+        }
+    }
+    bodies.into_iter().next_back().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_server_without_models() {
+    let config = config::Server {
+        data_dir: Some(tempfile::tempdir().unwrap().keep()),
+        ..Config::default().server
+    };
+    let url = serve(Engines::new(Vec::new()), config);
+    let none = Value::Null;
+    let plain = [
+        ("GET /health", 503),
+        ("GET /health/live", 200),
+        ("GET /health/ready", 503),
+        ("GET /metrics", 200),
+        ("GET /openapi.json", 200),
+        ("GET /docs", 200),
+        ("GET /v1/models", 200),
+        ("GET /v1/models/{id}", 404),
+        ("GET /v1/responses/{id}", 404),
+        ("GET /info", 404),
+        ("GET /languages", 404),
+        #[cfg(feature = "documents")]
+        ("GET /v1/memories/{id}", 404),
+        #[cfg(feature = "documents")]
+        ("GET /v2/glossaries/{id}", 404),
+        #[cfg(feature = "documents")]
+        ("GET /v2/usage", 200),
+    ];
+    for (route, status) in plain {
+        ask(&url, route, "x", none.clone(), status).await;
+    }
+    for (route, status) in [
+        ("POST /v1/chat/completions", 400),
+        ("POST /v1/messages", 400),
+        ("POST /embed", 422),
+        ("POST /translate", 400),
+    ] {
+        ask(&url, route, "", json!({"zzz": 1}), status).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(feature = "documents")]
+async fn of_the_desk() {
+    let config = config::Server {
+        data_dir: Some(tempfile::tempdir().unwrap().keep()),
+        ..Config::default().server
+    };
+    let url = serve(Engines::new(Vec::new()), config);
+    let none = Value::Null;
+    let content = "fr,en,note\nloi,law,of a state\n";
+    let body = json!({"name": "Law", "format": "csv", "content": content});
+    let made = ask(&url, "POST /v1/termbases", "", body, 201).await;
+    let id = made["id"].as_str().unwrap();
+    ask(&url, "GET /v1/termbases", "", none.clone(), 200).await;
+    ask(&url, "GET /v1/termbases/{id}", id, none.clone(), 200).await;
+    ask(&url, "GET /v1/termbases/{id}/export", id, none.clone(), 200).await;
+    ask(&url, "GET /v2/glossaries", "", none.clone(), 200).await;
+    ask(&url, "GET /v2/glossaries/{id}", id, none.clone(), 200).await;
+    ask(&url, "GET /v2/glossaries/{id}/entries", id, none.clone(), 200).await;
+    ask(&url, "GET /v3/glossaries", "", none.clone(), 200).await;
+    let pair = "?source_lang=fr&target_lang=en";
+    let entries = format!("GET /v3/glossaries/{{id}}/entries{pair}");
+    ask(&url, &entries, id, none.clone(), 200).await;
+    let dictionary = json!({"source_lang": "en", "target_lang": "fr", "entries": "law\tloi",
+        "entries_format": "tsv"});
+    ask(&url, "PUT /v3/glossaries/{id}/dictionaries", id, dictionary, 200).await;
+    ask(&url, "PATCH /v3/glossaries/{id}", id, json!({"name": "Laws"}), 200).await;
+    ask(&url, "DELETE /v1/termbases/{id}", id, none.clone(), 200).await;
+    let made = ask(&url, "POST /v1/memories", "", json!({"name": "m"}), 201).await;
+    let id = made["id"].as_str().unwrap();
+    ask(&url, "GET /v1/memories", "", none.clone(), 200).await;
+    ask(&url, "GET /v1/memories/{id}/export", id, none.clone(), 200).await;
+    ask(&url, "DELETE /v1/memories/{id}", id, none, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_encoders() {
+    let url = &crate::tei::tiny().url;
+    for (route, body) in [
+        ("GET /v1/models", Value::Null),
+        ("GET /info", Value::Null),
+        ("POST /v1/embeddings", json!({"model": "embedder", "input": ["w5", "w6"]})),
+        (
+            "POST /v1/embeddings",
+            json!({"model": "embedder", "input": "w5", "encoding_format": "base64"}),
+        ),
+        (
+            "POST /v1/rerank",
+            json!({"model": "reranker", "query": "w5", "documents": ["w6", {"text": "w7"}],
+            "return_documents": true}),
+        ),
+        ("POST /embed", json!({"inputs": "w5"})),
+        ("POST /embed_all", json!({"inputs": "w5"})),
+        ("POST /embed_sparse", json!({"inputs": "w5"})),
+        ("POST /similarity", json!({"inputs": {"source_sentence": "w5", "sentences": ["w6"]}})),
+        ("POST /predict", json!({"inputs": "w5", "model": "classifier"})),
+        ("POST /predict", json!({"inputs": [["w5"], ["w6", "w7"]], "model": "classifier"})),
+        ("POST /rerank", json!({"query": "w5", "texts": ["w6"], "return_text": true})),
+        ("POST /tokenize", json!({"inputs": "w5 w6"})),
+        ("POST /decode", json!({"ids": [5, 6]})),
+    ] {
+        ask(url, route, "", body, 200).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_generator() {
+    let Some(server) = support::server() else { return };
+    let url = &server.base_url;
+    let model = &server.generator;
+    let messages = json!([{"role": "user", "content": "Say a word."}]);
+    for (route, own) in [
+        (
+            "POST /v1/chat/completions",
+            json!({"messages": messages, "logprobs": true, "top_logprobs": 1}),
+        ),
+        (
+            "POST /v1/chat/completions",
+            json!({"messages": messages, "stream": true,
+            "stream_options": {"include_usage": true}}),
+        ),
+        ("POST /v1/completions", json!({"prompt": "A", "logprobs": 1})),
+        ("POST /v1/completions", json!({"prompt": "A", "stream": true})),
+        ("POST /v1/messages", json!({"messages": messages})),
+        ("POST /v1/messages", json!({"messages": messages, "stream": true})),
+        ("POST /v1/messages/count_tokens", json!({"messages": messages})),
+        (
+            "POST /v1/responses",
+            json!({"input": "Say a word.", "stream": true, "max_output_tokens": 2}),
+        ),
+        ("POST /tokenize", json!({"messages": messages})),
+        ("POST /detokenize", json!({"tokens": [5]})),
+    ] {
+        let mut body = own.clone();
+        body["model"] = model.as_str().into();
+        if own["messages"].is_array() && !route.ends_with("tokenize") || own["prompt"].is_string() {
+            body["max_tokens"] = 2.into();
+        }
+        ask(url, route, "", body, 200).await;
+    }
+    let body = json!({"model": model, "input": "Say a word.", "max_output_tokens": 2,
+        "text": {"format": {"type": "text"}}});
+    let made = ask(url, "POST /v1/responses", "", body, 200).await;
+    let id = made["id"].as_str().unwrap();
+    ask(url, "GET /v1/responses/{id}", id, Value::Null, 200).await;
+    ask(url, "DELETE /v1/responses/{id}", id, Value::Null, 200).await;
+}
