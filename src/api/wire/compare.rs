@@ -1,13 +1,16 @@
 //! `/v1/compare`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::fields::{Fields, Rule};
+use super::super::openapi::closed;
 use super::super::strict::strict;
 use super::summary::ParagraphField;
 
 /// Two texts to be compared.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct CompareRequest {
     /// The first text, such as the older version.
     #[serde(deserialize_with = "strict")]
@@ -27,7 +30,8 @@ impl Fields for CompareRequest {
 }
 
 /// A text, a paragraph a line, or its paragraphs as a list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct TextField {
     pub text: Option<String>,
     pub paragraphs: Option<Vec<ParagraphField>>,
@@ -37,7 +41,7 @@ impl Fields for TextField {
     const RULES: &'static [Rule] = &[];
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CompareResponse {
     /// Two letters; null where they are not known.
     pub language_a: Option<String>,
@@ -52,7 +56,7 @@ pub struct CompareResponse {
 }
 
 /// Rows of each kind, equal ones included.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Counts {
     pub equal: usize,
     pub changed: usize,
@@ -62,7 +66,7 @@ pub struct Counts {
 }
 
 /// Passages that belong together, or one that stands alone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RowBody {
     /// "equal", "changed", "moved", "only_a" or "only_b".
     pub outcome: &'static str,
@@ -84,7 +88,7 @@ pub struct RowBody {
 }
 
 /// A paragraph.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PassageBody {
     /// Its number, from 1.
     pub paragraph: usize,
@@ -94,7 +98,7 @@ pub struct PassageBody {
     pub text: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ChangeBody {
     /// "both", "a" or "b": which text has it.
     pub of: &'static str,

@@ -127,7 +127,8 @@ pub struct Translation {
 }
 
 /// `POST /v2/document`; fields of `multipart/form-data` beside the `file`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "DeepLDocumentRequest", transform = closed::<Self>)]
 pub struct DocumentRequest {
     pub source_lang: Option<String>,
     pub target_lang: String,
@@ -159,14 +160,15 @@ impl Form for DocumentRequest {
 }
 
 /// What a document is asked for with.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DocumentHandle {
     pub document_id: String,
     pub document_key: String,
 }
 
 /// `POST /v2/document/{id}` and `/result`, as JSON or as a form.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct DocumentKey {
     pub document_key: String,
 }
@@ -177,7 +179,7 @@ impl Fields for DocumentKey {
 
 impl Form for DocumentKey {}
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DocumentStatus {
     pub document_id: String,
     /// "queued", "translating", "done" or "error".
@@ -282,7 +284,8 @@ pub struct PairQuery {
 
 /// Which side of a translation the languages are asked of: of `/v2/languages`, in
 /// the query or in a form.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct LanguagesRequest {
     /// "source" or "target".
     #[serde(rename = "type")]
@@ -295,7 +298,7 @@ impl Fields for LanguagesRequest {
 
 impl Form for LanguagesRequest {}
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     Source,

@@ -1,14 +1,17 @@
 //! `/v1/documents` and `/v1/jobs`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::fields::{Fields, Rule, neutral};
 use super::super::form::Form;
+use super::super::openapi::closed;
 use super::desk::{Formality, Quality, Segment};
 
 /// What is to become of a document; fields of `multipart/form-data` beside the
 /// `file`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct DocumentRequest {
     /// A loaded model that generates or translates; the first one without it.
     pub model: Option<String>,
@@ -24,6 +27,7 @@ pub struct DocumentRequest {
     pub subject: Option<String>,
     pub context: Option<String>,
     /// Segments before each one that the model is shown: 0 to 5.
+    #[schemars(range(max = 5))]
     pub neighbours: Option<usize>,
     /// The id of a stored termbase. It is taken as it is now.
     pub termbase: Option<String>,
@@ -31,6 +35,7 @@ pub struct DocumentRequest {
     pub memory: Option<String>,
     /// From which score on a text of the memory is shown to the model, above 0
     /// and up to 1; 0.75 without it.
+    #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
     pub memory_threshold: Option<f32>,
     /// Store what is translated in the memory, when all of it is.
     pub memory_store: Option<bool>,
@@ -61,7 +66,7 @@ impl Form for DocumentRequest {
 }
 
 /// A document on its way.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct JobInfo {
     pub id: String,
     pub object: &'static str,
@@ -87,7 +92,7 @@ pub struct JobInfo {
     pub expires: Option<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Progress {
     pub segments: usize,
     /// Of them, how many are finished.
@@ -96,7 +101,7 @@ pub struct Progress {
     pub seconds_left: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct JobUsage {
     pub prompt_tokens: usize,
     pub completion_tokens: usize,
@@ -105,9 +110,11 @@ pub struct JobUsage {
 }
 
 /// `GET /v1/jobs`, in the query.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct JobsQuery {
     /// Most that are listed: 1 to 1000; 100 without it.
+    #[schemars(range(min = 1, max = 1000))]
     pub limit: Option<usize>,
     /// Only those after the job with this id.
     pub after: Option<String>,
@@ -122,7 +129,7 @@ impl Form for JobsQuery {
 }
 
 /// Jobs, the newest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct JobList {
     pub object: &'static str,
     pub data: Vec<JobInfo>,
@@ -131,7 +138,7 @@ pub struct JobList {
 }
 
 /// What was found in a job's segments, of those that are finished.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct JobReport {
     pub id: String,
     pub object: &'static str,
@@ -147,7 +154,7 @@ pub struct JobReport {
     pub segments: Vec<NumberedSegment>,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Origins {
     pub model: usize,
     pub memory: usize,
@@ -155,7 +162,7 @@ pub struct Origins {
 }
 
 /// A segment and where it stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct NumberedSegment {
     /// Number of the segment in the document, from 0.
     pub segment: usize,

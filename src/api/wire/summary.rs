@@ -1,12 +1,15 @@
 //! `/v1/summarize`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, Rule};
+use super::super::openapi::closed;
 
 /// A document to be summarised.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = closed::<Self>)]
 pub struct SummarizeRequest {
     /// A loaded model that generates; the first one without it.
     pub model: Option<String>,
@@ -21,6 +24,7 @@ pub struct SummarizeRequest {
     /// "short", "medium" or "long": 5, 10 or 20 statements; medium without it.
     pub length: Option<Length>,
     /// Statements at most, 1 to 100, in place of `length`.
+    #[schemars(range(min = 1, max = 100))]
     pub statements: Option<usize>,
     /// What to look at above all.
     pub focus: Option<String>,
@@ -29,6 +33,7 @@ pub struct SummarizeRequest {
     /// Report progress as server-sent events.
     pub stream: Option<bool>,
     /// Lower goes first.
+    #[schemars(range(min = -1000, max = 1000))]
     pub priority: Option<i32>,
 }
 
@@ -37,21 +42,21 @@ impl Fields for SummarizeRequest {
 }
 
 /// A paragraph, with a name of the caller's or without.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ParagraphField {
     Text(String),
     Named(NamedParagraph),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamedParagraph {
     pub id: String,
     pub text: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskField {
     Points,
@@ -59,7 +64,7 @@ pub enum TaskField {
     Positions,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Length {
     Short,
@@ -68,14 +73,14 @@ pub enum Length {
 }
 
 /// How far the work is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SummaryProgress {
     /// Pieces of the document that were read.
     pub done: usize,
     pub total: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SummarizeResponse {
     pub model: String,
     pub task: TaskField,
@@ -97,7 +102,7 @@ pub struct SummarizeResponse {
 }
 
 /// Something that the document says.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StatementBody {
     /// `text`; of obligations `party`, `obligation` and `deadline` (null where
     /// the document sets none); of positions `party` and `position`.
@@ -112,7 +117,7 @@ pub struct StatementBody {
 }
 
 /// A sentence of the document.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CitationBody {
     /// Number of the paragraph, from 1.
     pub paragraph: usize,
@@ -126,7 +131,7 @@ pub struct CitationBody {
     pub end: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SummaryUsage {
     pub prompt_tokens: usize,
     pub completion_tokens: usize,
