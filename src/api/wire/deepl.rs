@@ -139,6 +139,7 @@ pub struct DocumentRequest {
     pub output_format: Option<String>,
     pub glossary_id: Option<String>,
     #[serde(default, deserialize_with = "names")]
+    #[schemars(with = "Option<Any<(String, Vec<String>)>>")]
     pub glossary_ids: Vec<String>,
     /// A loaded model; an extension. Without it the first.
     pub model: Option<String>,
