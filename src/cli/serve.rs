@@ -1,5 +1,6 @@
 //! `dragoman serve`: load models, answer over HTTP.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -65,7 +66,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
     let metrics = metrics::install();
     let engines = super::load::engines(&config)?;
-    announce(address, &engines);
+    // Whoever started the server may not listen, which is no reason to end.
+    let _ = std::io::stdout().write_all(announcement(address, &engines).as_bytes());
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async move {
@@ -104,12 +106,12 @@ pub async fn interrupted() {
 }
 
 /// Says where the server is and what to try, in lines that can be copied.
-fn announce(address: SocketAddr, engines: &Engines) {
+fn announcement(address: SocketAddr, engines: &Engines) -> String {
     let host = match address.ip() {
         ip if ip.is_unspecified() => format!("127.0.0.1:{}", address.port()),
         _ => address.to_string(),
     };
-    println!("\nDragoman is serving on http://{host}");
+    let mut lines = format!("\nDragoman is serving on http://{host}\n");
     for engine in engines.iter() {
         let route = match engine.info().kind {
             ModelKind::Generation => "/v1/chat/completions, /v1/completions",
@@ -119,21 +121,22 @@ fn announce(address: SocketAddr, engines: &Engines) {
             ModelKind::Reranking => "/v1/rerank, /rerank",
             ModelKind::Classification => "/predict",
         };
-        println!("  {:<30} {route}", engine.info().id);
+        lines += &format!("  {:<30} {route}\n", engine.info().id);
     }
-    println!("  {:<30} /v1/models, /health/ready, /metrics", "");
+    lines += &format!("  {:<30} /v1/models, /health/ready, /metrics\n", "");
     if let Some(engine) = engines.default_for(ModelKind::Generation) {
-        println!(
+        lines += &format!(
             "\nTry it:\n  curl http://{host}/v1/chat/completions -H 'Content-Type: application/json' \\\n    \
              -d '{{\"model\": \"{}\", \"messages\": [{{\"role\": \"user\", \"content\": \
-             \"Translate into English: Les Parties coopèrent de bonne foi.\"}}]}}'\n",
+             \"Translate into English: Les Parties coopèrent de bonne foi.\"}}]}}'\n\n",
             engine.info().id
         );
     } else if let Some(engine) = engines.default_for(ModelKind::Embedding) {
-        println!(
+        lines += &format!(
             "\nTry it:\n  curl http://{host}/v1/embeddings -H 'Content-Type: application/json' \\\n    \
-             -d '{{\"model\": \"{}\", \"input\": \"Les Parties coopèrent de bonne foi.\"}}'\n",
+             -d '{{\"model\": \"{}\", \"input\": \"Les Parties coopèrent de bonne foi.\"}}'\n\n",
             engine.info().id
         );
     }
+    lines
 }
