@@ -5,6 +5,8 @@
 //! type, from the [`table`]. Nothing is written down twice, so that the document
 //! says what the server does.
 
+mod components;
+mod describe;
 mod document;
 mod fields;
 mod html;

@@ -25,7 +25,7 @@ pub fn page(document: &Value) -> String {
                     let line = format!("<b>{}</b> {}", escape(method), escape(path));
                     let _ = write!(menu, "<li><a href=\"#{id}\">{line}</a></li>");
                     let _ = write!(main, "<h3 id=\"{id}\"><code>{line}</code></h3>");
-                    main += &endpoint(operation);
+                    main += &endpoint(operation, document);
                 }
             }
         }
@@ -50,7 +50,7 @@ pub fn page(document: &Value) -> String {
     )
 }
 
-fn endpoint(operation: &Value) -> String {
+fn endpoint(operation: &Value, document: &Value) -> String {
     let none = Map::new();
     let mut text = format!("<p>{}</p><table>", words(&operation["summary"]));
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
@@ -65,6 +65,8 @@ fn endpoint(operation: &Value) -> String {
         let _ = write!(text, "<tr><td>body</td><td>{kind}</td><td>{}</td></tr>", escape(media));
     }
     for (status, response) in operation["responses"].as_object().unwrap_or(&none) {
+        let shared = response["$ref"].as_str().and_then(|at| document.pointer(at.get(1..)?));
+        let response = shared.unwrap_or(response);
         let about = words(&response["description"]);
         let content = response["content"].as_object().unwrap_or(&none);
         let kinds: Vec<String> = (content.iter())

@@ -17,8 +17,7 @@ pub fn page(document: &Value) -> String {
          with a page at `/docs`.\n\n\
          Nothing is ignored in silence. A field is *honoured*; or *accepted, without effect*, \
          because it cannot change the answer; or *refused* by name, with what to do instead, \
-         unless its value asks for nothing. Every other field is refused as unknown. `null` \
-         counts as absent.\n",
+         unless its value asks for nothing. Every other field is refused as unknown.\n",
     );
     let schemas = &document["components"]["schemas"];
     let mut shown = Vec::new();
@@ -48,7 +47,7 @@ pub fn page(document: &Value) -> String {
 }
 
 fn body(operation: &Value) -> Option<&Value> {
-    operation["requestBody"]["content"]["application/json"].get("schema")
+    operation["requestBody"]["content"].as_object()?.values().next()?.get("schema")
 }
 
 fn endpoint(line: &str, operation: &Value, schemas: &Value) -> String {
@@ -61,10 +60,13 @@ fn endpoint(line: &str, operation: &Value, schemas: &Value) -> String {
             let _ = write!(text, " Query: `{name}`: {about}");
         }
     }
-    if operation["requestBody"]["content"].get("application/x-www-form-urlencoded").is_some() {
-        text += " The body may be JSON or a form.";
-    }
     let none = Map::new();
+    let media = operation["requestBody"]["content"].as_object().unwrap_or(&none);
+    let media: Vec<String> = media.keys().map(|media| format!("`{media}`")).collect();
+    // JSON alone goes without saying.
+    if media.iter().any(|media| media != "`application/json`") {
+        let _ = write!(text, " The body is {}.", media.join(" or "));
+    }
     for (status, response) in operation["responses"].as_object().unwrap_or(&none) {
         let content = response["content"].as_object().unwrap_or(&none);
         if status.starts_with('2') {

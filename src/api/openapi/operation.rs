@@ -5,6 +5,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 /// The schema of a type, from its own generator.
 pub type Make = fn(&mut SchemaGenerator) -> Schema;
 
+/// A body that may be JSON, or what an HTML form sends.
+pub const JSON_OR_FORM: &[&str] = &["application/json", "application/x-www-form-urlencoded"];
+
 /// Routes that belong together, with errors of one shape.
 #[derive(Clone, Copy)]
 pub struct Interface {
@@ -14,6 +17,8 @@ pub struct Interface {
     pub error: Make,
     /// The status of an error where it is another than OpenAI's.
     pub moved: &'static [(u16, u16)],
+    /// Further errors.
+    pub more: &'static [(u16, &'static str)],
     /// All ask for the server's key, if it has one.
     pub guarded: bool,
 }
@@ -36,14 +41,16 @@ pub struct Operation {
     pub path: &'static str,
     pub summary: &'static str,
     pub request: Option<Make>,
-    /// The body may be what an HTML form sends.
-    pub form: bool,
+    /// The content types that its body may have.
+    pub media: &'static [&'static str],
     /// Name, whether it is required, and what it is.
     pub query: &'static [(&'static str, bool, &'static str)],
     pub status: u16,
     pub answer: Answer,
     /// One event of the stream that `"stream": true` asks for.
     pub events: Option<Make>,
+    /// It needs a loaded model.
+    pub model: bool,
     /// A model works for it, so it can be refused while that is busy or away.
     pub work: bool,
 }
@@ -55,7 +62,7 @@ fn make<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 impl Interface {
     /// Routes whose errors are of the type `E`.
     pub const fn new<E: JsonSchema>(tag: &'static str, about: &'static str) -> Self {
-        Self { tag, about, error: make::<E>, moved: &[], guarded: true }
+        Self { tag, about, error: make::<E>, moved: &[], more: &[], guarded: true }
     }
 
     const fn method(
@@ -70,11 +77,12 @@ impl Interface {
             path,
             summary,
             request: None,
-            form: false,
+            media: &["application/json"],
             query: &[],
             status: 200,
             answer: Answer::Nothing,
             events: None,
+            model: false,
             work: false,
         }
     }
@@ -105,8 +113,9 @@ impl Operation {
         Self { request: Some(make::<T>), ..self }
     }
 
-    pub const fn or_form(self) -> Self {
-        Self { form: true, ..self }
+    /// Of its body; JSON without it.
+    pub const fn sent_as(self, media: &'static [&'static str]) -> Self {
+        Self { media, ..self }
     }
 
     pub const fn asks(self, query: &'static [(&'static str, bool, &'static str)]) -> Self {
@@ -130,7 +139,11 @@ impl Operation {
         Self { status, ..self }
     }
 
+    pub const fn of_model(self) -> Self {
+        Self { model: true, ..self }
+    }
+
     pub const fn works(self) -> Self {
-        Self { work: true, ..self }
+        Self { work: true, ..self.of_model() }
     }
 }

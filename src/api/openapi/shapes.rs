@@ -28,7 +28,7 @@ pub fn closed<T: Fields>(schema: &mut Schema) {
                 accepted.insert((*name).to_owned(), field);
             }
             Rule::Refuse { name, neutral, instead } => {
-                let unless: Vec<Value> = samples().into_iter().filter(|v| neutral(v)).collect();
+                let unless: Vec<Value> = samples().into_iter().filter(*neutral).collect();
                 let rule = json!({"instead": instead, "unless": unless});
                 refused.insert((*name).to_owned(), rule);
             }

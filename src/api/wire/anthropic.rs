@@ -16,8 +16,9 @@ use super::super::strict::{Strict, strict_list, strict_list_option, strict_optio
 #[schemars(transform = closed::<Self>)]
 pub struct MessagesRequest {
     /// A loaded model; `/v1/models` lists them.
-    #[schemars(required)]
+    #[schemars(required, length(min = 1))]
     pub model: Option<String>,
+    /// The conversation so far.
     #[serde(deserialize_with = "strict_list")]
     pub messages: Vec<Turn>,
     /// Most tokens of the answer; required but to count tokens.
@@ -28,20 +29,27 @@ pub struct MessagesRequest {
     /// Up to 16 texts that end the answer.
     #[schemars(length(max = 16))]
     pub stop_sequences: Option<Vec<String>>,
+    /// Send the answer as events while it is written.
     pub stream: Option<bool>,
     /// 0 to 2; 0 always takes the most likely token. Default 1.
     #[schemars(range(min = 0, max = 2))]
     pub temperature: Option<f32>,
+    /// Sample from the most likely tokens that together reach this probability.
     #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
     pub top_p: Option<f32>,
+    /// Sample from the k most likely tokens.
     #[schemars(range(min = -1))]
     pub top_k: Option<i64>,
+    /// What the model may call.
     #[serde(default, deserialize_with = "strict_list_option")]
     pub tools: Option<Vec<Tool>>,
+    /// Whether it calls something.
     #[serde(default, deserialize_with = "strict_option")]
     pub tool_choice: Option<Choice>,
+    /// Whether it thinks first.
     #[serde(default, deserialize_with = "strict_option")]
     pub thinking: Option<Thinking>,
+    /// The form of the answer.
     #[serde(default, deserialize_with = "strict_option")]
     pub output_config: Option<OutputConfig>,
     /// Further variables of the chat template; an extension.
@@ -73,7 +81,9 @@ const CACHE: Rule =
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "AnthropicTurn", transform = closed::<Self>)]
 pub struct Turn {
+    /// Who speaks.
     pub role: Role,
+    /// What is said.
     pub content: Blocks,
 }
 
@@ -109,11 +119,15 @@ pub struct Block {
     pub text: Option<String>,
     /// Of `tool_use`.
     pub id: Option<String>,
+    /// What is called.
     pub name: Option<String>,
+    /// With what.
     pub input: Option<Value>,
     /// Of `tool_result`: the call that it answers.
     pub tool_use_id: Option<String>,
+    /// What the call gave.
     pub content: Option<Blocks>,
+    /// The call failed.
     pub is_error: Option<bool>,
     /// Of `thinking`, with a signature that nothing is done with.
     pub thinking: Option<String>,
@@ -160,10 +174,12 @@ impl<'de> Deserialize<'de> for Blocks {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "AnthropicTool", transform = closed::<Self>)]
 pub struct Tool {
+    /// What it is called by.
     pub name: String,
     /// `custom`, also when it is left out.
     #[serde(rename = "type")]
     pub kind: Option<String>,
+    /// What it does, for the model.
     pub description: Option<String>,
     /// A JSON schema of its input.
     pub input_schema: Option<Value>,
@@ -190,6 +206,7 @@ pub struct Choice {
     pub kind: String,
     /// With `tool`.
     pub name: Option<String>,
+    /// One call at most.
     pub disable_parallel_tool_use: Option<bool>,
 }
 
@@ -223,6 +240,7 @@ impl Fields for Thinking {
 pub struct OutputConfig {
     /// How much to think, for models whose chat template knows it.
     pub effort: Option<String>,
+    /// What the answer must be.
     #[serde(default, deserialize_with = "strict_option")]
     pub format: Option<OutputFormat>,
 }
@@ -238,6 +256,7 @@ pub struct OutputFormat {
     /// `json_schema`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// A JSON schema.
     pub schema: Value,
 }
 

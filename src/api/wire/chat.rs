@@ -19,7 +19,7 @@ generation_request! {
     /// A conversation to go on with.
     pub struct ChatRequest {
         /// A loaded model, required; `/v1/models` lists them.
-        #[schemars(required)]
+        #[schemars(required, length(min = 1))]
         pub model: Option<String>,
         /// The conversation so far; at least one message.
         #[serde(deserialize_with = "strict_list")]
@@ -141,8 +141,10 @@ pub enum Content {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct ContentPart {
+    /// `text`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The text; required.
     pub text: Option<String>,
 }
 

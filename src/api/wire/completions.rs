@@ -18,7 +18,7 @@ generation_request! {
     /// Texts to go on with, as they are: no chat template.
     pub struct CompletionRequest {
         /// A loaded model, required; `/v1/models` lists them.
-        #[schemars(required)]
+        #[schemars(required, length(min = 1))]
         pub model: Option<String>,
         /// A text, texts, token ids, or lists of token ids. Text gets the special
         /// tokens that the model's tokenizer adds; token ids are taken as they are.

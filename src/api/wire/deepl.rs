@@ -14,23 +14,32 @@ use super::desk::Formality;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "DeepLTranslateRequest", transform = closed::<Self>)]
 pub struct TranslateRequest {
+    /// The texts, up to 1000.
     #[schemars(length(min = 1, max = 1000))]
     pub text: Vec<String>,
+    /// Their language; detected without it, but required with a glossary.
     pub source_lang: Option<String>,
+    /// The language to write.
     pub target_lang: String,
+    /// What is known of the texts; not translated.
     pub context: Option<String>,
+    /// How to address the reader, for models that are told it.
     pub formality: Option<Formality>,
     /// "0", "1" or "nonewlines".
     pub split_sentences: Option<String>,
     /// "xml" or "html".
     pub tag_handling: Option<String>,
+    /// Tags whose content stays as it is; a list, or names with commas between them.
     #[serde(default, deserialize_with = "names")]
     #[schemars(with = "Option<Any<(String, Vec<String>)>>")]
     pub ignore_tags: Vec<String>,
+    /// A stored glossary.
     pub glossary_id: Option<String>,
+    /// Several.
     #[serde(default, deserialize_with = "names")]
     #[schemars(with = "Option<Any<(String, Vec<String>)>>")]
     pub glossary_ids: Vec<String>,
+    /// Count the characters of each text.
     #[serde(default, deserialize_with = "flag")]
     #[schemars(schema_with = "flag_schema")]
     pub show_billed_characters: Option<bool>,
@@ -95,6 +104,10 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::E
             Ok(value)
         }
 
+        fn visit_unit<E: de::Error>(self) -> Result<bool, E> {
+            Ok(false)
+        }
+
         fn visit_str<E: de::Error>(self, value: &str) -> Result<bool, E> {
             match value {
                 "1" | "true" => Ok(true),
@@ -107,7 +120,7 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::E
 }
 
 fn flag_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"enum": [true, false, "1", "0", "true", "false"]})
+    json_schema!({"enum": [true, false, "1", "0", "true", "false", null]})
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -197,9 +210,13 @@ pub struct DocumentStatus {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct CreateGlossary {
+    /// A name for people.
     pub name: String,
+    /// The language of the terms.
     pub source_lang: String,
+    /// The language of what they are to be.
     pub target_lang: String,
+    /// The terms, a line each.
     pub entries: String,
     /// "tsv" or "csv".
     pub entries_format: String,
@@ -233,7 +250,9 @@ pub struct Glossaries<T> {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct ChangeGlossary {
+    /// Required of a new one.
     pub name: Option<String>,
+    /// Their entries are added; of a new one, at least one.
     #[serde(default, deserialize_with = "super::super::strict::strict_list")]
     pub dictionaries: Vec<Dictionary>,
 }
@@ -248,8 +267,11 @@ impl Form for ChangeGlossary {}
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct Dictionary {
+    /// The language of the terms.
     pub source_lang: String,
+    /// The language of what they are to be.
     pub target_lang: String,
+    /// The terms, a line each.
     pub entries: String,
     /// "tsv" or "csv".
     pub entries_format: String,

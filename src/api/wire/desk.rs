@@ -18,6 +18,7 @@ pub struct TranslateRequest {
     /// A text, or with `texts` several. They are cut into
     /// lines and sentences.
     pub text: Option<String>,
+    /// Several texts, instead of `text`.
     pub texts: Option<Vec<String>>,
     /// The language of the texts. Without it, it is detected in each segment.
     pub source: Option<String>,
@@ -69,8 +70,11 @@ pub enum ContextField {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KnownContext {
+    /// What it is called.
     pub title: Option<String>,
+    /// What it is about.
     pub subject: Option<String>,
+    /// What else is known.
     pub text: Option<String>,
 }
 
@@ -96,13 +100,17 @@ pub enum Format {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct Entry {
+    /// The term.
     pub source: String,
+    /// What it is to be.
     pub target: String,
     /// The target is not to be written.
     #[serde(default)]
     pub forbidden: bool,
+    /// The term is only found as it is written.
     #[serde(default)]
     pub case_sensitive: bool,
+    /// For people; comes back with the report on the term.
     pub note: Option<String>,
 }
 
@@ -221,9 +229,11 @@ pub struct TranslateUsage {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct CreateTermbase {
+    /// A name for people.
     pub name: String,
     /// "tbx", "csv" or "tsv", with `content`.
     pub format: Option<String>,
+    /// The text of the file.
     pub content: Option<String>,
     /// Instead of a file.
     #[serde(default, deserialize_with = "strict_list")]
@@ -231,6 +241,7 @@ pub struct CreateTermbase {
     /// The languages of `entries`, or of a table of two columns without a
     /// header.
     pub source: Option<String>,
+    /// Goes with `source`.
     pub target: Option<String>,
 }
 
@@ -263,6 +274,7 @@ pub struct NoticeInfo {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct CreateMemory {
+    /// A name for people.
     pub name: String,
     /// A TMX file.
     pub content: Option<String>,

@@ -12,7 +12,7 @@ use super::inputs::Inputs;
 #[schemars(transform = closed::<Self>)]
 pub struct EmbeddingsRequest {
     /// A loaded embedding model, required; `/v1/models` lists them.
-    #[schemars(required)]
+    #[schemars(required, length(min = 1))]
     pub model: Option<String>,
     /// A text, texts, token ids, or lists of token ids; none may be empty or
     /// longer than the model's context. Text gets the special tokens that the

@@ -172,10 +172,15 @@ impl Fields for JsonSchema {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct StructuredOutputs {
+    /// A JSON schema.
     pub json: Option<Value>,
+    /// Any JSON object.
     pub json_object: Option<bool>,
+    /// A regular expression.
     pub regex: Option<String>,
+    /// One of these texts.
     pub choice: Option<Vec<String>>,
+    /// A grammar in llguidance's variant of Lark.
     pub grammar: Option<String>,
 }
 

@@ -16,8 +16,10 @@ use super::super::strict::Strict;
 #[schemars(transform = closed::<Self>)]
 pub struct RerankRequest {
     /// A loaded reranking model, required; `/v1/models` lists them.
-    #[schemars(required)]
+    #[schemars(required, length(min = 1))]
     pub model: Option<String>,
+    /// What the texts are to answer.
+    #[schemars(length(min = 1))]
     pub query: String,
     /// Texts, or objects with a `text`; none may be empty.
     pub documents: Vec<Document>,
@@ -52,6 +54,7 @@ shaped!(Document => Any<(String, TextObject)>);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "RerankDocument", transform = closed::<Self>)]
 struct TextObject {
+    /// The text.
     text: String,
 }
 

@@ -16,7 +16,7 @@ use super::super::strict::{Strict, strict_list_option, strict_option};
 #[schemars(transform = closed::<Self>)]
 pub struct ResponseRequest {
     /// A loaded model, required; `/v1/models` lists them.
-    #[schemars(required)]
+    #[schemars(required, length(min = 1))]
     pub model: Option<String>,
     /// A text, or the items of a conversation.
     pub input: Option<Input>,
@@ -30,18 +30,25 @@ pub struct ResponseRequest {
     /// At most so many tokens, reasoning included.
     #[schemars(range(min = 1))]
     pub max_output_tokens: Option<usize>,
+    /// 0 always takes the most likely token. Default 1.
     #[schemars(range(min = 0, max = 2))]
     pub temperature: Option<f32>,
+    /// Sample from the most likely tokens that together reach this probability.
     #[schemars(extend("exclusiveMinimum" = 0), range(max = 1))]
     pub top_p: Option<f32>,
+    /// Send the response as events while it is written.
     pub stream: Option<bool>,
+    /// Functions that the model may call.
     #[serde(default, deserialize_with = "strict_list_option")]
     pub tools: Option<Vec<Tool>>,
+    /// "auto", the default, "none", "required", or one function by its name.
     pub tool_choice: Option<Value>,
+    /// Whether several calls may be made at once. Default true.
     pub parallel_tool_calls: Option<bool>,
     /// The form of the answer.
     #[serde(default, deserialize_with = "strict_option")]
     pub text: Option<Text>,
+    /// How the model thinks.
     #[serde(default, deserialize_with = "strict_option")]
     pub reasoning: Option<Reasoning>,
     /// Labels, which come back with the response.
@@ -104,6 +111,7 @@ pub struct Item {
     pub call_id: Option<String>,
     /// Of `function_call`.
     pub name: Option<String>,
+    /// Of `function_call`: JSON text.
     pub arguments: Option<String>,
     /// Of `function_call_output`.
     pub output: Option<Parts>,
@@ -133,8 +141,10 @@ pub enum Parts {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "ResponsesPart", transform = closed::<Self>)]
 pub struct Part {
+    /// `input_text`, `output_text` or `reasoning_text`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The text; required.
     pub text: Option<String>,
 }
 
@@ -206,9 +216,13 @@ pub struct Tool {
     /// `function`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Letters, digits, `_`, `-` and `.`, up to 64; required.
     pub name: Option<String>,
+    /// What it does, for the model.
     pub description: Option<String>,
+    /// A JSON schema of its arguments; without one it takes none.
     pub parameters: Option<Value>,
+    /// Refuse a schema that calls cannot be held to.
     pub strict: Option<bool>,
 }
 
@@ -221,6 +235,7 @@ impl Fields for Tool {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "ResponsesText", transform = closed::<Self>)]
 pub struct Text {
+    /// What kind of text it is.
     #[serde(default, deserialize_with = "strict_option")]
     pub format: Option<Format>,
 }
@@ -240,10 +255,13 @@ pub struct Format {
     /// `text`, `json_object` or `json_schema`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// A label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// With `json_schema`: the schema.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Value>,
+    /// An answer follows its schema in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
 }

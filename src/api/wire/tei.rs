@@ -17,6 +17,7 @@ use super::tools::Tool;
 
 /// Which end of a text goes when it is too long.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(extend("enum" = ["Left", "Right", "left", "right"]))]
 pub enum Direction {
     #[serde(alias = "left")]
     Left,
@@ -29,11 +30,13 @@ pub enum Direction {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct EmbedRequest {
+    /// A loaded model; an extension. Without it the first that can.
     pub model: Option<String>,
     /// A text, texts, token ids, or lists of token ids.
     pub inputs: Inputs,
     /// Shorten texts that are too long. Default false.
     pub truncate: Option<bool>,
+    /// With `truncate`: which end goes. Default right.
     pub truncation_direction: Option<Direction>,
     /// The model's prompt to put before each text.
     pub prompt_name: Option<String>,
@@ -47,10 +50,15 @@ pub struct EmbedRequest {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct EmbedAllRequest {
+    /// A loaded model; an extension. Without it the first that can.
     pub model: Option<String>,
+    /// A text, texts, token ids, or lists of token ids.
     pub inputs: Inputs,
+    /// Shorten what is too long. Default false: it is an error.
     pub truncate: Option<bool>,
+    /// With `truncate`: which end goes. Default right.
     pub truncation_direction: Option<Direction>,
+    /// The model's prompt to put before each text.
     pub prompt_name: Option<String>,
 }
 
@@ -58,8 +66,11 @@ pub struct EmbedAllRequest {
 #[derive(Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct SimilarityRequest {
+    /// A loaded model; an extension. Without it the first that can.
     pub model: Option<String>,
+    /// What is compared with what.
     pub inputs: Strict<SimilarityInputs>,
+    /// How texts are taken.
     pub parameters: Option<Strict<SimilarityParameters>>,
 }
 
@@ -67,7 +78,10 @@ pub struct SimilarityRequest {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct SimilarityInputs {
+    /// The one.
     pub source_sentence: String,
+    /// The others.
+    #[schemars(length(min = 1))]
     pub sentences: Vec<String>,
 }
 
@@ -75,8 +89,11 @@ pub struct SimilarityInputs {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct SimilarityParameters {
+    /// Shorten what is too long. Default false: it is an error.
     pub truncate: Option<bool>,
+    /// With `truncate`: which end goes. Default right.
     pub truncation_direction: Option<Direction>,
+    /// The model's prompt to put before each text.
     pub prompt_name: Option<String>,
 }
 
@@ -84,9 +101,13 @@ pub struct SimilarityParameters {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct PredictRequest {
+    /// A loaded model; an extension. Without it the first that can.
     pub model: Option<String>,
+    /// A text, a pair of texts, or a batch of arrays of one or two.
     pub inputs: Sequences,
+    /// Shorten what is too long. Default false: it is an error.
     pub truncate: Option<bool>,
+    /// With `truncate`: which end goes. Default right.
     pub truncation_direction: Option<Direction>,
     /// What the model says, before softmax or sigmoid. Default false.
     pub raw_scores: Option<bool>,
@@ -112,10 +133,16 @@ shaped!(Sequences = {"anyOf": [
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "TeiRerankRequest", transform = closed::<Self>)]
 pub struct RerankRequest {
+    /// A loaded model; an extension. Without it the first that can.
     pub model: Option<String>,
+    /// What the texts are to answer.
+    #[schemars(length(min = 1))]
     pub query: String,
+    /// The texts to be put in order.
     pub texts: Vec<String>,
+    /// Shorten what is too long. Default false: it is an error.
     pub truncate: Option<bool>,
+    /// With `truncate`: which end goes. Default right.
     pub truncation_direction: Option<Direction>,
     /// What the model says, instead of a number between 0 and 1. Default false.
     pub raw_scores: Option<bool>,
@@ -127,14 +154,17 @@ pub struct RerankRequest {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct TokenizeRequest {
+    /// A loaded model; an extension. Without it the first that can.
     pub model: Option<String>,
     /// A text or texts.
     pub inputs: Option<Inputs>,
     /// Add what the model expects around a text. Default true.
     pub add_special_tokens: Option<bool>,
+    /// The model's prompt to put before each text.
     pub prompt_name: Option<String>,
     /// A text for a generator, or a conversation, as vLLM's interface has it.
     pub prompt: Option<String>,
+    /// A conversation, through the model's chat template.
     #[serde(default, deserialize_with = "strict_list_option")]
     pub messages: Option<Vec<Message>>,
     /// With `prompt` or `messages`: give the tokens' texts as well.
@@ -142,6 +172,7 @@ pub struct TokenizeRequest {
     /// With `messages`.
     #[serde(default, deserialize_with = "strict_list_option")]
     pub tools: Option<Vec<Tool>>,
+    /// With `messages`: further variables of the chat template.
     pub chat_template_kwargs: Option<Map<String, Value>>,
 }
 
@@ -168,7 +199,9 @@ pub enum TokenizeAnswer {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct DetokenizeRequest {
+    /// A loaded model; an extension. Without it the first that can.
     pub model: Option<String>,
+    /// Token ids.
     pub tokens: Vec<u32>,
 }
 
@@ -182,6 +215,7 @@ pub struct DetokenizeAnswer {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct DecodeRequest {
+    /// A loaded model; an extension. Without it the first that can.
     pub model: Option<String>,
     /// Token ids, or lists of token ids.
     #[schemars(with = "Any<(Vec<u32>, Vec<Vec<u32>>)>")]

@@ -15,6 +15,7 @@ pub struct Tool {
     /// `function`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The function; required.
     #[serde(default, deserialize_with = "strict_option")]
     pub function: Option<Function>,
 }
@@ -45,10 +46,12 @@ impl Fields for Function {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct EarlierCall {
+    /// Its label, to which its result refers.
     pub id: String,
     /// `function`, also when it is left out.
     #[serde(rename = "type")]
     pub kind: Option<String>,
+    /// What was called; required.
     #[serde(default, deserialize_with = "strict_option")]
     pub function: Option<EarlierFunction>,
 }
@@ -62,6 +65,7 @@ impl Fields for EarlierCall {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct EarlierFunction {
+    /// What was called.
     pub name: String,
     /// JSON text.
     pub arguments: String,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -115,9 +116,9 @@ pub async fn replace(
 pub async fn entries(
     Extension(desk): Extension<Arc<Desk>>,
     Path(id): Path<String>,
-    Query(pair): Query<PairQuery>,
+    pair: Result<Query<PairQuery>, QueryRejection>,
 ) -> Result<axum::Json<Dictionaries>, ApiError> {
-    let (source, target) = wanted(&pair)?;
+    let (source, target) = wanted(pair)?;
     let stored = stored(&desk, id).await?;
     let entries = tsv(&stored.termbase, &source, &target);
     if entries.is_empty() {
@@ -135,9 +136,9 @@ pub async fn entries(
 pub async fn remove(
     Extension(desk): Extension<Arc<Desk>>,
     Path(id): Path<String>,
-    Query(pair): Query<PairQuery>,
+    pair: Result<Query<PairQuery>, QueryRejection>,
 ) -> Result<StatusCode, ApiError> {
-    let (source, target) = wanted(&pair)?;
+    let (source, target) = wanted(pair)?;
     let mut changed = stored(&desk, id).await?;
     let before = changed.termbase.concepts.len();
     changed.termbase.concepts.retain(|concept| !of(concept).contains(&(&*source, &*target)));
@@ -148,7 +149,9 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn wanted(pair: &PairQuery) -> Result<(String, String), ApiError> {
+fn wanted(pair: Result<Query<PairQuery>, QueryRejection>) -> Result<(String, String), ApiError> {
+    let Query(pair) =
+        pair.map_err(|error| ApiError::new(error.status(), "invalid_query", error.body_text()))?;
     Ok((language("source_lang", &pair.source_lang)?, language("target_lang", &pair.target_lang)?))
 }
 

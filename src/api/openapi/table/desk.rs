@@ -1,6 +1,6 @@
 //! Routes of the document desk, in our own shape and in DeepL's.
 
-use crate::api::openapi::operation::{Interface, Operation};
+use crate::api::openapi::operation::{Interface, JSON_OR_FORM, Operation};
 use crate::api::wire::common::ErrorBody;
 use crate::api::wire::deepl::{
     self, ChangeGlossary, CreateGlossary, Dictionaries, Dictionary, DictionaryInfo, Glossaries,
@@ -11,10 +11,18 @@ use crate::api::wire::desk::{
     TranslateResponse,
 };
 
-const OURS: Interface =
-    Interface::new::<ErrorBody>("Desk", "Translation with terms, memory and checks.");
+const STORE: &[(u16, &str)] = &[
+    (500, "The server failed; its log says why."),
+    (503, "Not now: a model is not ready, or the store cannot be opened."),
+];
+
+const OURS: Interface = Interface {
+    more: STORE,
+    ..Interface::new::<ErrorBody>("Desk", "Translation with terms, memory and checks.")
+};
 const THEIRS: Interface = Interface {
     moved: &[(401, 403)],
+    more: STORE,
     ..Interface::new::<deepl::ErrorBody>(
         "DeepL",
         "As DeepL's clients expect it. The key may come as `Authorization: DeepL-Auth-Key …`.",
@@ -54,13 +62,13 @@ pub const DEEPL: &[Operation] = &[
     THEIRS
         .post("/v2/translate", "Translates texts.")
         .takes::<deepl::TranslateRequest>()
-        .or_form()
+        .sent_as(JSON_OR_FORM)
         .gives::<deepl::TranslateResponse>()
         .works(),
     THEIRS
         .post("/v2/glossaries", "Stores a glossary of one pair of languages.")
         .takes::<CreateGlossary>()
-        .or_form()
+        .sent_as(JSON_OR_FORM)
         .gives::<Glossary>()
         .with(201),
     THEIRS.get("/v2/glossaries", "The glossaries of one pair.").gives::<Glossaries<Glossary>>(),
@@ -71,15 +79,15 @@ pub const DEEPL: &[Operation] = &[
         .gives_text("text/tab-separated-values"),
     THEIRS
         .get("/v2/glossary-language-pairs", "The pairs that a glossary can have.")
-        .gives::<LanguagePairs>(),
-    THEIRS.get("/v2/languages", "The languages.").asks(KIND).gives::<Vec<Language>>(),
-    THEIRS.post("/v2/languages", "The languages.").asks(KIND).gives::<Vec<Language>>(),
+        .gives::<LanguagePairs>()
+        .of_model(),
+    THEIRS.get("/v2/languages", "The languages.").asks(KIND).gives::<Vec<Language>>().of_model(),
+    THEIRS.post("/v2/languages", "The languages.").asks(KIND).gives::<Vec<Language>>().of_model(),
     THEIRS.get("/v2/usage", "Characters translated since the start.").gives::<Usage>(),
     THEIRS.post("/v2/usage", "Characters translated since the start.").gives::<Usage>(),
     THEIRS
         .post("/v3/glossaries", "Stores a glossary of several pairs.")
         .takes::<ChangeGlossary>()
-        .or_form()
         .gives::<MultilingualGlossary>()
         .with(201),
     THEIRS.get("/v3/glossaries", "All glossaries.").gives::<Glossaries<MultilingualGlossary>>(),
@@ -87,7 +95,6 @@ pub const DEEPL: &[Operation] = &[
     THEIRS
         .patch("/v3/glossaries/{id}", "Renames a glossary, or adds entries to it.")
         .takes::<ChangeGlossary>()
-        .or_form()
         .gives::<MultilingualGlossary>(),
     THEIRS.delete("/v3/glossaries/{id}", "Deletes a glossary.").with(204),
     THEIRS
@@ -97,7 +104,7 @@ pub const DEEPL: &[Operation] = &[
     THEIRS
         .put("/v3/glossaries/{id}/dictionaries", "Replaces the entries of a pair.")
         .takes::<Dictionary>()
-        .or_form()
+        .sent_as(JSON_OR_FORM)
         .gives::<DictionaryInfo>(),
     THEIRS.delete("/v3/glossaries/{id}/dictionaries", "Deletes a pair.").asks(PAIR).with(204),
 ];

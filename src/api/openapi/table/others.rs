@@ -1,7 +1,7 @@
 //! Routes in the shape of Anthropic, of Cohere and Jina, of
 //! text-embeddings-inference, and of LibreTranslate.
 
-use crate::api::openapi::operation::{Interface, Operation};
+use crate::api::openapi::operation::{Interface, JSON_OR_FORM, Operation};
 use crate::api::openapi::shapes::Any;
 use crate::api::wire::anthropic::{self, Message, MessagesRequest, StreamEvent, TokenCount};
 use crate::api::wire::common::ErrorBody;
@@ -15,6 +15,7 @@ const RERANK: Interface =
     Interface::new::<ErrorBody>("Rerank", "As Cohere's and Jina's clients expect it.");
 const EMBED: Interface = Interface {
     moved: &[(400, 422)],
+    more: &[(424, "The model is of another kind, or failed.")],
     ..Interface::new::<tei::ErrorBody>(
         "text-embeddings-inference",
         "As clients of text-embeddings-inference expect it. Requests may name a `model`, an \
@@ -97,17 +98,21 @@ pub const TEI: &[Operation] = &[
         .takes::<tei::DecodeRequest>()
         .gives::<Vec<String>>()
         .works(),
-    EMBED.get("/info", "The first model that embeds, ranks or classifies.").gives::<Info>(),
+    EMBED
+        .get("/info", "The first model that embeds, ranks or classifies.")
+        .gives::<Info>()
+        .of_model(),
 ];
 
 pub const LIBRE_TRANSLATE: &[Operation] = &[
     LIBRE
         .post("/translate", "Translates texts.")
         .takes::<TranslateRequest>()
-        .or_form()
+        .sent_as(JSON_OR_FORM)
         .gives::<TranslateResponse>()
         .works(),
     LIBRE
         .get("/languages", "The languages of the first translation model.")
-        .gives::<Vec<LanguageEntry>>(),
+        .gives::<Vec<LanguageEntry>>()
+        .of_model(),
 ];
