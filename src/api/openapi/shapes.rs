@@ -84,6 +84,33 @@ impl<T: JsonSchema> JsonSchema for Strict<T> {
     }
 }
 
+/// `multipart/form-data`: the fields of `T` beside a file.
+pub struct Upload<T>(PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for Upload<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = T::json_schema(generator);
+        let object = schema.ensure_object();
+        let file = json!({
+            "type": "string",
+            "contentMediaType": "application/octet-stream",
+            "description": "The document.",
+        });
+        if let Some(fields) = object.get_mut("properties").and_then(Value::as_object_mut) {
+            fields.insert("file".to_owned(), file);
+        }
+        let required = object.entry("required").or_insert_with(|| json!([]));
+        if let Some(required) = required.as_array_mut() {
+            required.push("file".into());
+        }
+        schema
+    }
+}
+
 /// Any of the types of a tuple.
 pub struct Any<T>(PhantomData<T>);
 

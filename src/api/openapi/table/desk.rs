@@ -1,15 +1,20 @@
 //! Routes of the document desk, in our own shape and in DeepL's.
 
 use crate::api::openapi::operation::{Interface, JSON_OR_FORM, Operation};
+use crate::api::openapi::shapes::Upload;
 use crate::api::wire::common::ErrorBody;
+use crate::api::wire::compare::{CompareRequest, CompareResponse};
 use crate::api::wire::deepl::{
-    self, ChangeGlossary, CreateGlossary, Dictionaries, Dictionary, DictionaryInfo, Glossaries,
-    Glossary, Language, LanguagePairs, MultilingualGlossary, Usage,
+    self, ChangeGlossary, CreateGlossary, Dictionaries, Dictionary, DictionaryInfo, DocumentHandle,
+    DocumentKey, DocumentStatus, Glossaries, Glossary, Language, LanguagePairs,
+    MultilingualGlossary, Usage,
 };
 use crate::api::wire::desk::{
     CreateMemory, CreateTermbase, Deleted, List, MemoryInfo, TermbaseInfo, TranslateRequest,
     TranslateResponse,
 };
+use crate::api::wire::jobs::{DocumentRequest, JobInfo, JobList, JobReport};
+use crate::api::wire::summary::{SummarizeRequest, SummarizeResponse, SummaryProgress};
 
 const STORE: &[(u16, &str)] = &[
     (500, "The server failed; its log says why."),
@@ -19,6 +24,17 @@ const STORE: &[(u16, &str)] = &[
 const OURS: Interface = Interface {
     more: STORE,
     ..Interface::new::<ErrorBody>("Desk", "Translation with terms, memory and checks.")
+};
+const JOBS: Interface = Interface {
+    more: &[
+        (409, "The job is in a state in which this cannot be done."),
+        (500, "The server failed; its log says why."),
+        (503, "Not now: a model is not ready, or the store cannot be opened."),
+    ],
+    ..Interface::new::<ErrorBody>(
+        "Jobs",
+        "Whole documents, translated in the background; they survive a restart.",
+    )
 };
 const THEIRS: Interface = Interface {
     moved: &[(401, 403)],
@@ -34,6 +50,38 @@ pub const DESK: &[Operation] = &[
         .takes::<TranslateRequest>()
         .gives::<TranslateResponse>()
         .works(),
+    OURS.post("/v1/summarize", "Says what a document says, each statement with its quotes.")
+        .takes::<SummarizeRequest>()
+        .gives::<SummarizeResponse>()
+        .streams::<SummaryProgress>()
+        .works(),
+    OURS.post("/v1/compare", "What two versions, or two languages, of a text do not both say.")
+        .takes::<CompareRequest>()
+        .gives::<CompareResponse>()
+        .works(),
+    JOBS.post(
+        "/v1/documents",
+        "Takes a document to be translated. With an `Idempotency-Key` the same request again is \
+         answered with the same job, with status 200.",
+    )
+    .takes::<Upload<DocumentRequest>>()
+    .sent_as(&["multipart/form-data"])
+    .gives::<JobInfo>()
+    .with(202)
+    .works(),
+    JOBS.get("/v1/jobs", "The jobs, the newest first.").asks(LISTED).gives::<JobList>(),
+    JOBS.get("/v1/jobs/{id}", "How far a job is.").gives::<JobInfo>(),
+    JOBS.delete("/v1/jobs/{id}", "Ends a job and forgets it.").gives::<Deleted>(),
+    JOBS.get(
+        "/v1/jobs/{id}/events",
+        "How far a job is, as it goes on: events `progress`, then `done`, `failed` or `cancelled`.",
+    )
+    .gives_text("text/event-stream"),
+    JOBS.post("/v1/jobs/{id}/cancel", "Ends a job.").gives::<JobInfo>(),
+    JOBS.get("/v1/jobs/{id}/result", "The translated document, in its format.")
+        .gives_text("application/octet-stream"),
+    JOBS.get("/v1/jobs/{id}/report", "What was found in its segments, the worst first.")
+        .gives::<JobReport>(),
     OURS.post("/v1/termbases", "Stores a termbase.")
         .takes::<CreateTermbase>()
         .gives::<TermbaseInfo>()
@@ -52,6 +100,11 @@ pub const DESK: &[Operation] = &[
     OURS.get("/v1/memories/{id}/export", "A memory as TMX.").gives_text("application/x-tmx+xml"),
 ];
 
+const LISTED: &[(&str, bool, &str)] = &[
+    ("limit", false, "Most that are listed: 1 to 1000; 100 without it."),
+    ("after", false, "Only those after the job with this id."),
+];
+
 /// Which dictionary of a glossary is meant.
 const PAIR: &[(&str, bool, &str)] =
     &[("source_lang", true, "The language of the terms."), ("target_lang", true, "The other one.")];
@@ -65,6 +118,22 @@ pub const DEEPL: &[Operation] = &[
         .sent_as(JSON_OR_FORM)
         .gives::<deepl::TranslateResponse>()
         .works(),
+    THEIRS
+        .post("/v2/document", "Takes a document to be translated.")
+        .takes::<Upload<deepl::DocumentRequest>>()
+        .sent_as(&["multipart/form-data"])
+        .gives::<DocumentHandle>()
+        .works(),
+    THEIRS
+        .post("/v2/document/{id}", "How far a document is.")
+        .takes::<DocumentKey>()
+        .sent_as(JSON_OR_FORM)
+        .gives::<DocumentStatus>(),
+    THEIRS
+        .post("/v2/document/{id}/result", "The translated document.")
+        .takes::<DocumentKey>()
+        .sent_as(JSON_OR_FORM)
+        .gives_text("application/octet-stream"),
     THEIRS
         .post("/v2/glossaries", "Stores a glossary of one pair of languages.")
         .takes::<CreateGlossary>()
