@@ -145,6 +145,18 @@ fn every_reference_leads_somewhere() {
     });
 }
 
+#[test]
+fn every_link_of_the_page_leads_somewhere() {
+    let page = openapi::markdown();
+    let headings: BTreeSet<String> = (page.lines())
+        .filter_map(|line| line.strip_prefix("### "))
+        .map(|heading| heading.to_lowercase())
+        .collect();
+    for link in page.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(headings.contains(link), "there is no {link}");
+    }
+}
+
 /// Objects of requests are closed, as the server refuses what it does not know.
 #[test]
 fn requests_are_closed() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use futures::stream;
 use tokio::sync::watch;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::jobs::{found, info};
 use super::store::Desk;
 use crate::api::error::ApiError;
+use crate::api::extract::Path;
 use crate::api::state::Shared;
 use crate::api::stream::{KEEP_ALIVE, KEEP_ALIVE_FRAME, events as respond, write_named_event};
 use crate::api::wire::jobs::JobInfo;

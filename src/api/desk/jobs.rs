@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Path, RawQuery};
+use axum::extract::RawQuery;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::store::{Desk, missing};
 use crate::api::error::ApiError;
+use crate::api::extract::Path;
 use crate::api::form::parse;
 use crate::api::wire::desk::Deleted;
 use crate::api::wire::jobs::{JobInfo, JobList, JobUsage, JobsQuery, Progress};

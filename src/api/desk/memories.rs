@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
@@ -11,7 +10,7 @@ use uuid::Uuid;
 use super::store::{Desk, missing, now};
 use super::termbases::name;
 use crate::api::error::ApiError;
-use crate::api::extract::Json;
+use crate::api::extract::{Json, Path};
 use crate::api::wire::desk::{CreateMemory, Deleted, List, MemoryInfo, NoticeInfo};
 use crate::documents::memory;
 use crate::documents::store::StoredMemory;

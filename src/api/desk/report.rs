@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::Path;
 
 use super::jobs::{found, progress};
 use super::store::Desk;
 use super::translate::{quality, segment};
 use crate::api::error::ApiError;
+use crate::api::extract::Path;
 use crate::api::wire::desk::Place;
 use crate::api::wire::jobs::{JobReport, NumberedSegment, Origins};
 use crate::documents::jobs::{StoredJob, StoredSegment};

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
@@ -12,7 +11,7 @@ use uuid::Uuid;
 use super::store::{Desk, missing, now};
 use super::translate::termbase;
 use crate::api::error::{ApiError, echo};
-use crate::api::extract::Json;
+use crate::api::extract::{Json, Path};
 use crate::api::wire::desk::{CreateTermbase, Deleted, List, NoticeInfo, TermbaseInfo};
 use crate::documents::store::StoredTermbase;
 use crate::documents::termbase::{Format, Notice, Termbase};

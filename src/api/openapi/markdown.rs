@@ -36,8 +36,10 @@ pub fn page(document: &Value) -> String {
         }
     }
     text += "\n## Types\n\nWhat the above refers to.\n";
+    let json = schemas.to_string();
     for (name, schema) in schemas.as_object().unwrap_or(&none) {
-        if !shown.contains(&name.as_str()) {
+        // What stands at its route is not repeated, unless something leads here.
+        if !shown.contains(&name.as_str()) || json.contains(&format!("/schemas/{name}\"")) {
             let about = schema["description"].as_str().unwrap_or_default();
             let _ = write!(text, "\n### {name}\n\n{about}\n");
             text += &described(schema);

@@ -81,6 +81,10 @@ async fn of_a_server_without_models() {
     ];
     for (route, status) in plain {
         ask(&url, route, "x", none.clone(), status).await;
+        if status == 404 {
+            // No UTF-8.
+            ask(&url, route, "%FF", none.clone(), status).await;
+        }
     }
     for (route, status) in [
         ("POST /v1/chat/completions", 400),

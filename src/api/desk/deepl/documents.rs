@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use uuid::Uuid;
@@ -17,6 +17,7 @@ use crate::api::desk::termbases::stored;
 use crate::api::desk::texts;
 use crate::api::desk::translate::tone;
 use crate::api::error::{ApiError, echo};
+use crate::api::extract::Path;
 use crate::api::form::JsonOrForm;
 use crate::api::multipart::{File, Upload};
 use crate::api::state::Shared;

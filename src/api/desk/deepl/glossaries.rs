@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
@@ -11,6 +10,7 @@ use uuid::Uuid;
 use crate::api::desk::store::{Desk, missing, now};
 use crate::api::desk::termbases::{name, read, stored};
 use crate::api::error::{ApiError, echo};
+use crate::api::extract::Path;
 use crate::api::form::JsonOrForm;
 use crate::api::wire::deepl::{CreateGlossary, Glossaries, Glossary};
 use crate::documents::store::StoredTermbase;

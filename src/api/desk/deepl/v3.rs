@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use super::glossaries::{language, of, pairs, termbase, time, tsv};
 use crate::api::desk::store::{Desk, now};
 use crate::api::desk::termbases::{name, stored};
 use crate::api::error::ApiError;
+use crate::api::extract::Path;
 use crate::api::form::JsonOrForm;
 use crate::api::wire::deepl::{
     ChangeGlossary, Dictionaries, Dictionary, DictionaryInfo, Glossaries, MultilingualGlossary,
