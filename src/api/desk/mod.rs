@@ -3,6 +3,7 @@
 
 mod deepl;
 mod memories;
+mod path;
 mod store;
 mod termbases;
 mod texts;
