@@ -1,9 +1,8 @@
 //! JSON bodies: parsed under [`super::fields`], refused with the place of the
 //! mistake.
 
-use axum::extract::{self, FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
@@ -27,21 +26,6 @@ where
         check_type(&parts.headers)?;
         let bytes = read(&parts.headers, body, shared.app.config.max_body_bytes).await?;
         offload(bytes.len(), move || parse(&bytes)).await?.map(Self)
-    }
-}
-
-/// What stands for `{id}` in a path.
-pub struct Path<T>(pub T);
-
-impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for Path<T> {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
-        let found = extract::Path::from_request_parts(parts, shared).await;
-        found.map(|extract::Path(value)| Self(value)).map_err(|_| {
-            let message = "the path is not UTF-8, so it names nothing that is here";
-            ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
-        })
     }
 }
 

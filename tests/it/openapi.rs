@@ -5,6 +5,7 @@ mod answers;
 mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
+#[cfg(feature = "documents")]
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -49,6 +50,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// What the source gives to `.route(`, with `{*id}` as `{id}`.
+#[cfg(feature = "documents")]
 fn routed() -> BTreeSet<String> {
     fn walk(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {

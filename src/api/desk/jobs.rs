@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::store::{Desk, missing};
+use crate::api::desk::path::Path;
 use crate::api::error::ApiError;
-use crate::api::extract::Path;
 use crate::api::form::parse;
 use crate::api::wire::desk::Deleted;
 use crate::api::wire::jobs::{JobInfo, JobList, JobUsage, JobsQuery, Progress};

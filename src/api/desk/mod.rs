@@ -8,6 +8,7 @@ mod events;
 mod jobs;
 mod memories;
 mod paragraphs;
+mod path;
 mod report;
 mod store;
 mod submit;

@@ -95,10 +95,12 @@ impl Interface {
         self.method("post", path, summary)
     }
 
+    #[cfg(feature = "documents")]
     pub const fn put(self, path: &'static str, summary: &'static str) -> Operation {
         self.method("put", path, summary)
     }
 
+    #[cfg(feature = "documents")]
     pub const fn patch(self, path: &'static str, summary: &'static str) -> Operation {
         self.method("patch", path, summary)
     }
@@ -118,6 +120,7 @@ impl Operation {
         Self { media, ..self }
     }
 
+    #[cfg(feature = "documents")]
     pub const fn asks(self, query: &'static [(&'static str, bool, &'static str)]) -> Self {
         Self { query, ..self }
     }
@@ -135,6 +138,7 @@ impl Operation {
     }
 
     /// The status of a success; 200 without it.
+    #[cfg(feature = "documents")]
     pub const fn with(self, status: u16) -> Self {
         Self { status, ..self }
     }

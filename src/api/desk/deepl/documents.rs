@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use super::languages::variant;
 use crate::api::desk::jobs::{file, found};
+use crate::api::desk::path::Path;
 use crate::api::desk::store::{Desk, missing};
 use crate::api::desk::submit::{Wanted, submit};
 use crate::api::desk::termbases::stored;
 use crate::api::desk::texts;
 use crate::api::desk::translate::tone;
 use crate::api::error::{ApiError, echo};
-use crate::api::extract::Path;
 use crate::api::form::JsonOrForm;
 use crate::api::multipart::{File, Upload};
 use crate::api::state::Shared;

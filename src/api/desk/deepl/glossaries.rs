@@ -7,10 +7,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
+use crate::api::desk::path::Path;
 use crate::api::desk::store::{Desk, missing, now};
 use crate::api::desk::termbases::{name, read, stored};
 use crate::api::error::{ApiError, echo};
-use crate::api::extract::Path;
 use crate::api::form::JsonOrForm;
 use crate::api::wire::deepl::{CreateGlossary, Glossaries, Glossary};
 use crate::documents::store::StoredTermbase;

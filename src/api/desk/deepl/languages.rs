@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use serde_json::Value;
 
 use crate::api::desk::store::Desk;
 use crate::api::desk::texts::translator;
