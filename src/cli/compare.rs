@@ -82,7 +82,8 @@ fn shown(row: &Row, a: &Source, b: &Source, same_language: bool) -> String {
     match row.outcome {
         Outcome::OnlyA => line('-', &texts(a, &row.a)),
         Outcome::OnlyB => line('+', &texts(b, &row.b)),
-        Outcome::Moved => line('>', &texts(a, &row.a)),
+        Outcome::Moved if row.changes.is_empty() => line('>', &texts(a, &row.a)),
+        Outcome::Moved => line('>', &marked(&row.changes)),
         Outcome::Equal => {}
         Outcome::Changed if same_language => line('~', &marked(&row.changes)),
         Outcome::Changed => {

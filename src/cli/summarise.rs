@@ -38,10 +38,10 @@ pub struct Args {
     /// configuration's models.generation decides.
     #[arg(long, value_name = "NAME|PATH|HUB-ID")]
     pub model: Option<String>,
-    /// Hold each statement to its quotes with an embedding model, the first of
-    /// models.embedding.
+    /// Rank sentences by their words, and hold statements to their quotes without
+    /// an embedding model; otherwise the first of models.embedding is loaded.
     #[arg(long)]
-    pub check: bool,
+    pub no_embedding: bool,
 }
 
 /// [`Task`] as the command line has it.
@@ -78,7 +78,7 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     }
     super::load::cpu(&config.engine, None)?;
     let engine = super::load::writer(args.model.as_deref(), config, &[ModelKind::Generation])?;
-    let embedder = args.check.then(|| super::load::embedder(config)).transpose()?;
+    let embedder = (!args.no_embedding).then(|| super::load::embedder(config)).transpose()?;
     let summarizer = Summarizer { engine, embedder };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -129,7 +129,7 @@ async fn one(
     source: &Source,
     request: &Request,
 ) -> anyhow::Result<Summary> {
-    let style = "{prefix} {wide_bar} {pos}/{len} pieces, {eta} left";
+    let style = "{prefix} {wide_bar} {pos}/{len} passages, {eta} left";
     let bar = ProgressBar::new(0)
         .with_style(ProgressStyle::with_template(style)?)
         .with_prefix(path.display().to_string());
@@ -166,13 +166,6 @@ fn markdown(path: &Path, source: &Source, summary: &Summary) -> String {
     }
     if summary.statements.is_empty() {
         text += "Nothing of that kind was found.\n";
-    }
-    if summary.cut_off > 0 {
-        let _ = writeln!(
-            text,
-            "\n{} answers were cut off; statements may be missing.",
-            summary.cut_off
-        );
     }
     format!("{text}\n{notes}\n{NOTE}\n\n")
 }

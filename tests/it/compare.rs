@@ -14,25 +14,24 @@ async fn two_versions_of_a_text() {
         return;
     }
     let a = json!([
-        {"id": "1", "text": "The Parties shall report every two years. They may ask for more time."},
+        {"id": "1", "text": "The Parties shall report to the Council every two years in writing."},
         {"id": "2", "text": "No reservation may be made."},
     ]);
-    let b = "No reservation may be made.\nThe Parties shall report every three years.\nA new one.";
+    let b = "No reservation may be made.\nThe Parties shall report to the Council every three years in writing.\nA new one.";
     let body = json!({"a": {"paragraphs": a}, "b": {"text": b}, "equal": true});
     let (status, answer) = compare(body).await;
     assert_eq!(status, 200, "{answer}");
     let rows = answer["rows"].as_array().unwrap();
     let outcomes: Vec<&str> = rows.iter().map(|row| row["outcome"].as_str().unwrap()).collect();
-    assert_eq!(outcomes, ["changed", "only_b", "moved"], "{answer}");
+    assert_eq!(outcomes, ["moved", "equal", "only_b"], "{answer}");
     assert_eq!((&answer["language_a"], &answer["model"]), (&json!("en"), &Value::Null));
     assert_eq!(rows[0]["a"][0]["id"], "1");
     assert_eq!(rows[0]["b"][0]["paragraph"], 2);
-    assert_eq!(rows[0]["sentences_only_a"], json!(["They may ask for more time."]));
     assert!(rows[0]["changes"].as_array().unwrap().contains(&json!({"of": "b", "text": "three"})));
-    assert_eq!((&rows[2]["a"][0]["id"], &rows[2]["b"][0]["paragraph"]), (&json!("2"), &json!(1)));
+    assert_eq!((&rows[1]["a"][0]["id"], &rows[1]["b"][0]["paragraph"]), (&json!("2"), &json!(1)));
     assert_eq!(
         answer["counts"],
-        json!({"equal": 0, "changed": 1, "moved": 1, "only_a": 0, "only_b": 1})
+        json!({"equal": 1, "changed": 0, "moved": 1, "only_a": 0, "only_b": 1})
     );
     for (body, param, says) in [
         (json!({"a": {}, "b": {"text": "x"}}), "a.text", "send one of a.text and a.paragraphs"),

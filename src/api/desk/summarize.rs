@@ -53,7 +53,9 @@ pub async fn summarize(
         let progress = |progress: crate::documents::summary::Progress| {
             report(SummaryProgress { done: progress.done, total: progress.total });
         };
-        let summary = summarizer.summarise(&source, &request, progress).await?;
+        let summary = summarizer.summarise(&source, &request, progress).await;
+        // What is too long is a sentence of the document.
+        let summary = summary.map_err(|error| ApiError::from(error).rename("prompt", "text"))?;
         let model = summarizer.engine.info().id.clone();
         Ok::<_, ApiError>(answer(summary, &source, &request, (model, field, named)))
     };
@@ -117,7 +119,6 @@ fn answer(
         statements: summary.statements.iter().map(body).collect(),
         text: lines.join("\n"),
         paragraphs: source.paragraphs().len(),
-        cut_off: summary.cut_off,
         note: NOTE,
         usage: SummaryUsage {
             prompt_tokens: summary.usage.prompt_tokens,

@@ -75,7 +75,7 @@ pub enum Length {
 /// How far the work is.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SummaryProgress {
-    /// Pieces of the document that were read.
+    /// Passages that the model was asked about.
     pub done: usize,
     pub total: usize,
 }
@@ -94,8 +94,6 @@ pub struct SummarizeResponse {
     pub text: String,
     /// Paragraphs of the document.
     pub paragraphs: usize,
-    /// Pieces whose answer was cut off, so that statements may be missing.
-    pub cut_off: usize,
     /// What the checks are worth.
     pub note: &'static str,
     pub usage: SummaryUsage,

@@ -66,11 +66,12 @@ pub fn align(n: usize, m: usize, likeness: &impl Likeness) -> Vec<Step> {
                     }
                 }
             }
-            if i > 0 {
-                offer(from(1, 0), (1, 0));
-            }
+            // Of two that stand alone `a`'s comes first, so `b`'s is the last step.
             if j > 0 {
                 offer(from(0, 1), (0, 1));
+            }
+            if i > 0 {
+                offer(from(1, 0), (1, 0));
             }
             best[i * width + j] = most;
             last[i * width + j] = step;
@@ -87,6 +88,52 @@ pub fn align(n: usize, m: usize, likeness: &impl Likeness) -> Vec<Step> {
     }
     steps.reverse();
     steps
+}
+
+/// Units that are left alone on both sides, and are much alike, belong together
+/// across the order: the nearest first. Each such step stands where `a` has it.
+/// Returns the steps, and the places of those that cross.
+pub fn cross(steps: Vec<Step>, likeness: &impl Likeness) -> (Vec<Step>, Vec<usize>) {
+    // Half way from what may be chance to what is the same.
+    let least = f32::midpoint(likeness.least(), 1.0);
+    let alone = |of_a: bool| {
+        let places = steps.iter().enumerate();
+        let places = places.filter(move |(_, step)| match of_a {
+            true => step.b.is_empty(),
+            false => step.a.is_empty(),
+        });
+        places.map(|(place, _)| place).collect::<Vec<_>>()
+    };
+    let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
+    let of_b = alone(false);
+    for a in alone(true) {
+        for &b in &of_b {
+            let value = likeness.of(steps[a].a.clone(), steps[b].b.clone());
+            if value >= least {
+                pairs.push((value, a, b));
+            }
+        }
+    }
+    pairs.sort_by(|x, y| y.0.total_cmp(&x.0));
+    let mut partner = vec![None; steps.len()];
+    for (_, a, b) in pairs {
+        if partner[a].is_none() && partner[b].is_none() {
+            (partner[a], partner[b]) = (Some(b), Some(a));
+        }
+    }
+    let mut kept = Vec::with_capacity(steps.len());
+    let mut crossing = Vec::new();
+    for (place, step) in steps.iter().enumerate() {
+        match partner[place] {
+            None => kept.push(step.clone()),
+            Some(other) if step.b.is_empty() => {
+                crossing.push(kept.len());
+                kept.push(Step { a: step.a.clone(), b: steps[other].b.clone() });
+            }
+            Some(_) => {}
+        }
+    }
+    (kept, crossing)
 }
 
 #[cfg(test)]
@@ -126,5 +173,23 @@ mod tests {
         check(&["abcd", "efgh"], &["abcdefgh"], "abcd+efgh=abcdefgh");
         check(&["abcdefgh", "ijk"], &["abcd", "efgh", "ijk"], "abcdefgh=abcd+efgh ijk=ijk");
         check(&["abc"], &["xyz"], "abc= =xyz");
+    }
+
+    #[test]
+    fn what_stands_elsewhere_is_found_there() {
+        let check = |a: &[&str], b: &[&str], expected: &str| {
+            let likeness = Letters(a, b);
+            let (steps, crossing) = cross(align(a.len(), b.len(), &likeness), &likeness);
+            let show = |(place, step): (usize, &Step)| {
+                let sign = if crossing.contains(&place) { '~' } else { '=' };
+                format!("{}{sign}{}", a[step.a.clone()].concat(), b[step.b.clone()].concat())
+            };
+            let found: Vec<String> = steps.iter().enumerate().map(show).collect();
+            assert_eq!(found.join(" "), expected);
+        };
+        check(&["abc", "defgh"], &["defgh", "abc"], "abc~abc defgh=defgh");
+        check(&["abcd", "efghi"], &["efghi", "abcx"], "abcd~abcx efghi=efghi");
+        check(&["abcd", "efghi"], &["efghi", "abxy"], "abcd= efghi=efghi =abxy");
+        check(&["abc", "abc", "efghi"], &["efghi", "abc"], "abc~abc abc= efghi=efghi");
     }
 }

@@ -9,13 +9,12 @@
 mod align;
 mod likeness;
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use similar::{ChangeTag, TextDiff};
 
-use align::{Step, align};
+use align::{Likeness, Step, align, cross};
 use likeness::{ByVectors, ByWords};
 
 use crate::documents::quality::{Checked, Finding, Kind, SegmentReport};
@@ -39,7 +38,7 @@ pub enum Outcome {
     Equal,
     /// Both have it, in other words or another language.
     Changed,
-    /// Both have it, elsewhere.
+    /// Both have it, elsewhere, and maybe in other words.
     Moved,
     OnlyA,
     OnlyB,
@@ -127,13 +126,12 @@ pub async fn compare(
         );
         return Err(SubmitError::Invalid { param: "model", message });
     }
-    let steps = side.steps(&side.left, &side.right).await?;
+    let steps = side.found(&side.left, &side.right).await?;
     let mut work = Vec::with_capacity(steps.len());
     for step in steps {
         work.push(side.row(step));
     }
-    let mut rows: Vec<Row> = stream::iter(work).buffered(WINDOW).try_collect().await?;
-    moved(&mut rows, &side);
+    let rows = stream::iter(work).buffered(WINDOW).try_collect().await?;
     Ok(Comparison { rows, same_language })
 }
 
@@ -147,46 +145,28 @@ struct Sides<'a> {
 }
 
 impl Sides<'_> {
-    async fn steps(
-        &self,
-        a: &[String],
-        b: &[String],
-    ) -> Result<Vec<(Step, Option<f32>)>, SubmitError> {
-        use align::Likeness;
+    /// Which of the passages belong together.
+    async fn found(&self, a: &[String], b: &[String]) -> Result<Vec<Found>, SubmitError> {
         if a.is_empty() || b.is_empty() {
-            let alone = |step: Step| (step, None);
             let (n, m) = (a.len(), b.len());
             let of_a = (0..n).map(|at| Step { a: at..at + 1, b: 0..0 });
             let of_b = (0..m).map(|at| Step { a: n..n, b: at..at + 1 });
+            let alone = |step| Found { step, likeness: None, crosses: false };
             return Ok(of_a.chain(of_b).map(alone).collect());
         }
-        let with = |likeness: &dyn Fn(&Step) -> f32, steps: Vec<Step>| {
-            let both = |step: &Step| !step.a.is_empty() && !step.b.is_empty();
-            let scored = |step: Step| {
-                let value = both(&step).then(|| likeness(&step));
-                (step, value)
-            };
-            steps.into_iter().map(scored).collect()
-        };
         Ok(match self.embedder {
-            Some(engine) => {
-                let likeness = ByVectors::new(engine, a, b).await?;
-                let steps = align(a.len(), b.len(), &likeness);
-                with(&|step| likeness.of(step.a.clone(), step.b.clone()), steps)
-            }
-            None => {
-                let likeness = ByWords::new(a, b);
-                let steps = align(a.len(), b.len(), &likeness);
-                with(&|step| likeness.of(step.a.clone(), step.b.clone()), steps)
-            }
+            Some(engine) => together(a.len(), b.len(), &ByVectors::new(engine, a, b).await?),
+            None => together(a.len(), b.len(), &ByWords::new(a, b)),
         })
     }
 
-    async fn row(&self, (step, likeness): (Step, Option<f32>)) -> Result<Row, SubmitError> {
+    async fn row(&self, found: Found) -> Result<Row, SubmitError> {
+        let Found { step, likeness, crosses } = found;
         let (a, b) = (self.left[step.a.clone()].join("\n"), self.right[step.b.clone()].join("\n"));
         let outcome = match (step.a.is_empty(), step.b.is_empty()) {
             (true, _) => Outcome::OnlyB,
             (_, true) => Outcome::OnlyA,
+            _ if crosses => Outcome::Moved,
             _ if a == b => Outcome::Equal,
             _ => Outcome::Changed,
         };
@@ -200,12 +180,12 @@ impl Sides<'_> {
             sentences_only_b: Vec::new(),
             notes: Vec::new(),
         };
-        if outcome != Outcome::Changed {
+        if a == b || !matches!(outcome, Outcome::Changed | Outcome::Moved) {
             return Ok(row);
         }
         let (first, second) = (sentences(&a, self.a.language()), sentences(&b, self.b.language()));
         if first.len() > 1 || second.len() > 1 {
-            for (step, _) in self.steps(&first, &second).await? {
+            for Found { step, .. } in self.found(&first, &second).await? {
                 if step.b.is_empty() {
                     row.sentences_only_a.extend_from_slice(&first[step.a]);
                 } else if step.a.is_empty() {
@@ -240,6 +220,25 @@ impl Sides<'_> {
     }
 }
 
+/// Passages that belong together, or one that stands alone.
+struct Found {
+    step: Step,
+    likeness: Option<f32>,
+    /// One of them stands elsewhere.
+    crosses: bool,
+}
+
+fn together(n: usize, m: usize, likeness: &impl Likeness) -> Vec<Found> {
+    let (steps, crossing) = cross(align(n, m, likeness), likeness);
+    let found = |(place, step): (usize, Step)| Found {
+        likeness: (!step.a.is_empty() && !step.b.is_empty())
+            .then(|| likeness.of(step.a.clone(), step.b.clone())),
+        crosses: crossing.contains(&place),
+        step,
+    };
+    steps.into_iter().enumerate().map(found).collect()
+}
+
 fn sentences(text: &str, language: Option<&str>) -> Vec<String> {
     spans(text, language).into_iter().map(|span| text[span].to_owned()).collect()
 }
@@ -259,34 +258,6 @@ fn changes(a: &str, b: &str) -> Vec<Change> {
         }
     }
     changes
-}
-
-/// Passages that stand alone on both sides, to the letter the same, were moved:
-/// they are one row, where the first text has them.
-fn moved(rows: &mut Vec<Row>, sides: &Sides<'_>) {
-    let mut taken: HashSet<usize> = HashSet::new();
-    for at in 0..rows.len() {
-        if rows[at].outcome != Outcome::OnlyA || sides.left[rows[at].a.clone()].concat().is_empty()
-        {
-            continue;
-        }
-        let text = sides.left[rows[at].a.clone()].join("\n");
-        let partner = (0..rows.len()).find(|other| {
-            rows[*other].outcome == Outcome::OnlyB
-                && !taken.contains(other)
-                && sides.right[rows[*other].b.clone()].join("\n") == text
-        });
-        if let Some(partner) = partner {
-            taken.insert(partner);
-            rows[at].outcome = Outcome::Moved;
-            rows[at].b = rows[partner].b.clone();
-        }
-    }
-    let mut number = 0;
-    rows.retain(|_| {
-        number += 1;
-        !taken.contains(&(number - 1))
-    });
 }
 
 #[cfg(test)]

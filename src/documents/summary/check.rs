@@ -26,7 +26,7 @@ pub async fn check(
             report.add_similarity(support);
         }
         let worth = report.findings.into_iter().filter(worth_a_look);
-        statement.notes = worth.map(|finding| finding.explanation).collect();
+        statement.notes.extend(worth.map(|finding| finding.explanation));
     }
     Ok(())
 }

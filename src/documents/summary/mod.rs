@@ -1,17 +1,18 @@
-//! What long documents say, statement by statement, each with the sentences it
+//! What long documents say, statement by statement, each with the sentence it
 //! rests on.
 //!
-//! A document is read in pieces that a model can keep in mind. Of each, the
-//! model first copies a sentence and then says what it says: the copying is held
-//! to the document by a grammar, so a quote that is not there cannot be written.
-//! Of all statements the model then chooses those that matter most. What was
-//! said is held to what was quoted by the same checks as a translation.
+//! The sentences of a document are ranked by how much of it they stand for, by
+//! their embeddings where there is a model for them; the model chooses among the
+//! first of them, and says what each of those says that it chose, seeing nothing
+//! else. So every statement has a quote, word for word, and long documents cost
+//! little more than short ones. What was said is held to what was quoted by the
+//! same checks as a translation.
 
 mod check;
 mod choose;
-mod pieces;
 mod prompt;
-mod read;
+mod rank;
+mod say;
 mod source;
 
 use std::ops::Range;
@@ -21,10 +22,12 @@ use futures::stream::{self, StreamExt};
 pub use prompt::Task;
 pub use source::{Paragraph, Source};
 
+use self::source::Sentence;
+use crate::documents::vectors::vectors;
 use crate::engine::{Engine, ModelKind, SubmitError, Usage};
 
-/// Pieces of a document that run or wait in the engine at a time.
-const WINDOW: usize = 8;
+/// Passages that run or wait in the engine at a time.
+const WINDOW: usize = 16;
 /// What is said with every summary.
 pub const NOTE: &str = "Quotes are word for word. That a statement says what it quotes is not \
                         checked but for numbers, names, dates, language and embeddings.";
@@ -45,8 +48,8 @@ pub struct Request {
     pub task: Task,
     /// Two letters: the language to write.
     pub target: String,
-    /// Statements that are wanted at most, from 1 to [`MAX_STATEMENTS`]. Of
-    /// obligations and positions, all that are found up to it.
+    /// Statements that are wanted at most, from 1 to [`MAX_STATEMENTS`]. For
+    /// obligations and positions twice as many passages are looked at.
     pub statements: usize,
     /// What to look at above all, in any words.
     pub focus: Option<String>,
@@ -59,7 +62,7 @@ pub struct Request {
 /// How far the work is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Pieces that were read, of all.
+    /// Passages that the model was asked about, of all.
     pub done: usize,
     pub total: usize,
 }
@@ -101,18 +104,15 @@ impl Statement {
 pub struct Summary {
     /// In the order of the document.
     pub statements: Vec<Statement>,
-    /// Pieces whose answer was cut off before its end, so that statements may
-    /// be missing.
-    pub cut_off: usize,
     pub usage: Usage,
 }
 
 impl Summarizer {
-    /// Reads the document. Dropping the future cancels what runs.
+    /// Says what the document says. Dropping the future cancels what runs.
     ///
     /// # Errors
-    /// A document without words, a model that does not chat or has too short a
-    /// context for a sentence, or as the engine has them.
+    /// A document without words, a model that does not generate or has too short
+    /// a context for a sentence, or as the engine has them.
     pub async fn summarise(
         &self,
         source: &Source,
@@ -125,46 +125,71 @@ impl Summarizer {
                 message: format!("{} does not write texts of its own", self.engine.info().id),
             });
         }
-        let pieces = pieces::cut(&self.engine, source).await?;
-        let total = pieces.len();
-        if total == 0 {
+        let mut sentences: Vec<&Sentence> =
+            source.sentences().iter().filter(|sentence| sentence.citable).collect();
+        if sentences.is_empty() {
+            sentences = source.sentences().iter().collect();
+        }
+        if sentences.is_empty() {
             return Err(SubmitError::Invalid {
                 param: "text",
                 message: "the document has no words".to_owned(),
             });
         }
-        progress(Progress { done: 0, total });
-        // More than are wanted, so that there is something to choose from.
-        let letters: usize = pieces.iter().map(|piece| piece.letters).sum();
-        let share = |piece: &pieces::Piece| {
-            let wanted = 2.0 * request.statements as f64 * piece.letters as f64;
-            ((wanted / letters.max(1) as f64).ceil() as usize).clamp(1, read::MOST)
-        };
-        let mut work = Vec::with_capacity(total);
-        for piece in &pieces {
-            let count = match total {
-                1 => request.statements.min(read::MOST),
-                _ => share(piece),
-            };
-            work.push(read::read(self, source, request, piece, count));
-        }
         let mut summary = Summary::default();
-        let mut results = stream::iter(work).buffer_unordered(WINDOW);
+        // Of what a document need not have, more passages are looked at.
+        let passages = request.statements * if request.task.optional() { 2 } else { 1 };
+        let ranked = self.rank(&sentences, request, passages * choose::CHOICE).await?;
+        let chosen = match request.task.optional() {
+            true => ranked.into_iter().take(passages).collect(),
+            false => {
+                let (places, usage) = choose::choose(self, request, &ranked, passages).await?;
+                add(&mut summary.usage, usage);
+                places.into_iter().map(|place| ranked[place]).collect::<Vec<_>>()
+            }
+        };
+        let total = chosen.len();
+        progress(Progress { done: 0, total });
+        let mut work = Vec::with_capacity(total);
+        for sentence in chosen {
+            work.push(say::say(self, request, sentence));
+        }
+        let mut results = stream::iter(work).buffered(WINDOW);
         let mut done = 0;
         while let Some(result) = results.next().await {
-            let read = result?;
-            summary.statements.extend(read.statements);
-            summary.cut_off += usize::from(read.cut_off);
-            add(&mut summary.usage, read.usage);
+            let (statement, usage) = result?;
+            summary.statements.extend(statement);
+            add(&mut summary.usage, usage);
             done += 1;
             progress(Progress { done, total });
         }
         drop(results);
-        choose::order(&mut summary.statements);
-        choose::drop_repeated(&mut summary.statements);
-        choose::choose(self, request, &mut summary).await?;
+        // They came in the order of their rank.
+        summary.statements.truncate(request.statements);
+        summary.statements.sort_by_key(|statement| {
+            statement.citations.first().map(|citation| (citation.paragraph, citation.span.start))
+        });
         check::check(self, source, request, &mut summary.statements).await?;
         Ok(summary)
+    }
+
+    /// Sentences that stand for most of the document, the best first.
+    async fn rank<'a>(
+        &self,
+        sentences: &[&'a Sentence],
+        request: &Request,
+        count: usize,
+    ) -> Result<Vec<&'a Sentence>, SubmitError> {
+        let near = prompt::near(request);
+        let mut texts: Vec<String> = sentences.iter().map(|s| s.line.clone()).collect();
+        texts.extend((!near.is_empty()).then_some(near));
+        let mut all = match &self.embedder {
+            Some(embedder) => vectors(embedder, &texts).await?,
+            None => texts.iter().map(|text| rank::by_words(text)).collect(),
+        };
+        let near = all.split_off(sentences.len()).pop();
+        let places = rank::rank(&all, near.as_deref(), count);
+        Ok(places.into_iter().map(|place| sentences[place]).collect())
     }
 }
 

@@ -49,6 +49,8 @@ struct Texts {
 #[derive(Deserialize)]
 struct Ask {
     ask: String,
+    #[serde(default)]
+    near: String,
 }
 
 static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
@@ -60,20 +62,29 @@ pub fn system() -> &'static str {
     &TEXTS.system
 }
 
-/// What a piece of a document is read with.
-pub fn read(request: &Request, count: usize, text: &str) -> String {
-    let ask = match request.task {
+fn of(task: Task) -> &'static Ask {
+    match task {
         Task::Points => &TEXTS.points,
         Task::Obligations => &TEXTS.obligations,
         Task::Positions => &TEXTS.positions,
-    };
+    }
+}
+
+/// What sentences should be near to, as far as it is known.
+pub fn near(request: &Request) -> String {
+    [of(request.task).near.as_str(), request.focus.as_deref().unwrap_or("")]
+        .join(" ")
+        .trim()
+        .to_owned()
+}
+
+/// What is asked of one passage, which comes last, so that the requests of one
+/// document begin alike and share what is computed for them.
+pub fn say(request: &Request, passage: &str) -> String {
     let language = known(&request.target).map_or(&*request.target, |known| known.name);
-    let count = count.to_string();
-    let lines = [fill(&ask.ask, &[("count", &count), ("language", language)])];
-    format!(
-        "{}\n\n{text}",
-        lines.into_iter().chain(optional(request)).collect::<Vec<_>>().join("\n")
-    )
+    let ask = fill(&of(request.task).ask, &[("language", language)]);
+    let lines: Vec<_> = std::iter::once(ask).chain(optional(request)).collect();
+    format!("{}\n\n{passage}", lines.join("\n"))
 }
 
 /// What the model chooses the most important statements with.
@@ -106,12 +117,14 @@ pub(super) mod tests {
     fn the_task_says_what_is_known() {
         for task in [Task::Points, Task::Obligations, Task::Positions] {
             let mut request = request(task);
-            let text = read(&request, 3, "All {are} equal.");
-            assert!(text.contains("at most 3") && text.contains("in French"), "{text}");
+            let text = say(&request, "All {are} equal.");
+            assert!(text.contains("in French"), "{text}");
             assert!(text.ends_with("\n\nAll {are} equal."), "{text}");
-            assert!(!text.contains("Look above all"), "{text}");
+            assert!(!text.contains("Above all"), "{text}");
+            assert_eq!(near(&request).is_empty(), task == Task::Points);
             request.focus = Some("equality".into());
-            assert!(read(&request, 3, "x").contains("Look above all at: equality\n\nx"));
+            assert!(say(&request, "x").contains("Above all, look at: equality\n\nx"));
+            assert!(near(&request).ends_with("equality"));
         }
         let text = choose(&request(Task::Points), (2, 7), "[1] a");
         assert!(text.contains("Which 2 of them") && text.ends_with("\n\n[1] a"), "{text}");

@@ -53,7 +53,9 @@ impl Source {
         let language = language::detect(&sample).language;
         let mut sentences = Vec::new();
         for (number, paragraph) in paragraphs.iter().enumerate() {
-            for span in spans(&paragraph.text, language) {
+            // A line that ends within a paragraph ends no sentence. Places stay.
+            let flat = paragraph.text.replace(['\n', '\r', '\t'], " ");
+            for span in spans(&flat, language) {
                 let line = line(&paragraph.text[span.clone()]);
                 let letters = line.chars().filter(|c| c.is_alphabetic()).count();
                 // A character of Chinese or Japanese says as much as several letters.

@@ -81,9 +81,9 @@ async fn a_server_that_dies_half_way() {
 async fn nobody_there_and_somebody_who_hangs_up() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    // Takes every call and hangs up at once.
+    // Takes every call and hangs up at once; each request asks twice.
     let hang_up = std::thread::Builder::new();
-    let hang_up = hang_up.spawn(move || listener.incoming().take(3).for_each(drop)).unwrap();
+    let hang_up = hang_up.spawn(move || listener.incoming().take(6).for_each(drop)).unwrap();
     let (_, figures) = Load::new(&url, 1, 3).run().await;
     assert_eq!(figures.failures.get("connection_closed"), Some(&3), "{:?}", figures.failures);
     hang_up.join().unwrap();
