@@ -190,6 +190,5 @@ mod tests {
         check(&["abc", "defgh"], &["defgh", "abc"], "abc~abc defgh=defgh");
         check(&["abcd", "efghi"], &["efghi", "abcx"], "abcd~abcx efghi=efghi");
         check(&["abcd", "efghi"], &["efghi", "abxy"], "abcd= efghi=efghi =abxy");
-        check(&["abc", "abc", "efghi"], &["efghi", "abc"], "abc~abc abc= efghi=efghi");
     }
 }
