@@ -150,7 +150,7 @@ fn markdown(path: &Path, source: &Source, summary: &Summary) -> String {
     let mut number = 0;
     for statement in &summary.statements {
         // Writing to a string does not fail.
-        let _ = write!(text, "- {}", statement.texts.join(" | "));
+        let _ = write!(text, "- {}", statement.said());
         for citation in &statement.citations {
             number += 1;
             let quote = source.quote(citation).split_whitespace().collect::<Vec<_>>().join(" ");

@@ -130,7 +130,7 @@ fn answer(
 fn fields(task: Task, statement: &Statement) -> Map<String, Value> {
     let texts = task.fields().iter().zip(&statement.texts);
     let value = |(name, text): (&&str, &String)| {
-        let value = match *name == "deadline" && text == "none" {
+        let value = match text.is_empty() {
             true => Value::Null,
             false => Value::String(text.clone()),
         };

@@ -16,7 +16,7 @@ pub async fn check(
     statements: &mut [Statement],
 ) -> Result<(), SubmitError> {
     for statement in statements {
-        let said = statement.texts.join(" ");
+        let said = statement.said();
         let quotes: Vec<&str> = statement.citations.iter().map(|c| source.quote(c)).collect();
         let quoted = quotes.join(" ");
         let mut report = report(&quoted, &said, source, request);

@@ -79,7 +79,8 @@ pub struct Citation {
 /// Something that the document says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
-    /// The fields of [`Task::fields`], in their order.
+    /// The fields of [`Task::fields`], in their order; empty where the document
+    /// does not say.
     pub texts: Vec<String>,
     /// Never empty, in the order of the document.
     pub citations: Vec<Citation>,
@@ -90,12 +91,19 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// Its fields in one line.
+    pub fn said(&self) -> String {
+        let there: Vec<&str> =
+            self.texts.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        there.join(" | ")
+    }
+
     /// In one line, with the numbers of the paragraphs it rests on, from 1.
     pub fn line(&self) -> String {
         let mut paragraphs: Vec<String> =
             self.citations.iter().map(|citation| (citation.paragraph + 1).to_string()).collect();
         paragraphs.dedup();
-        format!("- {} [{}]", self.texts.join(" | "), paragraphs.join(", "))
+        format!("- {} [{}]", self.said(), paragraphs.join(", "))
     }
 }
 

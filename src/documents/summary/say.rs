@@ -1,5 +1,7 @@
 //! What one passage says, in a line.
 
+use serde_json::{Map, Value, json};
+
 use super::prompt::{self, Task};
 use super::source::{Sentence, line};
 use super::{Citation, Request, Statement, Summarizer};
@@ -15,9 +17,6 @@ const FIELD: usize = 250;
 /// Tokens of an answer: a character of a script that the model hardly knows
 /// takes several.
 const MAX_TOKENS: usize = 600;
-/// What an answer says when there is nothing of what is looked for.
-const NONE: &str = "none";
-
 /// What a passage says; `None` where it has nothing of what is looked for.
 /// Greedy, so that the same passage gives the same line.
 pub async fn say(
@@ -28,7 +27,7 @@ pub async fn say(
     let engine = &summarizer.engine;
     let task = prompt::say(request, &sentence.line);
     let tokens = ask::prompt(engine, prompt::system(), &[("user", &task)]).await?;
-    let grammar = engine.compile_grammar(GrammarSpec::Lark(lark(request.task))).await?;
+    let grammar = engine.compile_grammar(grammar(request.task)).await?;
     let room = engine.info().limits.context_length.saturating_sub(tokens.len());
     let asked = GenerationRequest {
         prompt: tokens,
@@ -57,26 +56,42 @@ pub async fn say(
     Ok((statement, answer.usage))
 }
 
-/// One line of the fields of the task.
-fn lark(task: Task) -> String {
-    let says = match task.fields().len() {
-        1 => format!("[^ \\n][^\\n]{{1,{TEXT}}}"),
-        fields => vec![format!("[^ |\\n][^|\\n]{{0,{FIELD}}}"); fields].join(" *\\| *"),
-    };
-    let none = if task.optional() { format!("\"{NONE}\" | ") } else { String::new() };
-    format!("start: {none}SAYS\nSAYS: /{says}/\n")
+/// A line, or an object of the fields of the task.
+fn grammar(task: Task) -> GrammarSpec {
+    if !task.optional() {
+        return GrammarSpec::Lark(format!("start: SAYS\nSAYS: /[^ \\n][^\\n]{{1,{TEXT}}}/\n"));
+    }
+    let field = json!({"anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": FIELD},
+        {"type": "null"},
+    ]});
+    let fields: Map<String, Value> =
+        task.fields().iter().map(|name| ((*name).to_owned(), field.clone())).collect();
+    GrammarSpec::JsonSchema(json!({
+        "type": "object",
+        "properties": fields,
+        "required": task.fields(),
+        "additionalProperties": false,
+    }))
 }
 
+/// The fields of an answer; the last of three may be missing, and is empty then.
 fn parse(answer: &str, task: Task) -> Option<Vec<String>> {
-    let answer = answer.trim();
-    let texts: Vec<String> = match task.fields().len() {
-        1 => vec![line(answer)],
-        _ => answer.split('|').map(line).collect(),
+    if !task.optional() {
+        let text = line(answer);
+        return (!text.is_empty()).then(|| vec![text]);
+    }
+    // One that was cut off is none.
+    let fields: Map<String, Value> = serde_json::from_str(answer.trim()).ok()?;
+    let text = |name: &&str| {
+        let text = fields.get(*name).and_then(Value::as_str).map(line).unwrap_or_default();
+        // Small models write the word.
+        let nothing = ["null", "none"].iter().any(|word| text.eq_ignore_ascii_case(word));
+        if nothing { String::new() } else { text }
     };
-    let whole = texts.len() == task.fields().len() && texts.iter().all(|text| !text.is_empty());
-    // Who writes none for the first field means all of it.
-    let nothing = task.optional() && texts.first().is_some_and(|text| text == NONE);
-    (whole && !nothing).then_some(texts)
+    let texts: Vec<String> = task.fields().iter().map(text).collect();
+    let needed = texts.iter().take(2).all(|text| !text.is_empty());
+    needed.then_some(texts)
 }
 
 #[cfg(test)]
@@ -84,23 +99,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_lines_of_fields() {
-        assert_eq!(lark(Task::Points), "start: SAYS\nSAYS: /[^ \\n][^\\n]{1,500}/\n");
-        let field = "[^ |\\n][^|\\n]{0,250}";
-        let expected = format!("start: \"none\" | SAYS\nSAYS: /{field} *\\| *{field}/\n");
-        assert_eq!(lark(Task::Positions), expected);
+    fn answers_are_lines_or_objects() {
         let check = |answer: &str, task, expected: Option<&[&str]>| {
             let texts = parse(answer, task);
             let found: Option<Vec<&str>> =
                 texts.as_ref().map(|texts| texts.iter().map(String::as_str).collect());
             assert_eq!(found.as_deref(), expected, "{answer}");
         };
-        check("All are equal.", Task::Points, Some(&["All are equal."]));
-        check("Parties | report | none", Task::Obligations, Some(&["Parties", "report", "none"]));
-        check("none", Task::Obligations, None);
-        check("none | none | none", Task::Obligations, None);
-        check("Canada | supp", Task::Positions, Some(&["Canada", "supp"]));
-        check("Canada | ", Task::Positions, None);
+        check(" All are\n equal. ", Task::Points, Some(&["All are equal."]));
         check("", Task::Points, None);
+        let whole = r#"{"party": "All", "obligation": "report", "deadline": "31 May"}"#;
+        check(whole, Task::Obligations, Some(&["All", "report", "31 May"]));
+        let open = r#"{"party": "All", "obligation": "report", "deadline": null}"#;
+        check(open, Task::Obligations, Some(&["All", "report", ""]));
+        let none = r#"{"party": null, "obligation": null, "deadline": null}"#;
+        check(none, Task::Obligations, None);
+        let word = r#"{"party": "All", "obligation": "None", "deadline": "null"}"#;
+        check(word, Task::Obligations, None);
+        check(r#"{"party": "Canada", "position": "supp"#, Task::Positions, None);
+        check(
+            r#"{"party": "Canada", "position": "for it"}"#,
+            Task::Positions,
+            Some(&["Canada", "for it"]),
+        );
     }
 }
