@@ -167,6 +167,13 @@ fn markdown(path: &Path, source: &Source, summary: &Summary) -> String {
     if summary.statements.is_empty() {
         text += "Nothing of that kind was found.\n";
     }
+    if summary.broken > 0 {
+        let _ = writeln!(
+            text,
+            "\n{} answers did not come to an end and could not be read; statements may be missing.",
+            summary.broken
+        );
+    }
     format!("{text}\n{notes}\n{NOTE}\n\n")
 }
 

@@ -119,6 +119,7 @@ fn answer(
         statements: summary.statements.iter().map(body).collect(),
         text: lines.join("\n"),
         paragraphs: source.paragraphs().len(),
+        broken: summary.broken,
         note: NOTE,
         usage: SummaryUsage {
             prompt_tokens: summary.usage.prompt_tokens,

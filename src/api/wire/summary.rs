@@ -94,6 +94,9 @@ pub struct SummarizeResponse {
     pub text: String,
     /// Paragraphs of the document.
     pub paragraphs: usize,
+    /// Passages whose answer did not come to an end and could not be read, so
+    /// that statements may be missing.
+    pub broken: usize,
     /// What the checks are worth.
     pub note: &'static str,
     pub usage: SummaryUsage,

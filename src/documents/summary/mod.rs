@@ -112,6 +112,9 @@ impl Statement {
 pub struct Summary {
     /// In the order of the document.
     pub statements: Vec<Statement>,
+    /// Passages whose answer did not come to an end and could not be read, so
+    /// that statements may be missing.
+    pub broken: usize,
     pub usage: Usage,
 }
 
@@ -165,9 +168,10 @@ impl Summarizer {
         let mut results = stream::iter(work).buffered(WINDOW);
         let mut done = 0;
         while let Some(result) = results.next().await {
-            let (statement, usage) = result?;
-            summary.statements.extend(statement);
-            add(&mut summary.usage, usage);
+            let said = result?;
+            summary.statements.extend(said.statement);
+            summary.broken += usize::from(said.broken);
+            add(&mut summary.usage, said.usage);
             done += 1;
             progress(Progress { done, total });
         }

@@ -16,14 +16,23 @@ const TEXT: usize = 500;
 const FIELD: usize = 250;
 /// Tokens of an answer: a character of a script that the model hardly knows
 /// takes several.
-const MAX_TOKENS: usize = 600;
-/// What a passage says; `None` where it has nothing of what is looked for.
-/// Greedy, so that the same passage gives the same line.
+const MAX_TOKENS: usize = 2000;
+/// What came of asking about a passage.
+pub struct Said {
+    /// `None` where it has nothing of what is looked for.
+    pub statement: Option<Statement>,
+    /// The answer did not come to an end, and could not be read.
+    pub broken: bool,
+    pub usage: Usage,
+}
+
+/// Says what a passage says. Greedy, so that the same passage gives the same
+/// line.
 pub async fn say(
     summarizer: &Summarizer,
     request: &Request,
     sentence: &Sentence,
-) -> Result<(Option<Statement>, Usage), SubmitError> {
+) -> Result<Said, SubmitError> {
     let engine = &summarizer.engine;
     let task = prompt::say(request, &sentence.line);
     let tokens = ask::prompt(engine, prompt::system(), &[("user", &task)]).await?;
@@ -42,18 +51,15 @@ pub async fn say(
         ..GenerationRequest::default()
     };
     let answer = ask::collect(engine, asked).await?;
+    let cut = matches!(answer.reason, FinishReason::Length | FinishReason::Repetition);
+    let notes = cut.then(|| "the model did not come to an end and was stopped".to_owned());
     let statement = parse(&answer.text, request.task).map(|texts| Statement {
         texts,
         citations: vec![Citation { paragraph: sentence.paragraph, span: sentence.span.clone() }],
         support: None,
-        notes: match answer.reason {
-            FinishReason::Length | FinishReason::Repetition => {
-                vec!["the model did not come to an end and was stopped".to_owned()]
-            }
-            _ => Vec::new(),
-        },
+        notes: notes.into_iter().collect(),
     });
-    Ok((statement, answer.usage))
+    Ok(Said { broken: cut && statement.is_none(), statement, usage: answer.usage })
 }
 
 /// A line, or an object of the fields of the task.
@@ -75,13 +81,13 @@ fn grammar(task: Task) -> GrammarSpec {
     }))
 }
 
-/// The fields of an answer; the last of three may be missing, and is empty then.
+/// The fields of an answer; `None` for one that is broken off, or says that there
+/// is nothing. The last of three may be missing, and is empty then.
 fn parse(answer: &str, task: Task) -> Option<Vec<String>> {
     if !task.optional() {
         let text = line(answer);
         return (!text.is_empty()).then(|| vec![text]);
     }
-    // One that was cut off is none.
     let fields: Map<String, Value> = serde_json::from_str(answer.trim()).ok()?;
     let text = |name: &&str| {
         let text = fields.get(*name).and_then(Value::as_str).map(line).unwrap_or_default();
