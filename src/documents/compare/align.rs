@@ -20,6 +20,10 @@ pub trait Likeness {
 
     /// Units that are less alike are left alone.
     fn least(&self) -> f32;
+
+    /// From where on units that stand elsewhere in the other text are the same;
+    /// `None` where the likeness does not tell.
+    fn least_crossing(&self) -> Option<f32>;
 }
 
 /// The steps through both texts whose likenesses, as far as they are above the
@@ -94,8 +98,7 @@ pub fn align(n: usize, m: usize, likeness: &impl Likeness) -> Vec<Step> {
 /// across the order: the nearest first. Each such step stands where `a` has it.
 /// Returns the steps, and the places of those that cross.
 pub fn cross(steps: Vec<Step>, likeness: &impl Likeness) -> (Vec<Step>, Vec<usize>) {
-    // Half way from what may be chance to what is the same.
-    let least = f32::midpoint(likeness.least(), 1.0);
+    let Some(least) = likeness.least_crossing() else { return (steps, Vec::new()) };
     let alone = |of_a: bool| {
         let places = steps.iter().enumerate();
         let places = places.filter(move |(_, step)| match of_a {
@@ -152,6 +155,10 @@ mod tests {
 
         fn least(&self) -> f32 {
             0.4
+        }
+
+        fn least_crossing(&self) -> Option<f32> {
+            Some(0.7)
         }
     }
 

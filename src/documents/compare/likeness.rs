@@ -13,6 +13,8 @@ use crate::engine::{Engine, SubmitError};
 
 /// Share of common words from which on passages say the same, in other words.
 const LEAST_WORDS: f32 = 0.4;
+/// The same for passages that stand elsewhere.
+const LEAST_WORDS_CROSSING: f32 = 0.7;
 /// Above the cosine of unrelated passages by so much, they say the same.
 const ABOVE_UNRELATED: f32 = 0.05;
 /// Pairs from which on the passages themselves show what unrelated ones have.
@@ -66,6 +68,10 @@ impl Likeness for ByWords {
     fn least(&self) -> f32 {
         LEAST_WORDS
     }
+
+    fn least_crossing(&self) -> Option<f32> {
+        Some(LEAST_WORDS_CROSSING)
+    }
 }
 
 /// Vectors of passages, and of each with the next.
@@ -111,6 +117,12 @@ impl Likeness for ByVectors {
 
     fn least(&self) -> f32 {
         self.least
+    }
+
+    /// Paragraphs on related subjects are nearly as near as translations; what
+    /// tells them apart is their place.
+    fn least_crossing(&self) -> Option<f32> {
+        None
     }
 }
 
