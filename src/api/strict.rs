@@ -45,6 +45,7 @@ where
 }
 
 /// For `#[serde(deserialize_with)]` on a strict object.
+#[cfg(feature = "documents")]
 pub fn strict<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -85,8 +85,10 @@ impl<T: JsonSchema> JsonSchema for Strict<T> {
 }
 
 /// `multipart/form-data`: the fields of `T` beside a file.
+#[cfg(feature = "documents")]
 pub struct Upload<T>(PhantomData<T>);
 
+#[cfg(feature = "documents")]
 impl<T: JsonSchema> JsonSchema for Upload<T> {
     fn schema_name() -> Cow<'static, str> {
         T::schema_name()

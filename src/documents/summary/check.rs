@@ -26,7 +26,11 @@ pub async fn check(
             report.add_similarity(support);
         }
         let worth = report.findings.into_iter().filter(worth_a_look);
-        statement.notes.extend(worth.map(|finding| finding.explanation));
+        // The checks speak of translations.
+        let say = |finding: Finding| {
+            finding.explanation.replace("the translation", "it").replace("the source", "the quote")
+        };
+        statement.notes.extend(worth.map(say));
     }
     Ok(())
 }
