@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 
 use super::summarise::read;
 use crate::config::Config;
-use crate::documents::compare::{Change, NOTE, Outcome, Row, compare};
-use crate::documents::summary::Source;
+use crate::documents::compare::{Change, NOTE, Outcome, Row, compare, same_language};
+use crate::documents::source::{Source, line};
 
 /// Flags of `dragoman compare`.
 #[derive(Debug, clap::Args)]
@@ -32,9 +32,8 @@ pub struct Args {
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let a = read(&args.a).with_context(|| args.a.display().to_string())?;
     let b = read(&args.b).with_context(|| args.b.display().to_string())?;
-    let two = matches!((a.language(), b.language()), (Some(a), Some(b)) if a != b);
     super::load::cpu(&config.engine, None)?;
-    let embedder = two.then(|| super::load::embedder(config)).transpose()?;
+    let embedder = (!same_language(&a, &b)).then(|| super::load::embedder(config)).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         tokio::select! {
@@ -75,21 +74,21 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
 fn shown(row: &Row, a: &Source, b: &Source, same_language: bool) -> String {
     let mut lines = String::new();
     // Writing to a string does not fail.
-    let mut line = |mark: char, text: &str| {
-        let _ = writeln!(lines, "{mark} {}", text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let mut tell = |mark: char, text: &str| {
+        let _ = writeln!(lines, "{mark} {}", line(text));
     };
     let place = format!("{} / {}", numbers(&row.a), numbers(&row.b));
     match row.outcome {
-        Outcome::OnlyA => line('-', &texts(a, &row.a)),
-        Outcome::OnlyB => line('+', &texts(b, &row.b)),
-        Outcome::Moved if row.changes.is_empty() => line('>', &texts(a, &row.a)),
-        Outcome::Moved => line('>', &marked(&row.changes)),
+        Outcome::OnlyA => tell('-', &texts(a, &row.a)),
+        Outcome::OnlyB => tell('+', &texts(b, &row.b)),
+        Outcome::Moved if row.changes.is_empty() => tell('>', &texts(a, &row.a)),
+        Outcome::Moved => tell('>', &marked(&row.changes)),
         Outcome::Equal => {}
-        Outcome::Changed if same_language => line('~', &marked(&row.changes)),
+        Outcome::Changed if same_language => tell('~', &marked(&row.changes)),
         Outcome::Changed => {
-            row.sentences_only_a.iter().for_each(|text| line('-', text));
-            row.sentences_only_b.iter().for_each(|text| line('+', text));
-            row.notes.iter().for_each(|note| line('!', note));
+            row.sentences_only_a.iter().for_each(|text| tell('-', text));
+            row.sentences_only_b.iter().for_each(|text| tell('+', text));
+            row.notes.iter().for_each(|note| tell('!', note));
         }
     }
     match lines.is_empty() {
@@ -124,7 +123,7 @@ fn numbers(range: &Range<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::documents::summary::Paragraph;
+    use crate::documents::source::Paragraph;
 
     #[tokio::test]
     async fn rows_are_lines() {

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::translate::language;
 use crate::config::Config;
 use crate::documents::format::Document;
+use crate::documents::source::{Source, line};
 use crate::documents::summary::{
-    MAX_STATEMENTS, NOTE, Request, Source, Statement, Summarizer, Summary, Task,
+    MAX_STATEMENTS, NOTE, Request, Statement, Summarizer, Summary, Task,
 };
 use crate::engine::ModelKind;
-use crate::text::known;
 
 /// Flags of `dragoman summarise`.
 #[derive(Debug, clap::Args)]
@@ -65,7 +66,7 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
         "--statements is {}; it must be 1 to {MAX_STATEMENTS}",
         args.statements
     );
-    let target = args.to.as_deref().map(language).transpose()?;
+    let target = args.to.as_deref().map(|to| language("--to", to)).transpose()?;
     // Everything that can be wrong with the files is found before a model is loaded.
     let mut sources = Vec::with_capacity(args.files.len());
     for path in &args.files {
@@ -106,13 +107,6 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     result
 }
 
-fn language(tag: &str) -> anyhow::Result<String> {
-    let known = known(tag).with_context(|| {
-        format!("--to is {tag:?}, which is no language that is known; give a tag such as fr")
-    })?;
-    Ok(known.short.to_owned())
-}
-
 /// A document to be read.
 ///
 /// # Errors
@@ -147,22 +141,13 @@ async fn one(
 fn markdown(path: &Path, source: &Source, summary: &Summary) -> String {
     let mut text = format!("# {}\n\n", path.display());
     let mut notes = String::new();
-    let mut number = 0;
-    for statement in &summary.statements {
+    for (at, statement) in summary.statements.iter().enumerate() {
+        let (number, said) = (at + 1, statement.said());
+        let quote = line(source.quote(&statement.citation));
+        let paragraph = statement.citation.paragraph + 1;
         // Writing to a string does not fail.
-        let _ = write!(text, "- {}", statement.said());
-        for citation in &statement.citations {
-            number += 1;
-            let quote = source.quote(citation).split_whitespace().collect::<Vec<_>>().join(" ");
-            let _ = write!(text, "[^{number}]");
-            let _ = writeln!(
-                notes,
-                "[^{number}]: paragraph {}: \u{201c}{quote}\u{201d}",
-                citation.paragraph + 1
-            );
-        }
-        text += &look(statement);
-        text.push('\n');
+        let _ = writeln!(text, "- {said}[^{number}]{}", look(statement));
+        let _ = writeln!(notes, "[^{number}]: paragraph {paragraph}: \u{201c}{quote}\u{201d}");
     }
     if summary.statements.is_empty() {
         text += "Nothing of that kind was found.\n";

@@ -81,7 +81,10 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
 }
 
 /// Two letters of a language tag.
-fn language(flag: &str, tag: &str) -> anyhow::Result<String> {
+///
+/// # Errors
+/// The tag is of no language that is known.
+pub(super) fn language(flag: &str, tag: &str) -> anyhow::Result<String> {
     match known(tag) {
         Some(known) => Ok(known.short.to_owned()),
         None => bail!(

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::{Engine, Event, FinishReason, GenerationRequest, SubmitError, Usage};
+use crate::engine::{
+    Engine, Event, FinishReason, GenerationRequest, GrammarSpec, SamplingParams, StopConditions,
+    SubmitError, Usage,
+};
 use crate::text::ChatInput;
 
 /// How long to wait when others fill the queue, and how often.
@@ -42,6 +45,29 @@ pub async fn prompt(
     let kwargs = Map::from_iter([("enable_thinking".to_owned(), Value::Bool(false))]);
     let input = ChatInput { messages, tools: None, add_generation_prompt: true, kwargs };
     Ok(engine.encode_chat(input).await?.1)
+}
+
+/// The answer to a task under a grammar. Greedy, so that the same task gives the
+/// same answer.
+///
+/// # Errors
+/// As [`collect`], and when the grammar cannot be compiled.
+pub async fn answer(
+    engine: &Engine,
+    prompt: Vec<u32>,
+    grammar: GrammarSpec,
+    stop: StopConditions,
+    priority: i32,
+) -> Result<Answer, SubmitError> {
+    let request = GenerationRequest {
+        prompt,
+        sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
+        stop,
+        grammar: Some(engine.compile_grammar(grammar).await?),
+        priority,
+        ..GenerationRequest::default()
+    };
+    collect(engine, request).await
 }
 
 /// The answer to a request, which waits while others fill the queue.

@@ -14,6 +14,7 @@ pub mod language;
 pub mod memory;
 pub mod quality;
 pub mod segment;
+pub mod source;
 pub mod store;
 pub mod summary;
 pub mod tagged;

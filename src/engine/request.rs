@@ -279,6 +279,14 @@ pub struct Usage {
     pub cached_tokens: usize,
 }
 
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, more: Self) {
+        self.prompt_tokens += more.prompt_tokens;
+        self.completion_tokens += more.completion_tokens;
+        self.cached_tokens += more.cached_tokens;
+    }
+}
+
 /// What a running generation delivers, in order. The last event is
 /// `Finished`, `TimedOut` or `Failed`.
 #[derive(Debug, Clone)]

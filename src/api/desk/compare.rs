@@ -12,7 +12,7 @@ use crate::api::wire::compare::{
     ChangeBody, CompareRequest, CompareResponse, Counts, PassageBody, RowBody, TextField,
 };
 use crate::documents::compare::{Change, Comparison, NOTE, Outcome, Row, compare as held};
-use crate::documents::summary::Source;
+use crate::documents::source::Source;
 use crate::engine::ModelKind;
 
 pub async fn compare(

@@ -2,7 +2,7 @@
 
 use crate::api::error::ApiError;
 use crate::api::wire::summary::ParagraphField;
-use crate::documents::summary::Paragraph;
+use crate::documents::source::Paragraph;
 
 /// The paragraphs of a request, and whether they have names of the caller's.
 /// `within` is where the two fields stand: "" or "a.".

@@ -11,7 +11,8 @@ use tokio::sync::OnceCell;
 
 use crate::api::error::{ApiError, echo};
 use crate::api::state::{AppState, Lifecycle};
-use crate::documents::jobs::{Jobs, Settings, unix_micros};
+pub use crate::documents::jobs::unix_micros as now;
+use crate::documents::jobs::{Jobs, Settings};
 use crate::documents::store::{Store, StoreError};
 use crate::engine::Engines;
 
@@ -132,9 +133,4 @@ pub fn missing(what: &str, id: &str) -> ApiError {
         format!("there is no {what} with the id {id:?}"),
     )
     .with_param(what)
-}
-
-/// Now, in microseconds since 1970.
-pub fn now() -> i64 {
-    unix_micros()
 }

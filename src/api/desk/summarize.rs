@@ -14,8 +14,9 @@ use crate::api::wire::summary::{
     CitationBody, Length, StatementBody, SummarizeRequest, SummarizeResponse, SummaryProgress,
     SummaryUsage, TaskField,
 };
+use crate::documents::source::{Citation, Source};
 use crate::documents::summary::{
-    MAX_STATEMENTS, NOTE, Request, Source, Statement, Summarizer, Summary, Task,
+    MAX_STATEMENTS, NOTE, Request, Statement, Summarizer, Summary, Task,
 };
 use crate::engine::ModelKind;
 
@@ -93,21 +94,7 @@ fn answer(
     let lines: Vec<String> = summary.statements.iter().map(Statement::line).collect();
     let body = |statement: &Statement| StatementBody {
         fields: fields(request.task, statement),
-        citations: (statement.citations.iter())
-            .map(|citation| {
-                let paragraph = source.paragraphs().get(citation.paragraph);
-                let before = paragraph.and_then(|p| p.text.get(..citation.span.start));
-                let start = before.map_or(0, |before| before.chars().count());
-                let quote = source.quote(citation).to_owned();
-                CitationBody {
-                    paragraph: citation.paragraph + 1,
-                    id: paragraph.map(|p| p.id.clone()).filter(|_| named),
-                    end: start + quote.chars().count(),
-                    start,
-                    quote,
-                }
-            })
-            .collect(),
+        citations: vec![citation(source, &statement.citation, named)],
         support: statement.support,
         notes: statement.notes.clone(),
     };
@@ -125,6 +112,20 @@ fn answer(
             prompt_tokens: summary.usage.prompt_tokens,
             completion_tokens: summary.usage.completion_tokens,
         },
+    }
+}
+
+fn citation(source: &Source, citation: &Citation, named: bool) -> CitationBody {
+    let paragraph = source.paragraphs().get(citation.paragraph);
+    let before = paragraph.and_then(|p| p.text.get(..citation.span.start));
+    let start = before.map_or(0, |before| before.chars().count());
+    let quote = source.quote(citation).to_owned();
+    CitationBody {
+        paragraph: citation.paragraph + 1,
+        id: paragraph.map(|p| p.id.clone()).filter(|_| named),
+        end: start + quote.chars().count(),
+        start,
+        quote,
     }
 }
 

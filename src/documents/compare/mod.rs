@@ -19,7 +19,7 @@ use likeness::{ByVectors, ByWords};
 
 use crate::documents::quality::{Checked, Finding, Kind, SegmentReport};
 use crate::documents::segment::spans;
-use crate::documents::summary::Source;
+use crate::documents::source::Source;
 use crate::documents::tagged::Tagged;
 use crate::engine::{Engine, SubmitError};
 
@@ -115,8 +115,7 @@ pub async fn compare(
             ),
         });
     }
-    let same_language =
-        a.language().is_none() || b.language().is_none() || a.language() == b.language();
+    let same_language = same_language(a, b);
     let side = Sides { a, b, left, right, embedder: embedder.filter(|_| !same_language) };
     if !same_language && embedder.is_none() {
         let message = format!(
@@ -133,6 +132,11 @@ pub async fn compare(
     }
     let rows = stream::iter(work).buffered(WINDOW).try_collect().await?;
     Ok(Comparison { rows, same_language })
+}
+
+/// Whether words decide: both are in one language, or that of one is not known.
+pub fn same_language(a: &Source, b: &Source) -> bool {
+    a.language().zip(b.language()).is_none_or(|(a, b)| a == b)
 }
 
 struct Sides<'a> {
@@ -154,10 +158,11 @@ impl Sides<'_> {
             let alone = |step| Found { step, likeness: None, crosses: false };
             return Ok(of_a.chain(of_b).map(alone).collect());
         }
-        Ok(match self.embedder {
-            Some(engine) => together(a.len(), b.len(), &ByVectors::new(engine, a, b).await?),
-            None => together(a.len(), b.len(), &ByWords::new(a, b)),
-        })
+        let (n, m) = (a.len(), b.len());
+        match self.embedder {
+            Some(engine) => together(n, m, ByVectors::new(engine, a, b).await?).await,
+            None => together(n, m, ByWords::new(a, b)).await,
+        }
     }
 
     async fn row(&self, found: Found) -> Result<Row, SubmitError> {
@@ -213,10 +218,8 @@ impl Sides<'_> {
         let told = |finding: &Finding| {
             matches!(finding.kind, Kind::Number | Kind::Date | Kind::Reference | Kind::Link)
         };
-        let say = |finding: Finding| {
-            finding.explanation.replace("the source", "a").replace("the translation", "b")
-        };
-        report.findings.into_iter().filter(told).map(say).collect()
+        let told = report.findings.iter().filter(|finding| told(finding));
+        told.map(|finding| finding.said_of("a", "b")).collect()
     }
 }
 
@@ -228,15 +231,24 @@ struct Found {
     crosses: bool,
 }
 
-fn together(n: usize, m: usize, likeness: &impl Likeness) -> Vec<Found> {
-    let (steps, crossing) = cross(align(n, m, likeness), likeness);
-    let found = |(place, step): (usize, Step)| Found {
-        likeness: (!step.a.is_empty() && !step.b.is_empty())
-            .then(|| likeness.of(step.a.clone(), step.b.clone())),
-        crosses: crossing.contains(&place),
-        step,
+/// Off the caller's thread, because it takes seconds for thousands of passages.
+async fn together(
+    n: usize,
+    m: usize,
+    likeness: impl Likeness + Send + 'static,
+) -> Result<Vec<Found>, SubmitError> {
+    let work = move || {
+        let (steps, crossing) = cross(align(n, m, &likeness), &likeness);
+        let found = |(place, step): (usize, Step)| Found {
+            likeness: (!step.a.is_empty() && !step.b.is_empty())
+                .then(|| likeness.of(step.a.clone(), step.b.clone())),
+            crosses: crossing.contains(&place),
+            step,
+        };
+        steps.into_iter().enumerate().map(found).collect()
     };
-    steps.into_iter().enumerate().map(found).collect()
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| SubmitError::Failed(error.to_string()))
 }
 
 fn sentences(text: &str, language: Option<&str>) -> Vec<String> {
@@ -263,7 +275,7 @@ fn changes(a: &str, b: &str) -> Vec<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::documents::summary::Paragraph;
+    use crate::documents::source::Paragraph;
 
     fn source(texts: &[&str]) -> Source {
         let paragraph = |text: &&str| Paragraph { id: String::new(), text: (*text).to_owned() };

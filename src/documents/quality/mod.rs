@@ -121,6 +121,11 @@ impl Finding {
         Self { kind, severity, explanation: explanation.into(), source_spans, target_spans }
     }
 
+    /// The explanation for texts that are no source and translation.
+    pub fn said_of(&self, source: &str, target: &str) -> String {
+        self.explanation.replace("the source", source).replace("the translation", target)
+    }
+
     fn in_source(mut self, span: Range<usize>) -> Self {
         self.source_spans.push(span);
         self

@@ -1,13 +1,13 @@
 //! What was said, held to what was quoted.
 
-use super::source::Source;
 use super::{Request, Statement, Summarizer};
 use crate::documents::quality::{Checked, Finding, Kind, SegmentReport};
+use crate::documents::source::Source;
 use crate::documents::tagged::Tagged;
 use crate::documents::vectors::similarity;
 use crate::engine::SubmitError;
 
-/// Says how near each statement is to its quotes, and notes what a reader should
+/// Says how near each statement is to its quote, and notes what a reader should
 /// look at.
 pub async fn check(
     summarizer: &Summarizer,
@@ -17,20 +17,15 @@ pub async fn check(
 ) -> Result<(), SubmitError> {
     for statement in statements {
         let said = statement.said();
-        let quotes: Vec<&str> = statement.citations.iter().map(|c| source.quote(c)).collect();
-        let quoted = quotes.join(" ");
+        let quoted = source.quote(&statement.citation).to_owned();
         let mut report = report(&quoted, &said, source, request);
         if let Some(embedder) = &summarizer.embedder {
             let support = similarity(embedder, [quoted, said]).await?;
             statement.support = Some(support);
             report.add_similarity(support);
         }
-        let worth = report.findings.into_iter().filter(worth_a_look);
-        // The checks speak of translations.
-        let say = |finding: Finding| {
-            finding.explanation.replace("the translation", "it").replace("the source", "the quote")
-        };
-        statement.notes.extend(worth.map(say));
+        let worth = report.findings.iter().filter(|finding| worth_a_look(finding));
+        statement.notes.extend(worth.map(|finding| finding.said_of("the quote", "it")));
     }
     Ok(())
 }
@@ -61,8 +56,8 @@ fn worth_a_look(finding: &Finding) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::documents::source::Paragraph;
     use crate::documents::summary::prompt::{Task, tests::request};
-    use crate::documents::summary::source::Paragraph;
 
     #[test]
     fn what_is_added_is_noted_and_what_is_left_out_is_not() {

@@ -1,12 +1,10 @@
 //! Of the sentences that stand for most of a document those that matter most, as
 //! the model sees it.
 
-use super::source::Sentence;
 use super::{Request, Summarizer, prompt};
 use crate::documents::ask;
-use crate::engine::{
-    GenerationRequest, GrammarSpec, SamplingParams, StopConditions, SubmitError, Usage,
-};
+use crate::documents::source::Sentence;
+use crate::engine::{GrammarSpec, StopConditions, SubmitError, Usage};
 
 /// Sentences that the model is shown for each that is wanted.
 pub const CHOICE: usize = 3;
@@ -49,19 +47,10 @@ pub async fn choose(
     }
     let task = prompt::choose(request, (count, total), numbered.trim_end());
     let tokens = ask::prompt(engine, prompt::system(), &[("user", &task)]).await?;
-    let grammar = engine.compile_grammar(GrammarSpec::Lark(lark(count, total))).await?;
-    let asked = GenerationRequest {
-        prompt: tokens,
-        sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
-        stop: StopConditions {
-            max_tokens: Some(count * NUMBER_TOKENS),
-            ..StopConditions::default()
-        },
-        grammar: Some(grammar),
-        priority: request.priority,
-        ..GenerationRequest::default()
-    };
-    let answer = ask::collect(engine, asked).await?;
+    let grammar = GrammarSpec::Lark(lark(count, total));
+    let stop =
+        StopConditions { max_tokens: Some(count * NUMBER_TOKENS), ..StopConditions::default() };
+    let answer = ask::answer(engine, tokens, grammar, stop, request.priority).await?;
     Ok((numbers(&answer.text, count, total), answer.usage))
 }
 

@@ -13,16 +13,12 @@ mod choose;
 mod prompt;
 mod rank;
 mod say;
-mod source;
-
-use std::ops::Range;
 
 use futures::stream::{self, StreamExt};
 
 pub use prompt::Task;
-pub use source::{Paragraph, Source};
 
-use self::source::Sentence;
+use crate::documents::source::{Citation, Sentence, Source};
 use crate::documents::vectors::vectors;
 use crate::engine::{Engine, ModelKind, SubmitError, Usage};
 
@@ -67,23 +63,14 @@ pub struct Progress {
     pub total: usize,
 }
 
-/// A sentence of the document, word for word.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Citation {
-    /// Number of the paragraph, from 0.
-    pub paragraph: usize,
-    /// In bytes of the paragraph's text.
-    pub span: Range<usize>,
-}
-
 /// Something that the document says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
     /// The fields of [`Task::fields`], in their order; empty where the document
     /// does not say.
     pub texts: Vec<String>,
-    /// Never empty, in the order of the document.
-    pub citations: Vec<Citation>,
+    /// What it rests on.
+    pub citation: Citation,
     /// Cosine of the statement and what it quotes, where there is a model for it.
     pub support: Option<f32>,
     /// What a reader should look at: a number that no quote has, another language.
@@ -98,12 +85,9 @@ impl Statement {
         there.join(" | ")
     }
 
-    /// In one line, with the numbers of the paragraphs it rests on, from 1.
+    /// In one line, with the number of the paragraph it rests on, from 1.
     pub fn line(&self) -> String {
-        let mut paragraphs: Vec<String> =
-            self.citations.iter().map(|citation| (citation.paragraph + 1).to_string()).collect();
-        paragraphs.dedup();
-        format!("- {} [{}]", self.said(), paragraphs.join(", "))
+        format!("- {} [{}]", self.said(), self.citation.paragraph + 1)
     }
 }
 
@@ -148,15 +132,16 @@ impl Summarizer {
             });
         }
         let mut summary = Summary::default();
-        // Of what a document need not have, more passages are looked at.
-        let passages = request.statements * if request.task.optional() { 2 } else { 1 };
-        let ranked = self.rank(&sentences, request, passages * choose::CHOICE).await?;
         let chosen = match request.task.optional() {
-            true => ranked.into_iter().take(passages).collect(),
+            // Of what a document need not have, more passages are looked at.
+            true => self.rank(&sentences, request, 2 * request.statements).await?,
             false => {
-                let (places, usage) = choose::choose(self, request, &ranked, passages).await?;
-                add(&mut summary.usage, usage);
-                places.into_iter().map(|place| ranked[place]).collect::<Vec<_>>()
+                let count = request.statements * choose::CHOICE;
+                let ranked = self.rank(&sentences, request, count).await?;
+                let (places, usage) =
+                    choose::choose(self, request, &ranked, request.statements).await?;
+                summary.usage += usage;
+                places.into_iter().map(|place| ranked[place]).collect()
             }
         };
         let total = chosen.len();
@@ -171,16 +156,16 @@ impl Summarizer {
             let said = result?;
             summary.statements.extend(said.statement);
             summary.broken += usize::from(said.broken);
-            add(&mut summary.usage, said.usage);
+            summary.usage += said.usage;
             done += 1;
             progress(Progress { done, total });
         }
         drop(results);
         // They came in the order of their rank.
         summary.statements.truncate(request.statements);
-        summary.statements.sort_by_key(|statement| {
-            statement.citations.first().map(|citation| (citation.paragraph, citation.span.start))
-        });
+        summary
+            .statements
+            .sort_by_key(|statement| (statement.citation.paragraph, statement.citation.span.start));
         check::check(self, source, request, &mut summary.statements).await?;
         Ok(summary)
     }
@@ -203,10 +188,4 @@ impl Summarizer {
         let places = rank::rank(&all, near.as_deref(), count);
         Ok(places.into_iter().map(|place| sentences[place]).collect())
     }
-}
-
-fn add(usage: &mut Usage, more: Usage) {
-    usage.prompt_tokens += more.prompt_tokens;
-    usage.completion_tokens += more.completion_tokens;
-    usage.cached_tokens += more.cached_tokens;
 }

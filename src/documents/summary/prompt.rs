@@ -83,26 +83,25 @@ pub fn near(request: &Request) -> String {
 pub fn say(request: &Request, passage: &str) -> String {
     let language = known(&request.target).map_or(&*request.target, |known| known.name);
     let ask = fill(&of(request.task).ask, &[("language", language)]);
-    let lines: Vec<_> = std::iter::once(ask).chain(optional(request)).collect();
-    format!("{}\n\n{passage}", lines.join("\n"))
+    task(ask, request, passage)
 }
 
 /// What the model chooses the most important statements with.
 pub fn choose(request: &Request, (count, total): (usize, usize), numbered: &str) -> String {
     let (count, total) = (count.to_string(), total.to_string());
-    let lines = [fill(&TEXTS.choose.ask, &[("count", &count), ("total", &total)])];
-    let lines: Vec<_> = lines.into_iter().chain(optional(request)).collect();
-    format!("{}\n\n{numbered}", lines.join("\n"))
+    task(fill(&TEXTS.choose.ask, &[("count", &count), ("total", &total)]), request, numbered)
 }
 
-fn optional(request: &Request) -> impl Iterator<Item = String> {
-    [("title", &request.title), ("focus", &request.focus)].into_iter().filter_map(
-        |(name, value)| {
-            let value = value.as_deref().map(str::trim).filter(|value| !value.is_empty())?;
+/// What is asked, with what is known of the document, and the text behind it.
+fn task(ask: String, request: &Request, text: &str) -> String {
+    let mut lines = vec![ask];
+    for (name, value) in [("title", &request.title), ("focus", &request.focus)] {
+        if let Some(value) = value.as_deref().map(str::trim).filter(|value| !value.is_empty()) {
             let line = TEXTS.optional.get(name).map_or("", String::as_str);
-            Some(fill(line, &[("value", value)]))
-        },
-    )
+            lines.push(fill(line, &[("value", value)]));
+        }
+    }
+    format!("{}\n\n{text}", lines.join("\n"))
 }
 
 #[cfg(test)]

@@ -3,13 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::prompt::{self, Task};
-use super::source::{Sentence, line};
-use super::{Citation, Request, Statement, Summarizer};
+use super::{Request, Statement, Summarizer};
 use crate::documents::ask;
-use crate::engine::{
-    FinishReason, GenerationRequest, GrammarSpec, SamplingParams, StopConditions, SubmitError,
-    Usage,
-};
+use crate::documents::source::{Sentence, line};
+use crate::engine::{FinishReason, GrammarSpec, StopConditions, SubmitError, Usage};
 
 /// Characters of a statement, and of one of several fields of it.
 const TEXT: usize = 500;
@@ -17,6 +14,7 @@ const FIELD: usize = 250;
 /// Tokens of an answer: a character of a script that the model hardly knows
 /// takes several.
 const MAX_TOKENS: usize = 2000;
+
 /// What came of asking about a passage.
 pub struct Said {
     /// `None` where it has nothing of what is looked for.
@@ -26,8 +24,7 @@ pub struct Said {
     pub usage: Usage,
 }
 
-/// Says what a passage says. Greedy, so that the same passage gives the same
-/// line.
+/// Says what a passage says.
 pub async fn say(
     summarizer: &Summarizer,
     request: &Request,
@@ -36,26 +33,19 @@ pub async fn say(
     let engine = &summarizer.engine;
     let task = prompt::say(request, &sentence.line);
     let tokens = ask::prompt(engine, prompt::system(), &[("user", &task)]).await?;
-    let grammar = engine.compile_grammar(grammar(request.task)).await?;
     let room = engine.info().limits.context_length.saturating_sub(tokens.len());
-    let asked = GenerationRequest {
-        prompt: tokens,
-        sampling: SamplingParams { temperature: 0.0, ..SamplingParams::default() },
-        stop: StopConditions {
-            max_tokens: Some(MAX_TOKENS.min(room).max(1)),
-            repetition: true,
-            ..StopConditions::default()
-        },
-        grammar: Some(grammar),
-        priority: request.priority,
-        ..GenerationRequest::default()
+    let stop = StopConditions {
+        max_tokens: Some(MAX_TOKENS.min(room).max(1)),
+        repetition: true,
+        ..StopConditions::default()
     };
-    let answer = ask::collect(engine, asked).await?;
+    let grammar = grammar(request.task);
+    let answer = ask::answer(engine, tokens, grammar, stop, request.priority).await?;
     let cut = matches!(answer.reason, FinishReason::Length | FinishReason::Repetition);
     let notes = cut.then(|| "the model did not come to an end and was stopped".to_owned());
     let statement = parse(&answer.text, request.task).map(|texts| Statement {
         texts,
-        citations: vec![Citation { paragraph: sentence.paragraph, span: sentence.span.clone() }],
+        citation: sentence.citation(),
         support: None,
         notes: notes.into_iter().collect(),
     });

@@ -7,7 +7,6 @@ use super::job::{Job, Origin, SegmentError, Translated};
 use super::model::{Ask, ask};
 use super::prompt::{Request, task};
 use super::{SourceLanguage, Translator, wordless};
-use crate::documents::ask::Answer;
 use crate::documents::quality::{Checked, SegmentReport};
 use crate::documents::tagged::Tagged;
 use crate::documents::vectors::similarity;
@@ -96,7 +95,7 @@ impl Work {
         let mut usage = Usage::default();
         let mut attempts = 1;
         let answer = ask(engine, asked(None, None)).await?;
-        add(&mut usage, &answer);
+        usage += answer.usage;
         let mut best = Attempt::new(&answer.text, answer.reason, against);
         if let Some(complaint) = best.complaint(&to).filter(|_| job.enforce) {
             let grammar = grammar(engine, &best, source, blind).await;
@@ -105,7 +104,7 @@ impl Work {
                 attempts = 2;
                 let written = best.written.clone();
                 let answer = ask(engine, asked(Some((&written, &complaint)), grammar)).await?;
-                add(&mut usage, &answer);
+                usage += answer.usage;
                 best = best.better(Attempt::new(&answer.text, answer.reason, against));
             }
         }
@@ -150,10 +149,4 @@ impl Work {
             usage,
         }
     }
-}
-
-fn add(usage: &mut Usage, answer: &Answer) {
-    usage.prompt_tokens += answer.usage.prompt_tokens;
-    usage.completion_tokens += answer.usage.completion_tokens;
-    usage.cached_tokens += answer.usage.cached_tokens;
 }

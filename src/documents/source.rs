@@ -22,7 +22,7 @@ pub struct Paragraph {
 
 /// A sentence and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sentence {
+pub struct Sentence {
     pub paragraph: usize,
     /// In bytes of the paragraph's text.
     pub span: Range<usize>,
@@ -30,6 +30,21 @@ pub(super) struct Sentence {
     pub line: String,
     /// It says something.
     pub citable: bool,
+}
+
+/// A sentence that is quoted, word for word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Citation {
+    /// Number of the paragraph, from 0.
+    pub paragraph: usize,
+    /// In bytes of the paragraph's text.
+    pub span: Range<usize>,
+}
+
+impl Sentence {
+    pub fn citation(&self) -> Citation {
+        Citation { paragraph: self.paragraph, span: self.span.clone() }
+    }
 }
 
 /// A document to be read.
@@ -87,26 +102,25 @@ impl Source {
         self.language
     }
 
-    pub(super) fn sentences(&self) -> &[Sentence] {
+    pub fn sentences(&self) -> &[Sentence] {
         &self.sentences
     }
 
     /// The words that a citation stands for.
-    pub fn quote(&self, citation: &super::Citation) -> &str {
+    pub fn quote(&self, citation: &Citation) -> &str {
         let paragraph = self.paragraphs.get(citation.paragraph);
         paragraph.and_then(|paragraph| paragraph.text.get(citation.span.clone())).unwrap_or("")
     }
 }
 
 /// A text in one line, without what would end a quote or be none of its words.
-pub(super) fn line(text: &str) -> String {
+pub fn line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::documents::summary::Citation;
 
     #[test]
     fn sentences_know_where_they_stand() {
