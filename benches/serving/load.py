@@ -39,7 +39,8 @@ def measure(args, server, seed):
             raise SystemExit(f"{server.name}: {done.stderr[-2000:]}")
         run = json.loads(report.read_text())
     if run["failed"]:
-        raise SystemExit(f"{server.name}: requests failed: {run['dragoman']['failures']}")
+        # Said, and not hidden in the figures: they are of those that were answered.
+        print(f"{server.name}: {run['failed']} failed: {run['dragoman']['failures'][:3]}", flush=True)
     return {name: run[key] for name, key in FIGURES.items()}
 
 
