@@ -250,14 +250,14 @@ impl Record {
         if kind != STATEMENT_TYPE || predicate != PREDICATE_TYPE {
             return Err(other(format!("it is a {predicate:?} in a {kind:?}")));
         }
-        let digest = statement["subject"][0]["digest"]["sha256"].take();
+        let digest = statement.pointer("/subject/0/digest/sha256").cloned();
         let record: Self = serde_json::from_value(statement["predicate"].take())
             .map_err(|error| other(error.to_string()))?;
         if record.schema != SCHEMA {
             let schema = record.schema;
             return Err(other(format!("its version is {schema}, and this program reads {SCHEMA}")));
         }
-        if digest != record.result.sha256 {
+        if digest != Some(Value::from(&*record.result.sha256)) {
             return Err(other("its subject and its result are not the same".to_owned()));
         }
         Ok(record)
