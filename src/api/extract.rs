@@ -1,6 +1,8 @@
 //! JSON bodies: parsed under [`super::fields`], refused with the place of the
 //! mistake.
 
+#[cfg(feature = "documents")]
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
@@ -26,6 +28,26 @@ where
         check_type(&parts.headers)?;
         let bytes = read(&parts.headers, body, shared.app.config.max_body_bytes).await?;
         offload(bytes.len(), move || parse(&bytes)).await?.map(Self)
+    }
+}
+
+/// A JSON body with its bytes, for records.
+#[cfg(feature = "documents")]
+pub struct Kept<T>(pub T, pub Bytes);
+
+#[cfg(feature = "documents")]
+impl<T> FromRequest<Shared> for Kept<T>
+where
+    T: DeserializeOwned + Fields + Send + 'static,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        check_type(&parts.headers)?;
+        let bytes = read(&parts.headers, body, shared.app.config.max_body_bytes).await?;
+        let text = bytes.clone();
+        offload(bytes.len(), move || parse(&text)).await?.map(|value| Self(value, bytes))
     }
 }
 

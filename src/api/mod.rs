@@ -49,6 +49,8 @@ mod trace;
 mod translate;
 pub mod wire;
 
+#[cfg(feature = "documents")]
+pub use desk::replay;
 pub use router::router;
 pub use serve::run;
 pub use state::AppState;

@@ -5,12 +5,17 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
+use serde_json::{Map, Value};
 
+use super::record;
 use super::summarise::read;
+use super::translate::write;
 use crate::config::Config;
 use crate::documents::compare::{Change, NOTE, Outcome, Row, compare, same_language};
+use crate::documents::record::{Facts, Form, Role, Work};
 use crate::documents::source::{Source, line};
+use crate::engine::Engine;
 
 /// Flags of `dragoman compare`.
 #[derive(Debug, clap::Args)]
@@ -22,6 +27,12 @@ pub struct Args {
     /// The second document; it may be of another language and format.
     #[arg(value_name = "B")]
     pub b: PathBuf,
+    /// Write the comparison to a file.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write a signed record of what made it beside the file: FILE.record.json.
+    #[arg(long, requires = "out")]
+    pub record: bool,
 }
 
 /// Runs the command. Documents of two languages are compared by the first model
@@ -30,43 +41,70 @@ pub struct Args {
 /// # Errors
 /// A file or model that cannot be used; Ctrl-C.
 pub fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
-    let a = read(&args.a).with_context(|| args.a.display().to_string())?;
-    let b = read(&args.b).with_context(|| args.b.display().to_string())?;
+    record::check_free(args.out.as_deref(), args.record)?;
+    let (a, of_a) = read(&args.a)?;
+    let (b, of_b) = read(&args.b)?;
     super::load::cpu(&config.engine, None)?;
     let embedder = (!same_language(&a, &b)).then(|| super::load::embedder(config)).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         tokio::select! {
-            found = compare(&a, &b, embedder.as_ref()) => Ok(found?),
+            text = report((&a, &of_a.name), (&b, &of_b.name), embedder.as_ref()) => text,
             _ = tokio::signal::ctrl_c() => bail!("stopped"),
         }
     });
     if let Some(embedder) = &embedder {
         embedder.shutdown();
     }
-    let found = result?;
+    let text = result?;
+    let Some(out) = &args.out else {
+        print!("{text}");
+        return Ok(());
+    };
+    write(out, text.as_bytes())?;
+    if args.record {
+        let models = embedder.into_iter().map(|embedder| (Role::Embeds, embedder)).collect();
+        let facts = Facts::new(Work::Compare, Form::File, models);
+        let options = Value::Object(Map::new());
+        let facts = Facts { options, input: vec![of_a, of_b], ..facts };
+        record::Recorder::new(config, facts).beside(out, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A comparison as text. The texts go by the names that they have in it.
+///
+/// # Errors
+/// As [`compare`].
+pub(super) async fn report(
+    (a, name_a): (&Source, &str),
+    (b, name_b): (&Source, &str),
+    embedder: Option<&Engine>,
+) -> anyhow::Result<String> {
+    let found = compare(a, b, embedder).await?;
+    let mut text = String::new();
     let mut equal = 0;
     for row in &found.rows {
         match row.outcome {
             Outcome::Equal => equal += 1,
-            _ => print!("{}", shown(row, &a, &b, found.same_language)),
+            _ => text += &shown(row, a, b, found.same_language),
         }
     }
     let count = |outcome| found.rows.iter().filter(|row| row.outcome == outcome).count();
     let both = if found.same_language { "changed" } else { "in both" };
-    println!(
-        "{equal} equal, {} {both}, {} moved, {} only in {}, {} only in {}",
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "{equal} equal, {} {both}, {} moved, {} only in {name_a}, {} only in {name_b}",
         count(Outcome::Changed),
         count(Outcome::Moved),
         count(Outcome::OnlyA),
-        args.a.display(),
         count(Outcome::OnlyB),
-        args.b.display()
     );
     if !found.same_language {
-        println!("{NOTE}");
+        let _ = writeln!(text, "{NOTE}");
     }
-    Ok(())
+    Ok(text)
 }
 
 /// A row as lines. Of two languages those that both have are only told of where

@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::backend::KvDtype;
 use crate::backend::kernels::instructions::{Instructions, limit_to};
+use crate::backend::{DeviceSpec, KvDtype};
 use crate::config::{self, Config, CpuInstructions, KvCacheDtype};
 use crate::engine::{Engine, EngineOptions, Engines, MemoryBudget, ModelKind, ModelSource};
 use crate::models::encoder::Pooling;
@@ -83,6 +83,35 @@ pub fn writer(name: Option<&str>, config: &Config, kinds: &[ModelKind]) -> anyho
 /// None can be had or loaded.
 pub fn embedder(config: &Config) -> anyhow::Result<Engine> {
     one(None, config, ("embedding", &config.models.embedding))
+}
+
+/// A model as a record has it: with its settings of then, which make the same
+/// numbers.
+///
+/// # Errors
+/// It cannot be had or loaded.
+#[cfg(feature = "documents")]
+pub fn as_recorded(
+    name: &str,
+    config: &Config,
+    recorded: &crate::documents::record::Model,
+) -> anyhow::Result<Engine> {
+    let provisioner = Provisioner::new(&config.provision, progress::for_stderr())?;
+    let files = provisioner.resolve(name)?;
+    let mut options = options(config)?;
+    options.quantize = recorded.quantize.parse().map_err(anyhow::Error::msg)?;
+    options.context_length = Some(recorded.context_length);
+    if recorded.device == "cpu" {
+        options.device = DeviceSpec::Cpu;
+    }
+    match recorded.kv_cache_dtype.as_deref() {
+        Some("f32") => options.kv_dtype = KvDtype::F32,
+        Some("f16") => options.kv_dtype = KvDtype::F16,
+        Some("bf16") => options.kv_dtype = KvDtype::BF16,
+        Some(other) => anyhow::bail!("the record's cache is of {other:?}, which is not known"),
+        None => {}
+    }
+    load(files, options)
 }
 
 fn one(

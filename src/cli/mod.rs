@@ -7,6 +7,8 @@ pub mod doctor;
 pub mod load;
 pub mod models;
 pub mod pull;
+#[cfg(feature = "documents")]
+mod record;
 pub mod remove;
 pub mod serve;
 #[cfg(feature = "documents")]
@@ -14,6 +16,8 @@ pub mod summarise;
 #[cfg(feature = "documents")]
 pub mod translate;
 pub mod verify;
+#[cfg(all(feature = "documents", feature = "server"))]
+pub mod verify_record;
 
 use std::path::PathBuf;
 
@@ -63,6 +67,9 @@ enum Command {
     #[cfg(feature = "documents")]
     #[command(visible_alias = "summarize")]
     Summarise(summarise::Args),
+    /// Check the record of a result, and make the result again.
+    #[cfg(feature = "documents")]
+    VerifyRecord(verify_record::Args),
     /// Measure a server or the engine, and compare measurements.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -102,6 +109,8 @@ pub fn run() -> anyhow::Result<()> {
         Command::Compare(args) => compare::run(&args, &config),
         #[cfg(feature = "documents")]
         Command::Summarise(args) => summarise::run(args, &config),
+        #[cfg(feature = "documents")]
+        Command::VerifyRecord(args) => verify_record::run(&args, &config),
         Command::Bench(command) => bench::run(command, &config),
         Command::Config => {
             print!("{}", Config::template());

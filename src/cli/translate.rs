@@ -6,14 +6,19 @@
 
 mod files;
 mod run;
-mod terms;
+pub(super) mod terms;
 
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 
+pub(super) use files::write;
+
+use super::record::Recorder;
 use crate::config::Config;
-use crate::documents::translate::{Context, Job, Translator};
+use crate::documents::jobs::Options;
+use crate::documents::record::{Facts, Form, Memory, Role, Terms, Work};
+use crate::documents::translate::{Context, Translator};
 use crate::engine::{Engine, ModelKind};
 use crate::text::known;
 
@@ -49,6 +54,10 @@ pub struct Args {
     /// Replace translations that are there already.
     #[arg(long)]
     pub force: bool,
+    /// Write a signed record of what made it beside each translation:
+    /// NAME.record.json.
+    #[arg(long)]
+    pub record: bool,
 }
 
 /// Runs the command.
@@ -60,8 +69,12 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
     let target = language("--to", &args.to)?;
     let source = args.from.as_deref().map(|from| language("--from", from)).transpose()?;
     let documents = files::documents(&args)?;
-    let glossaries = terms::glossaries(&args.termbases, source.as_deref(), &target)?;
-    let memories = terms::memories(&args.memories, source.as_deref(), &target)?;
+    // A table without a header holds terms of both languages of the call.
+    let columns = source.clone().map(|source| (source, target.clone()));
+    let termbases = terms::termbases(&args.termbases, columns.as_ref())?;
+    let glossaries = terms::glossaries(&termbases, source.as_deref(), &target)?;
+    let units = terms::units(&args.memories)?;
+    let memories = terms::memories(&units, source.as_deref(), &target)?;
     super::load::cpu(&config.engine, None)?;
     let kinds = [ModelKind::Generation, ModelKind::Translation];
     let engine = super::load::writer(args.model.as_deref(), config, &kinds)?;
@@ -72,10 +85,26 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
         "--subject is nothing that {} is told; leave it out",
         engine.info().id
     );
-    let job = Job { source, glossaries, memories, context, ..Job::new(Vec::new(), &target) };
+    let options = Options { context, ..Options::new(source.clone(), target, args.to.clone()) };
+    let job = options.job(Vec::new(), source, glossaries, memories);
+    let recorder = match args.record {
+        true => {
+            let models = vec![(Role::Writes, engine.clone())];
+            let mut facts = Facts::new(Work::Translate, Form::File, models);
+            for (file, termbase) in &termbases {
+                facts.terms.push(Terms::new(None, &terms::name(file), termbase)?);
+            }
+            for (file, units) in &units {
+                facts.memories.push(Memory::new(None, &terms::name(file), units)?);
+            }
+            Some((Recorder::new(config, facts), options))
+        }
+        false => None,
+    };
     let translator = Translator { engine: engine.clone(), embedder: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(run::all(&documents, &translator, &job, &args.to));
+    let result =
+        runtime.block_on(run::all(&documents, &translator, &job, (&args.to, recorder.as_ref())));
     engine.shutdown();
     result
 }

@@ -78,6 +78,11 @@ pub struct Server {
     /// set, a folder "dragoman" in the user's data folder.
     /// Example: "/var/lib/dragoman"
     pub data_dir: Option<PathBuf>,
+    /// The key that signs records of what made a result: an Ed25519 key in PEM,
+    /// made when it is first needed. When it is not set, a file "record-key" in
+    /// the folder above.
+    /// Example: "/etc/dragoman/record-key"
+    pub record_key: Option<PathBuf>,
     /// Hours that a document's translation is kept after its job has come to an
     /// end; then the job is deleted with everything that belongs to it.
     #[config(default = 168)]
@@ -104,6 +109,21 @@ pub struct Server {
     pub responses_s: u64,
 }
 
+impl Server {
+    /// Where termbases, memories and jobs are kept; `None` where the user has no
+    /// folder for data.
+    pub fn data_folder(&self) -> Option<PathBuf> {
+        let own = || dirs::data_dir().map(|data| data.join("dragoman"));
+        self.data_dir.clone().or_else(own)
+    }
+
+    /// Where the key is that signs records.
+    pub fn record_key_file(&self) -> Option<PathBuf> {
+        let own = || self.data_folder().map(|folder| folder.join("record-key"));
+        self.record_key.clone().or_else(own)
+    }
+}
+
 // Written by hand so that a configuration in a log never carries the key.
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,6 +132,7 @@ impl fmt::Debug for Server {
             .field("max_body_bytes", &self.max_body_bytes)
             .field("api_key", &self.api_key.as_ref().map(|_| "(hidden)"))
             .field("data_dir", &self.data_dir)
+            .field("record_key", &self.record_key)
             .field("job_retention_h", &self.job_retention_h)
             .field("max_jobs", &self.max_jobs)
             .field("shutdown_grace_s", &self.shutdown_grace_s)

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod language;
 pub mod memory;
 pub mod quality;
+pub mod record;
 pub mod segment;
 pub mod source;
 pub mod store;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jobs;
 use super::memory::{Index, Unit};
+use super::record;
 use super::termbase::{Notice, Termbase};
 
 const FILE: &str = "documents.redb";
@@ -26,6 +27,8 @@ pub const MAX_UNITS: u64 = 2_000_000;
 pub struct Store {
     pub(super) database: Database,
     indexes: Mutex<HashMap<Key, Arc<Index>>>,
+    /// What records say of memories, by their ids.
+    recorded: Mutex<HashMap<String, record::Memory>>,
 }
 
 /// A memory and a pair of languages.
@@ -108,7 +111,7 @@ impl Store {
         begin.open_table(UNITS).map_err(StoreError::of)?;
         jobs::make_tables(&begin)?;
         begin.commit().map_err(StoreError::of)?;
-        Ok(Self { database, indexes: Mutex::default() })
+        Ok(Self { database, indexes: Mutex::default(), recorded: Mutex::default() })
     }
 
     /// Whether there is a store in a folder.
@@ -205,6 +208,24 @@ impl Store {
         let table = read.open_table(UNITS).map_err(StoreError::of)?;
         let range = table.range((id, 0)..=(id, u64::MAX)).map_err(StoreError::of)?;
         range.map(|entry| value(entry.map_err(StoreError::of)?.1.value())).collect()
+    }
+
+    /// What a record says of a memory as it is now; `None` if there is no such
+    /// memory.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn recorded_memory(&self, id: &str) -> Result<Option<record::Memory>> {
+        let Some(memory) = self.memory(id)? else { return Ok(None) };
+        let kept = || self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        // Memories only grow, so that their size tells what is in them.
+        if let Some(known) = kept().get(id).filter(|known| known.units == memory.units) {
+            return Ok(Some(known.clone()));
+        }
+        let units = self.units(id)?;
+        let found = record::Memory::new(Some(id), &memory.name, &units).map_err(StoreError::of)?;
+        kept().insert(id.to_owned(), found.clone());
+        Ok(Some(found))
     }
 
     /// Whether there was one.

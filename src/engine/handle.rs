@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::encode::{EncodeRequest, Encoded};
 use super::error::SubmitError;
 use super::grammar::{Grammar, GrammarCompiler, GrammarSpec};
+use super::provenance::Origin;
 use super::queue::QueueBound;
 use super::request::{Event, GenerationRequest, Limits};
 use super::rules::Writing;
@@ -31,6 +32,7 @@ pub struct Engine {
 
 pub(super) struct Inner {
     pub info: ModelInfo,
+    pub origin: Origin,
     pub tokenizer: Arc<Tokenizer>,
     pub template: Option<Arc<ChatTemplate>>,
     pub languages: Arc<Languages>,

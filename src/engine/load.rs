@@ -7,6 +7,7 @@ use super::grammar::GrammarCompiler;
 use super::handle::{Engine, Health, Inner, ModelInfo, Shared};
 use super::memory::{MemoryBudget, OverBudget};
 use super::prepare::{Worker, prepare};
+use super::provenance::Origin;
 use super::queue::QueueBound;
 use super::source::ModelSource;
 use crate::backend::device::DeviceError;
@@ -106,14 +107,15 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let id = source.id.clone();
         let texts = source.clone();
+        let origin = Origin::of(&source, &options);
         let prepare = move |options: &EngineOptions| prepare(source, options, &on_progress);
-        Self::launch(&id, || texts.text(), options, prepare)
+        Self::launch((&id, origin), || texts.text(), options, prepare)
     }
 
     /// Starts the thread of a model that `prepare` makes on it, and calls
     /// `text` meanwhile.
     pub(super) fn launch(
-        id: &str,
+        (id, origin): (&str, Origin),
         text: impl FnOnce() -> Result<(Tokenizer, Option<ChatTemplate>), EngineError>,
         options: EngineOptions,
         prepare: impl FnOnce(&EngineOptions) -> Result<(Worker, ModelInfo), EngineError>
@@ -170,6 +172,7 @@ impl Engine {
         Ok(Self {
             inner: Arc::new(Inner {
                 info,
+                origin,
                 tokenizer,
                 template,
                 languages,

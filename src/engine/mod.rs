@@ -16,6 +16,7 @@ pub mod memory;
 pub mod pace;
 pub mod prefix;
 mod prepare;
+pub mod provenance;
 pub mod queue;
 pub mod request;
 pub mod rules;
@@ -38,6 +39,7 @@ pub use grammar::{CallGrammar, Grammar, GrammarSpec};
 pub use handle::{Engine, Generation, Health, ModelInfo, ModelKind, Stats};
 pub use load::{EngineError, EngineOptions};
 pub use memory::MemoryBudget;
+pub use provenance::{FileHash, Provenance, ProvenanceError};
 pub use request::{
     BeamParams, Dry, EarlyStopping, Event, FinishReason, GenerationRequest, Limits, SamplingParams,
     SourceLimits, StopConditions, TokenLogprob, Usage,

@@ -73,6 +73,23 @@ impl ModelSource {
         Ok((tokenizer, template))
     }
 
+    /// The chat template as it stands in the files, if there is one.
+    ///
+    /// # Errors
+    /// A file is malformed or cannot be read.
+    pub fn template_text(&self) -> Result<Option<String>, EngineError> {
+        self.template(self.gguf()?.as_ref())
+    }
+
+    /// SentencePiece's own files, beside the configuration of a model without
+    /// `tokenizer.json`.
+    pub(super) fn tokenizer_files(&self) -> Vec<PathBuf> {
+        let Some(config) = &self.paths.config else { return Vec::new() };
+        let names = ["spiece.model", "source.spm", "vocab.json", "target_vocab.json"];
+        let paths = names.map(|name| config.with_file_name(name)).into_iter();
+        paths.filter(|path| path.is_file()).collect()
+    }
+
     /// Its GGUF file, if that is what it is in.
     fn gguf(&self) -> Result<Option<GgufFile>, EngineError> {
         let path = self.paths.weights.first();

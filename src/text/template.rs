@@ -47,6 +47,7 @@ pub struct ChatTemplate {
     eos: Option<String>,
     needs: Needs,
     dialect: Dialect,
+    reads_clock: bool,
 }
 
 impl ChatTemplate {
@@ -69,10 +70,17 @@ impl ChatTemplate {
             eos: eos.map(str::to_owned),
             needs: Needs::default(),
             dialect: Dialect::of(source),
+            reads_clock: source.contains("strftime_now"),
         };
         let in_system = template.dialect.calls.is_some_and(|calls| calls.tools_in_system);
         template.needs = Needs::probe(in_system, |input| template.render_prepared(input).ok());
         Ok(template)
+    }
+
+    /// Whether it may write the date, so that the same conversation is another
+    /// prompt tomorrow.
+    pub fn reads_clock(&self) -> bool {
+        self.reads_clock
     }
 
     /// The prompt of a conversation.

@@ -37,7 +37,7 @@ fn server() -> &'static Server {
 
 /// A form with a file and fields, from English to French unless they say
 /// otherwise.
-fn form(name: &str, bytes: &[u8], fields: &[(&str, &str)]) -> Form {
+pub fn form(name: &str, bytes: &[u8], fields: &[(&str, &str)]) -> Form {
     let part = Part::bytes(bytes.to_vec()).file_name(name.to_owned());
     let mut form = Form::new().part("file", part);
     for (field, value) in [("source", "en"), ("target", "fr")] {
@@ -69,19 +69,19 @@ async fn call(url: &str, method: Method, path: &str) -> (u16, Value) {
     json(Client::new().request(method, format!("{url}{path}")).send().await.unwrap()).await
 }
 
-async fn get(url: &str, path: &str) -> (u16, Value) {
+pub async fn get(url: &str, path: &str) -> (u16, Value) {
     call(url, Method::GET, path).await
 }
 
 /// Stores a job; its path.
-async fn submit(url: &str, form: Form) -> String {
+pub async fn submit(url: &str, form: Form) -> String {
     let (status, job) = send(url, form, None).await;
     assert_eq!(status, 202, "{job}");
     format!("/v1/jobs/{}", job["id"].as_str().unwrap())
 }
 
 /// Waits until a job has come to its end.
-async fn ended(url: &str, path: &str) -> Value {
+pub async fn ended(url: &str, path: &str) -> Value {
     until(url, path, |job| !["queued", "running"].contains(&job["status"].as_str().unwrap())).await
 }
 
@@ -106,7 +106,7 @@ fn long(segments: usize) -> String {
 }
 
 /// A folder with the tiny model as `dragoman serve --model` takes it.
-fn model(folder: &Path) -> std::path::PathBuf {
+pub fn model(folder: &Path) -> std::path::PathBuf {
     let model = folder.join("m2m");
     std::fs::create_dir_all(&model).unwrap();
     for file in ["model.safetensors", "config.json", "generation_config.json"] {

@@ -28,6 +28,8 @@ mod parity;
 mod perplexity;
 mod provision;
 mod random_weights;
+#[cfg(feature = "documents")]
+mod records;
 mod rust_source;
 mod seq2seq;
 mod summary;

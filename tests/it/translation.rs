@@ -60,10 +60,11 @@ pub fn tokenizer(name: &str) -> Value {
 
 /// A tiny model, running under a name.
 pub fn start(name: &str, id: &str, options: EngineOptions) -> Engine {
-    let folder = tempfile::tempdir().unwrap();
-    let tokenizer_file = folder.path().join("tokenizer.json");
+    // Kept as long as the model, which is until the process ends: records read it.
+    let folder = tempfile::tempdir().unwrap().keep();
+    let tokenizer_file = folder.join("tokenizer.json");
     std::fs::write(&tokenizer_file, tokenizer(name).to_string()).unwrap();
-    let config_file = folder.path().join("tokenizer_config.json");
+    let config_file = folder.join("tokenizer_config.json");
     std::fs::write(&config_file, json!({"eos_token": "w2"}).to_string()).unwrap();
     let dir = fixture("tiny").join(name);
     let source = ModelSource {

@@ -2,23 +2,40 @@
 
 use std::ops::Range;
 
+use axum::body::Bytes;
 use axum::extract::State;
 
 use super::paragraphs::paragraphs;
+use super::record::{held, record};
 use crate::api::error::ApiError;
-use crate::api::extract::Json;
+use crate::api::extract::Kept;
 use crate::api::state::{Shared, offload};
 use crate::api::wire::compare::{
     ChangeBody, CompareRequest, CompareResponse, Counts, PassageBody, RowBody, TextField,
 };
-use crate::documents::compare::{Change, Comparison, NOTE, Outcome, Row, compare as held};
+use crate::documents::compare::{
+    Change, Comparison, NOTE, Outcome, Row, compare as compared, same_language,
+};
+use crate::documents::record::{Facts, Form, Role, Work};
 use crate::documents::source::Source;
 use crate::engine::ModelKind;
 
 pub async fn compare(
     State(shared): State<Shared>,
-    Json(body): Json<CompareRequest>,
+    Kept(body, request): Kept<CompareRequest>,
 ) -> Result<axum::Json<CompareResponse>, ApiError> {
+    Ok(axum::Json(answer(&shared, body, request).await?))
+}
+
+/// The answer to a request, whose bytes are for its record.
+///
+/// # Errors
+/// As the route has them.
+pub async fn answer(
+    shared: &Shared,
+    body: CompareRequest,
+    request: Bytes,
+) -> Result<CompareResponse, ApiError> {
     let model = body.model.as_deref();
     let embedder = match shared.any_engine(model, &[ModelKind::Embedding]) {
         // Two versions in one language need none.
@@ -27,19 +44,28 @@ pub async fn compare(
     };
     let (a, named_a) = source("a.", body.a).await?;
     let (b, named_b) = source("b.", body.b).await?;
-    let found = held(&a, &b, embedder.as_ref()).await?;
+    // Words decide in one language.
+    let model = embedder.clone().filter(|_| !same_language(&a, &b));
+    let deterministic = held(body.deterministic, &model)?;
+    let found = compared(&a, &b, embedder.as_ref()).await?;
     let equal = body.equal.unwrap_or(false);
     let kept = found.rows.iter().filter(|row| equal || row.outcome != Outcome::Equal);
     let rows = kept.map(|row| show(row, (&a, named_a), (&b, named_b))).collect();
-    let model = embedder.filter(|_| !found.same_language);
-    Ok(axum::Json(CompareResponse {
+    let mut answer = CompareResponse {
         language_a: a.language().map(str::to_owned),
         language_b: b.language().map(str::to_owned),
-        model: model.map(|engine| engine.info().id.clone()),
+        model: model.as_ref().map(|engine| engine.info().id.clone()),
         counts: counts(&found),
         rows,
         note: NOTE,
-    }))
+        record: None,
+    };
+    if body.record.unwrap_or(false) {
+        let models = model.into_iter().map(|engine| (Role::Embeds, engine)).collect();
+        let facts = Facts { deterministic, ..Facts::new(Work::Compare, Form::Json, models) };
+        answer.record = Some(record(&shared.desk, facts, request, &answer).await?);
+    }
+    Ok(answer)
 }
 
 async fn source(within: &'static str, field: TextField) -> Result<(Source, bool), ApiError> {

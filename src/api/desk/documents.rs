@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::deepl::variant;
 use super::jobs::info;
+use super::record::held;
 use super::store::Desk;
 use super::submit::{Wanted, submit};
 use super::termbases::stored;
@@ -36,11 +37,13 @@ pub async fn create(
     Upload { fields, file, fingerprint }: Upload<DocumentRequest>,
 ) -> Result<Response, ApiError> {
     let request = key(&headers)?.map(|key| (key, fingerprint));
-    let (model, options) = options(&shared, &fields)?;
+    let (model, mut options) = options(&shared, &fields)?;
     let kind = fields.format.as_deref().map(kind).transpose()?;
     let mut terms = Vec::new();
     if let Some(id) = fields.termbase {
-        terms.push(stored(&desk, id).await?.termbase);
+        let found = stored(&desk, id).await?;
+        options.termbases.push((found.id, found.name));
+        terms.push(found.termbase);
     }
     let wanted = Wanted { file, kind, model, options, terms, request, secret: None };
     let (job, new) = submit(&desk, wanted).await?;
@@ -58,6 +61,8 @@ fn options(shared: &Shared, fields: &DocumentRequest) -> Result<(String, Options
         return Err(ApiError::invalid("similarity", message));
     }
     let engine = &translator.engine;
+    let deterministic =
+        held(fields.deterministic, [engine].into_iter().chain(&translator.embedder))?;
     let source = fields.source.as_deref().filter(|source| *source != "auto");
     let context = Context {
         title: fields.title.clone(),
@@ -87,6 +92,9 @@ fn options(shared: &Shared, fields: &DocumentRequest) -> Result<(String, Options
         tone: tone(engine, "formality", fields.formality)?,
         enforce: fields.enforce.unwrap_or(true),
         compare,
+        termbases: Vec::new(),
+        record: fields.record.unwrap_or(true),
+        deterministic,
     };
     Ok((engine.info().id.clone(), options))
 }

@@ -105,23 +105,7 @@ pub async fn result(
 /// # Errors
 /// 409 when there is none: not yet, or never.
 pub async fn file(desk: &Desk, job: StoredJob) -> Result<Response, ApiError> {
-    let refused = |code, message| Err(ApiError::new(StatusCode::CONFLICT, code, message));
-    match job.state {
-        State::Done => {}
-        State::Queued | State::Running => {
-            let message = format!(
-                "the job is {}; {} of {} segments are done",
-                job.state.name(),
-                job.done,
-                job.segments
-            );
-            return refused("job_not_done", message).map_err(|error| error.with_retry(COME_AGAIN));
-        }
-        State::Failed | State::Cancelled => {
-            let why = job.note.map_or_else(String::new, |note| format!(": {note}"));
-            return refused("job_without_result", format!("the job is {}{why}", job.state.name()));
-        }
-    }
+    done(&job)?;
     let key = job.id.clone();
     let bytes = desk.with(move |store| store.job_result(&key)).await?;
     let bytes = bytes.ok_or_else(|| missing("job", &job.id))?;
@@ -131,6 +115,30 @@ pub async fn file(desk: &Desk, job: StoredJob) -> Result<Response, ApiError> {
         (header::CONTENT_DISPOSITION, disposition(&name)),
     ];
     Ok((headers, bytes).into_response())
+}
+
+/// Lets a job through that is done.
+///
+/// # Errors
+/// 409 when it has no result: not yet, or never.
+pub fn done(job: &StoredJob) -> Result<(), ApiError> {
+    let refused = |code, message| Err(ApiError::new(StatusCode::CONFLICT, code, message));
+    match job.state {
+        State::Done => Ok(()),
+        State::Queued | State::Running => {
+            let message = format!(
+                "the job is {}; {} of {} segments are done",
+                job.state.name(),
+                job.done,
+                job.segments
+            );
+            refused("job_not_done", message).map_err(|error| error.with_retry(COME_AGAIN))
+        }
+        State::Failed | State::Cancelled => {
+            let why = job.note.as_ref().map_or_else(String::new, |note| format!(": {note}"));
+            refused("job_without_result", format!("the job is {}{why}", job.state.name()))
+        }
+    }
 }
 
 /// To be saved under a name; old clients get one in ASCII.

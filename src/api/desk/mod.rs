@@ -9,6 +9,7 @@ mod jobs;
 mod memories;
 mod paragraphs;
 mod path;
+mod record;
 mod report;
 mod store;
 mod submit;
@@ -23,6 +24,7 @@ use axum::{Extension, Router};
 
 use super::router::only;
 use super::state::Shared;
+pub use record::replay;
 pub use store::Desk;
 
 /// What the models are asked for.
@@ -51,6 +53,8 @@ pub fn desk() -> Router<Shared> {
         .route("/v1/jobs/{id}/cancel", only(post(jobs::cancel)))
         .route("/v1/jobs/{id}/result", only(get(jobs::result)))
         .route("/v1/jobs/{id}/report", only(get(report::report)))
+        .route("/v1/jobs/{id}/record", only(get(record::of_job)))
+        .route("/v1/record-keys", only(get(record::keys)))
         .route("/v2/document/{id}", only(post(deepl::documents::status)))
         .route("/v2/document/{id}/result", only(post(deepl::documents::result)))
         .route("/v2/glossaries", only(post(deepl::create).get(deepl::list)))

@@ -9,10 +9,12 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use tokio::sync::OnceCell;
 
+use super::record;
 use crate::api::error::{ApiError, echo};
 use crate::api::state::{AppState, Lifecycle};
 pub use crate::documents::jobs::unix_micros as now;
 use crate::documents::jobs::{Jobs, Settings};
+use crate::documents::record::{RecordError, Signer};
 use crate::documents::store::{Store, StoreError};
 use crate::engine::Engines;
 
@@ -29,15 +31,17 @@ impl Desk {
     /// With its store in the configured folder, or in one of the user. Its jobs
     /// stop as requests do.
     pub fn new(app: &AppState, life: &Lifecycle) -> Self {
+        let folder = app.config.data_folder();
         let settings = Settings {
             most: app.config.max_jobs,
             retention: Duration::from_secs(app.config.job_retention_h * 3600),
             stop: life.draining.clone(),
             end: life.ended.clone(),
             running: life.running.clone(),
+            signer: Arc::new(Signer::new(app.config.record_key_file())),
         };
         Self {
-            folder: app.config.data_dir.clone(),
+            folder,
             engines: app.engines.clone(),
             settings,
             jobs: OnceCell::new(),
@@ -72,9 +76,21 @@ impl Desk {
         Ok(self.jobs.get_or_try_init(open).await.map_err(error)?.clone())
     }
 
+    /// Does something with who signs records, off the network threads.
+    ///
+    /// # Errors
+    /// As [`record::record`].
+    pub async fn sign<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Signer) -> Result<T, RecordError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let signer = self.settings.signer.clone();
+        let done = tokio::task::spawn_blocking(move || work(&signer)).await;
+        done.map_err(|_| ApiError::internal())?.map_err(record::failed)
+    }
+
     fn folder(&self) -> Result<PathBuf, StoreError> {
-        let own = || dirs::data_dir().map(|data| data.join("dragoman"));
-        self.folder.clone().or_else(own).ok_or_else(|| {
+        self.folder.clone().ok_or_else(|| {
             StoreError::Open("there is no folder for data; set server.data_dir".to_owned())
         })
     }

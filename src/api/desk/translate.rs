@@ -1,16 +1,17 @@
 //! `POST /v1/translate`.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use axum::Extension;
+use axum::body::Bytes;
 use axum::extract::State;
 
+use super::record::{failed, held, record};
 use super::store::{Desk, missing};
+use super::termbases;
 use super::texts::{self, Cut, MAX_TEXTS, Text, targets};
 use crate::api::error::ApiError;
-use crate::api::extract::Json;
+use crate::api::extract::Kept;
 use crate::api::state::Shared;
 use crate::api::wire::desk::{
     ContextField, Entry, Formality, Format, Place, Quality, QualityError, Segment, SegmentQuality,
@@ -18,21 +19,35 @@ use crate::api::wire::desk::{
 };
 use crate::documents::fragment::Markup;
 use crate::documents::quality::{NOTE, Report, overall};
+use crate::documents::record::{Facts, Form as RecordForm, Role, Terms, Work};
 use crate::documents::tagged::Tagged;
 use crate::documents::termbase::{Concept, Outcome, Term, TermUse, Termbase, glossaries};
-use crate::documents::translate::{Context, Job, Origin, Tone, Translated};
+use crate::documents::translate::{Context, Job, Origin, Tone, Translated, Translator};
 use crate::engine::{Engine, ModelKind};
 
 const MAX_NEIGHBOURS: usize = 5;
 
 pub async fn translate(
     State(shared): State<Shared>,
-    Extension(desk): Extension<Arc<Desk>>,
-    Json(body): Json<TranslateRequest>,
+    Kept(body, request): Kept<TranslateRequest>,
 ) -> Result<axum::Json<TranslateResponse>, ApiError> {
+    Ok(axum::Json(answer(&shared, body, request).await?))
+}
+
+/// The answer to a request, whose bytes are for its record.
+///
+/// # Errors
+/// As the route has them.
+pub async fn answer(
+    shared: &Shared,
+    body: TranslateRequest,
+    request: Bytes,
+) -> Result<TranslateResponse, ApiError> {
+    let desk = &shared.desk;
     let quality = body.quality.unwrap_or(false);
-    let translator = texts::translator(&shared, body.model.as_deref(), quality)?;
+    let translator = texts::translator(shared, body.model.as_deref(), quality)?;
     let engine = &translator.engine;
+    let deterministic = held(body.deterministic, [engine].into_iter().chain(&translator.embedder))?;
     let given = match (body.text, body.texts) {
         (Some(text), None) => vec![text],
         (None, Some(texts)) => texts,
@@ -43,19 +58,34 @@ pub async fn translate(
     let source = source.map(|source| texts::language(engine, "source", source)).transpose()?;
     let all = parse(&given, body.format.unwrap_or(Format::Text), source.as_deref())?;
     let mut stored = Vec::new();
+    let mut names = Vec::new();
     if let Some(id) = &body.termbase {
-        let key = id.clone();
-        let found = desk.with(move |store| store.termbase(&key)).await?;
-        stored.push(found.ok_or_else(|| missing("termbase", id))?.termbase);
+        let found = termbases::stored(desk, id.clone()).await?;
+        names.push((Some(found.id), found.name));
+        stored.push(found.termbase);
     }
     if !body.glossary.is_empty() {
         let Some(source) = &source else {
             return Err(ApiError::invalid("source", "source is required with a glossary"));
         };
         stored.push(termbase(&body.glossary, "glossary", source, &target)?);
+        names.push((None, "glossary".to_owned()));
     }
+    let facts = match body.record.unwrap_or(false) {
+        true => {
+            let mut facts = facts(desk, &translator, body.memory.clone()).await?;
+            for (termbase, (id, name)) in stored.iter().zip(&names) {
+                facts.terms.push(Terms::new(id.as_deref(), name, termbase).map_err(failed)?);
+            }
+            if let (Some(memory), Some(true)) = (facts.memories.first(), body.memory_store) {
+                facts.varies.push(format!("the memory {} has learnt of it", memory.name));
+            }
+            Some(Facts { deterministic, ..facts })
+        }
+        false => None,
+    };
     let memories = match &body.memory {
-        Some(id) => texts::memories(&desk, id, source.as_deref(), &target).await?,
+        Some(id) => texts::memories(desk, id, source.as_deref(), &target).await?,
         None => Vec::new(),
     };
     let job = Job {
@@ -74,7 +104,7 @@ pub async fn translate(
     let done = texts::run(&translator, job, &all, "texts").await?;
     let flat: Vec<Translated> = done.iter().flatten().cloned().collect();
     match (&body.memory, body.memory_store.unwrap_or(false)) {
-        (Some(id), true) => texts::remember(&desk, id, (&segments, &target), &flat).await?,
+        (Some(id), true) => texts::remember(desk, id, (&segments, &target), &flat).await?,
         (None, true) => {
             return Err(ApiError::invalid("memory_store", "memory_store only goes with memory"));
         }
@@ -95,13 +125,35 @@ pub async fn translate(
                 .collect(),
         })
         .collect();
-    Ok(axum::Json(TranslateResponse {
+    let mut answer = TranslateResponse {
         model: engine.info().id.clone(),
         quality: quality.then(|| document(&done)),
         target,
         translations,
         usage,
-    }))
+        record: None,
+    };
+    if let Some(facts) = facts {
+        answer.record = Some(record(desk, facts, request, &answer).await?);
+    }
+    Ok(answer)
+}
+
+/// What is known of the models and of a memory before they are used.
+async fn facts(
+    desk: &Desk,
+    translator: &Translator,
+    memory: Option<String>,
+) -> Result<Facts, ApiError> {
+    let mut models = vec![(Role::Writes, translator.engine.clone())];
+    models.extend(translator.embedder.clone().map(|embedder| (Role::Embeds, embedder)));
+    let mut facts = Facts::new(Work::Translate, RecordForm::Json, models);
+    if let Some(id) = memory {
+        let key = id.clone();
+        let found = desk.with(move |store| store.recorded_memory(&key)).await?;
+        facts.memories.push(found.ok_or_else(|| missing("memory", &id))?);
+    }
+    Ok(facts)
 }
 
 fn parse(given: &[String], format: Format, source: Option<&str>) -> Result<Vec<Text>, ApiError> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::super::fields::{Fields, Rule};
 use super::super::openapi::closed;
 use super::super::strict::strict;
+use super::record::RecordBody;
 use super::summary::ParagraphField;
 
 /// Two texts to be compared.
@@ -23,6 +24,10 @@ pub struct CompareRequest {
     pub model: Option<String>,
     /// Report passages that are equal too; false without it.
     pub equal: Option<bool>,
+    /// Answer with a signed record of what made the comparison.
+    pub record: Option<bool>,
+    /// Refuse the request unless the same one always gets the same bytes.
+    pub deterministic: Option<bool>,
 }
 
 impl Fields for CompareRequest {
@@ -53,6 +58,8 @@ pub struct CompareResponse {
     pub rows: Vec<RowBody>,
     /// What the comparison is worth.
     pub note: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordBody>,
 }
 
 /// Rows of each kind, equal ones included.

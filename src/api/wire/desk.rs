@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::fields::{Fields, Rule};
 use super::super::openapi::closed;
 use super::super::strict::strict_list;
+use super::record::RecordBody;
 
 /// Texts to be translated.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -50,6 +51,11 @@ pub struct TranslateRequest {
     pub format: Option<Format>,
     /// Try once more where terms or tags are missed; true without it.
     pub enforce: Option<bool>,
+    /// Answer with a signed record of what made the translation.
+    pub record: Option<bool>,
+    /// Refuse the request unless the same one always gets the same bytes, as long
+    /// as termbase and memory stay as they are.
+    pub deterministic: Option<bool>,
     /// Lower goes first.
     #[schemars(range(min = -1000, max = 1000))]
     pub priority: Option<i32>,
@@ -127,6 +133,8 @@ pub struct TranslateResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
     pub usage: TranslateUsage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordBody>,
 }
 
 /// A text.

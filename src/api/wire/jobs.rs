@@ -45,6 +45,11 @@ pub struct DocumentRequest {
     pub formality: Option<Formality>,
     /// Try once more where terms or tags are missed; true without it.
     pub enforce: Option<bool>,
+    /// Keep a signed record of what made the translation; true without it.
+    pub record: Option<bool>,
+    /// Refuse the document unless the same request always gets the same bytes, as
+    /// long as termbase and memory stay as they are.
+    pub deterministic: Option<bool>,
 }
 
 impl Fields for DocumentRequest {
@@ -62,7 +67,8 @@ impl Fields for DocumentRequest {
 impl Form for DocumentRequest {
     const NUMBERS: &'static [&'static str] = &["neighbours"];
     const DECIMALS: &'static [&'static str] = &["memory_threshold"];
-    const FLAGS: &'static [&'static str] = &["memory_store", "similarity", "enforce"];
+    const FLAGS: &'static [&'static str] =
+        &["memory_store", "similarity", "enforce", "record", "deterministic"];
 }
 
 /// A document on its way.

@@ -18,6 +18,8 @@ pub mod inputs;
 pub mod jobs;
 pub mod logprobs;
 pub mod models;
+#[cfg(feature = "documents")]
+pub mod record;
 pub mod rerank;
 pub mod responses;
 #[cfg(feature = "documents")]

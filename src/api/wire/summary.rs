@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, Rule};
 use super::super::openapi::closed;
+use super::record::RecordBody;
 
 /// A document to be summarised.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -32,6 +33,10 @@ pub struct SummarizeRequest {
     pub title: Option<String>,
     /// Report progress as server-sent events.
     pub stream: Option<bool>,
+    /// Answer with a signed record of what made the summary.
+    pub record: Option<bool>,
+    /// Refuse the request unless the same one always gets the same bytes.
+    pub deterministic: Option<bool>,
     /// Lower goes first.
     #[schemars(range(min = -1000, max = 1000))]
     pub priority: Option<i32>,
@@ -100,6 +105,8 @@ pub struct SummarizeResponse {
     /// What the checks are worth.
     pub note: &'static str,
     pub usage: SummaryUsage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordBody>,
 }
 
 /// Something that the document says.

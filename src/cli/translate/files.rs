@@ -7,13 +7,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use super::Args;
+use crate::cli::record::beside;
 use crate::documents::format::{Document, Kind};
+use crate::documents::record::Blob;
 
 /// A document that was read, and where its translation goes.
 pub(super) struct Input {
     pub path: PathBuf,
     pub document: Document,
     pub output: PathBuf,
+    /// The file as it was, for a record.
+    pub blob: Blob,
 }
 
 /// Reads all documents.
@@ -89,7 +93,12 @@ fn read(path: &Path, root: &Path, args: &Args) -> anyhow::Result<Input> {
     if output.exists() && !args.force {
         bail!("{} is there already; move it or add --force", output.display());
     }
-    Ok(Input { path: path.to_owned(), document, output })
+    let record = beside(&output);
+    if args.record && record.exists() && !args.force {
+        bail!("{} is there already; move it or add --force", record.display());
+    }
+    let blob = Blob::new(name, &bytes);
+    Ok(Input { path: path.to_owned(), document, output, blob })
 }
 
 /// The translation's place: beside the document, or in the folder for
@@ -105,7 +114,7 @@ fn output(path: &Path, root: &Path, name: &str, args: &Args) -> PathBuf {
 }
 
 /// Writes a file as a whole or not at all.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub(in crate::cli) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let failed = || format!("{} cannot be written", path.display());
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(failed)?;
@@ -136,6 +145,7 @@ mod tests {
             subject: None,
             out,
             force: false,
+            record: false,
         }
     }
 

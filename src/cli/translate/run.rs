@@ -7,6 +7,8 @@ use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::files::{self, Input};
+use crate::cli::record::Recorder;
+use crate::documents::jobs::Options;
 use crate::documents::quality::{SegmentReport, overall};
 use crate::documents::segment::Cut;
 use crate::documents::tagged::Tagged;
@@ -18,7 +20,8 @@ const LISTED: usize = 5;
 /// Characters of a sentence that are shown of it.
 const SHOWN: usize = 60;
 
-/// Translates all documents. `to` is the target language as it was asked for.
+/// Translates all documents. `to` is the target language as it was asked for;
+/// with a recorder each gets a record.
 ///
 /// # Errors
 /// A document that failed, after the others are done; Ctrl-C.
@@ -26,12 +29,12 @@ pub(super) async fn all(
     inputs: &[Input],
     translator: &Translator,
     job: &Job,
-    to: &str,
+    (to, recorder): (&str, Option<&(Recorder, Options)>),
 ) -> anyhow::Result<()> {
     let mut failed = 0;
     for (done, input) in inputs.iter().enumerate() {
         let begun = Instant::now();
-        let work = one(input, translator, job, to);
+        let work = one(input, translator, job, (to, recorder));
         let result = tokio::select! {
             result = work => result,
             _ = tokio::signal::ctrl_c() => {
@@ -61,7 +64,7 @@ async fn one(
     input: &Input,
     translator: &Translator,
     job: &Job,
-    to: &str,
+    (to, recorder): (&str, Option<&(Recorder, Options)>),
 ) -> anyhow::Result<String> {
     let document = &input.document;
     let (cut, source) = Cut::in_language(document, job.source.as_deref());
@@ -69,7 +72,12 @@ async fn one(
     let sentences = job.segments.clone();
     let done = sentences_of(job, translator, input).await?;
     let texts: Vec<Tagged> = done.iter().map(|translated| translated.target.clone()).collect();
-    files::write(&input.output, &document.write(&cut.join(&texts), Some(to))?)?;
+    let result = document.write(&cut.join(&texts), Some(to))?;
+    files::write(&input.output, &result)?;
+    if let Some((recorder, options)) = recorder {
+        let options = options.recorded(document.kind())?;
+        recorder.of(options, vec![input.blob.clone()]).beside(&input.output, &result)?;
+    }
     Ok(summary(input, &cut, &sentences, &done))
 }
 

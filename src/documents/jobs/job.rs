@@ -1,9 +1,14 @@
 //! A job as it is stored, and what may become of it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::documents::format::Kind;
-use crate::documents::translate::{Context, Tone};
+use crate::documents::memory::Index;
+use crate::documents::tagged::Tagged;
+use crate::documents::termbase::Glossary;
+use crate::documents::translate::{Context, Job, Tone};
 
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +62,62 @@ pub struct Options {
     pub enforce: bool,
     /// Compare sources and translations by their embeddings.
     pub compare: bool,
+    /// Ids and names of the termbases, whose terms are kept with the document.
+    #[serde(default)]
+    pub termbases: Vec<(String, String)>,
+    /// Keep a signed record of what made the translation.
+    #[serde(default)]
+    pub record: bool,
+    /// It was promised that the same request gives the same bytes.
+    #[serde(default)]
+    pub deterministic: bool,
+}
+
+impl Options {
+    /// Those of a document without context, terms or memory.
+    pub fn new(source: Option<String>, target: String, to: String) -> Self {
+        let plain = Job::new(Vec::new(), &target);
+        Self {
+            source,
+            target,
+            to,
+            variant: None,
+            context: Context::default(),
+            memory: None,
+            learn: false,
+            fuzzy: plain.fuzzy,
+            neighbours: plain.neighbours,
+            tone: None,
+            enforce: plain.enforce,
+            compare: false,
+            termbases: Vec::new(),
+            record: false,
+            deterministic: false,
+        }
+    }
+
+    /// What is to be done with the segments of a document whose language is
+    /// `source`, if that is known.
+    pub fn job(
+        &self,
+        segments: Vec<Tagged>,
+        source: Option<String>,
+        glossaries: Vec<Arc<Glossary>>,
+        memories: Vec<(String, Arc<Index>)>,
+    ) -> Job {
+        Job {
+            glossaries,
+            memories,
+            context: self.context.clone(),
+            fuzzy: self.fuzzy,
+            neighbours: self.neighbours,
+            tone: self.tone,
+            variant: self.variant.clone(),
+            enforce: self.enforce,
+            source,
+            ..Job::new(segments, &self.target)
+        }
+    }
 }
 
 /// A document on its way through a translation.
@@ -150,18 +211,8 @@ pub(in crate::documents) mod tests {
             written: Kind::Markdown,
             model: "m".to_owned(),
             options: Options {
-                source: Some("fr".to_owned()),
-                target: "en".to_owned(),
-                to: "en-GB".to_owned(),
-                variant: None,
-                context: Context::default(),
-                memory: None,
-                learn: false,
-                fuzzy: 0.75,
-                neighbours: 0,
                 tone: Some(Tone::Formal),
-                enforce: true,
-                compare: false,
+                ..Options::new(Some("fr".to_owned()), "en".to_owned(), "en-GB".to_owned())
             },
             segments: 2,
             done: 0,

@@ -7,6 +7,7 @@
 
 mod job;
 mod ready;
+mod recorded;
 mod run;
 mod segment;
 mod store;
@@ -23,8 +24,9 @@ use tokio_util::task::TaskTracker;
 pub use job::{Options, State, StoredJob};
 pub use segment::StoredSegment;
 pub(super) use store::make_tables;
-pub use store::{Created, Upload};
+pub use store::{Created, Finished, Upload};
 
+use super::record::Signer;
 use super::store::{Result, Store};
 use crate::engine::Engines;
 
@@ -44,6 +46,8 @@ pub struct Settings {
     pub end: CancellationToken,
     /// Holds a token for each job that runs.
     pub running: TaskTracker,
+    /// Signs the records of those that are done.
+    pub signer: Arc<Signer>,
 }
 
 /// The jobs of a store, and those that run.

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::job::{Options, StoredJob};
+use super::recorded;
 use super::run::Outcome;
 use super::{Jobs, supervise, unix_micros};
 use crate::documents::format::Document;
+use crate::documents::record::{Facts, RecordError, Role};
 use crate::documents::segment::Cut;
 use crate::documents::store::Result;
 use crate::documents::tagged::Tagged;
@@ -30,6 +32,10 @@ pub(super) struct Ready {
     pub pending: Vec<usize>,
     pub options: Options,
     pub prepared: Prepared,
+    /// The name of the translation.
+    pub name: String,
+    /// For its record, if one is wanted.
+    pub facts: Option<std::result::Result<Facts, RecordError>>,
 }
 
 /// Takes a job up: reads it, and finds what is left to do.
@@ -59,7 +65,8 @@ pub(super) fn ready(jobs: &Jobs, id: &str) -> Result<std::result::Result<Ready, 
         Ok(document) => document,
         Err(error) => return Ok(Err(Outcome::Failed(error.to_string()))),
     };
-    let options = job.options;
+    let name = job.written.translated_name(&job.name, &job.options.to);
+    let options = job.options.clone();
     let (cut, source) = Cut::in_language(&document, options.source.as_deref());
     let sources = cut.sentences();
     let units = (cut.places().into_iter())
@@ -77,22 +84,26 @@ pub(super) fn ready(jobs: &Jobs, id: &str) -> Result<std::result::Result<Ready, 
     };
     let embedder = jobs.engines.default_for(ModelKind::Embedding);
     let embedder = embedder.filter(|_| options.compare).cloned();
+    let mut models = vec![(Role::Writes, engine.clone())];
+    models.extend(embedder.clone().map(|embedder| (Role::Embeds, embedder)));
+    let facts =
+        options.record.then(|| recorded::facts(jobs, &job, models, (bytes.as_slice(), &terms)));
     let translator = Translator { engine: engine.clone(), embedder };
-    let prepared = translator.prepare(Job {
-        glossaries: glossaries(&terms, source.as_deref(), &options.target),
-        memories,
-        context: options.context.clone(),
-        fuzzy: options.fuzzy,
-        neighbours: options.neighbours,
-        tone: options.tone,
-        variant: options.variant.clone(),
-        enforce: options.enforce,
-        priority: PRIORITY,
-        source,
-        ..Job::new(sources.clone(), &options.target)
-    });
+    let glossaries = glossaries(&terms, source.as_deref(), &options.target);
+    let job = options.job(sources.clone(), source, glossaries, memories);
+    let prepared = translator.prepare(Job { priority: PRIORITY, ..job });
     let pending = pending(jobs, id, &sources)?;
-    Ok(Ok(Ready { document, cut, sources, units, pending, options, prepared }))
+    let facts = facts.map(|facts| {
+        facts.map(|mut facts| {
+            let earlier = sources.len() - pending.len();
+            if earlier > 0 {
+                let why = format!("{earlier} segments were translated in an earlier run");
+                facts.varies.push(why);
+            }
+            facts
+        })
+    });
+    Ok(Ok(Ready { document, cut, sources, units, pending, options, prepared, name, facts }))
 }
 
 /// The segments that are not stored, or were cut differently when they were.

@@ -8,8 +8,9 @@ use futures::stream::{self, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::ready::{Ready, ready};
+use super::recorded;
 use super::segment::StoredSegment;
-use super::{Jobs, PLACES, blocking, unix_micros};
+use super::{Finished, Jobs, PLACES, blocking, unix_micros};
 use crate::documents::store::{Result, StoreError};
 use crate::documents::tagged::Tagged;
 use crate::documents::translate::SegmentError;
@@ -140,6 +141,17 @@ fn finish(jobs: &Jobs, id: &str, ready: &Ready) -> Result<Outcome> {
         Ok(result) => result,
         Err(error) => return Ok(Outcome::Failed(error.to_string())),
     };
-    let finished = jobs.store.finish_job(id, &result, &learnt, now)?;
+    let record = ready.facts.as_ref().map(|facts| {
+        let facts = facts.as_ref().map_err(ToString::to_string)?;
+        let record = recorded::record(jobs, facts, ready.name.clone(), &result);
+        record.map_err(|error| error.to_string())
+    });
+    let (record, note) = match record.transpose() {
+        Ok(record) => (record, None),
+        // The translation is worth more than its record.
+        Err(error) => (None, Some(format!("it has no record: {error}"))),
+    };
+    let finished = Finished { result: &result, record: record.as_deref(), note, learnt: &learnt };
+    let finished = jobs.store.finish_job(id, finished, now)?;
     Ok(if finished { Outcome::Done } else { Outcome::Gone })
 }

@@ -7,7 +7,8 @@ mod tables;
 use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use self::tables::{
-    DOCUMENTS, JOBS, OPEN, REQUESTS, RESULTS, SEGMENTS, TERMS, Table, delete, keep, put, read,
+    DOCUMENTS, JOBS, OPEN, RECORDS, REQUESTS, RESULTS, SEGMENTS, TERMS, Table, delete, keep, put,
+    read,
 };
 use super::job::{State, StoredJob};
 use super::segment::StoredSegment;
@@ -25,6 +26,17 @@ pub struct Upload {
     pub terms: Vec<Termbase>,
     /// Stands for all of the request's content, with [`StoredJob::request`].
     pub fingerprint: String,
+}
+
+/// What comes of a job.
+#[derive(Debug, Default)]
+pub struct Finished<'a> {
+    pub result: &'a [u8],
+    pub record: Option<&'a [u8]>,
+    /// What went wrong besides.
+    pub note: Option<String>,
+    /// What its memory is to learn.
+    pub learnt: &'a [Unit],
 }
 
 /// What became of a new job.
@@ -164,15 +176,16 @@ impl Store {
 
     /// Ends a job that runs with its result, and adds to its memory; false if it
     /// does not run any more.
-    pub fn finish_job(&self, id: &str, result: &[u8], learnt: &[Unit], now: i64) -> Result<bool> {
+    pub fn finish_job(&self, id: &str, finished: Finished<'_>, now: i64) -> Result<bool> {
+        let Finished { result, record, note, learnt } = finished;
         let mut memory = None;
         let finished = self.write(|write| {
             let job = read(write, id)?.filter(|job| job.state == State::Running);
             let Some(mut job) = job else { return Ok(false) };
-            let mut note = None;
+            let mut notes: Vec<String> = note.into_iter().collect();
             if let Some(to) = job.options.memory.clone().filter(|_| !learnt.is_empty()) {
                 // The translation is worth more than what could be learnt of it.
-                note = match add_units(write, &to, learnt) {
+                let note = match add_units(write, &to, learnt) {
                     Ok(Some(_)) => None,
                     Ok(None) => Some("the memory is gone, so nothing was added to it".to_owned()),
                     Err(StoreError::Full) => {
@@ -180,10 +193,15 @@ impl Store {
                     }
                     Err(error) => return Err(error),
                 };
+                notes.extend(note);
                 memory = Some(to);
             }
+            let note = (!notes.is_empty()).then(|| notes.join("; "));
             job.end(State::Done, note, now);
             put(write, RESULTS, id, result)?;
+            if let Some(record) = record {
+                put(write, RECORDS, id, record)?;
+            }
             keep(write, &job)?;
             Ok(true)
         })?;
@@ -194,6 +212,11 @@ impl Store {
     /// The translated file of a job that is done.
     pub fn job_result(&self, id: &str) -> Result<Option<Vec<u8>>> {
         self.raw(RESULTS, id)
+    }
+
+    /// The signed record of a job that is done, if it has one.
+    pub fn job_record(&self, id: &str) -> Result<Option<Vec<u8>>> {
+        self.raw(RECORDS, id)
     }
 
     /// Whether there was one.

@@ -57,11 +57,12 @@ pub async fn choose(
 /// `count` numbers from 1 to `total`.
 fn lark(count: usize, total: usize) -> String {
     let numbers: Vec<String> = (1..=total).map(|number| format!("\"{number}\"")).collect();
-    format!(
-        "start: NUMBER (\", \" NUMBER){{{}}}\nNUMBER: {}\n",
-        count.saturating_sub(1),
-        numbers.join(" | ")
-    )
+    // No repetition of nothing is a rule of Lark's.
+    let others = match count {
+        0 | 1 => String::new(),
+        count => format!(" (\", \" NUMBER){{{}}}", count - 1),
+    };
+    format!("start: NUMBER{others}\nNUMBER: {}\n", numbers.join(" | "))
 }
 
 /// Places that were chosen. Where one was written twice, the first fill up.
@@ -86,6 +87,7 @@ mod tests {
         assert_eq!(numbers("7, 2, 9", 3, 9), [6, 1, 8]);
         assert_eq!(numbers("3, 3, 3", 3, 5), [2, 0, 1]);
         assert_eq!(numbers("12, 0, ", 2, 5), [0, 1]);
+        assert_eq!(lark(1, 2), "start: NUMBER\nNUMBER: \"1\" | \"2\"\n");
         assert_eq!(lark(2, 3), "start: NUMBER (\", \" NUMBER){1}\nNUMBER: \"1\" | \"2\" | \"3\"\n");
     }
 }

@@ -16,7 +16,7 @@ mod say;
 
 use futures::stream::{self, StreamExt};
 
-pub use prompt::Task;
+pub use prompt::{PROMPTS, Task};
 
 use crate::documents::source::{Citation, Sentence, Source};
 use crate::documents::vectors::vectors;

@@ -53,9 +53,11 @@ struct Ask {
     near: String,
 }
 
-static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
-    toml::from_str(include_str!("prompt.toml")).expect("the file is part of the program and tested")
-});
+/// What models are asked with, as the program has it.
+pub const PROMPTS: &str = include_str!("prompt.toml");
+
+static TEXTS: LazyLock<Texts> =
+    LazyLock::new(|| toml::from_str(PROMPTS).expect("the file is part of the program and tested"));
 
 /// What the model is to be and do.
 pub fn system() -> &'static str {

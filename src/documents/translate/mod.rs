@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use attempt::Problem;
 pub use job::{Context, Job, Origin, SegmentError, Tone, Translated};
+pub use prompt::PROMPTS;
 
 use crate::documents::language;
 use crate::documents::tagged::Tagged;

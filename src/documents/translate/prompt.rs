@@ -19,9 +19,11 @@ struct Texts {
     retry: BTreeMap<String, String>,
 }
 
-static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
-    toml::from_str(include_str!("prompt.toml")).expect("the file is part of the program and tested")
-});
+/// What decoders are asked with, as the program has it.
+pub const PROMPTS: &str = include_str!("prompt.toml");
+
+static TEXTS: LazyLock<Texts> =
+    LazyLock::new(|| toml::from_str(PROMPTS).expect("the file is part of the program and tested"));
 
 /// What one segment is asked for with.
 pub struct Request<'a> {

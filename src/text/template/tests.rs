@@ -241,3 +241,11 @@ fn tools_are_known_where_they_are_shown() {
         assert_eq!(template.render(&chat).unwrap().contains("look_up"), known, "{source}");
     }
 }
+
+#[test]
+fn templates_that_write_the_date_are_known() {
+    let dated = "{{ strftime_now('%d %b %Y') }}{{ messages[0].content }}";
+    for (source, reads) in [(CHATML, false), (dated, true)] {
+        assert_eq!(ChatTemplate::new(source, None, None).unwrap().reads_clock(), reads);
+    }
+}

@@ -77,6 +77,10 @@ async fn of_a_server_without_models() {
         #[cfg(feature = "documents")]
         ("GET /v3/glossaries/{id}/entries?source_lang=fr", 400),
         #[cfg(feature = "documents")]
+        ("GET /v1/jobs/{id}/record", 404),
+        #[cfg(feature = "documents")]
+        ("GET /v1/record-keys", 200),
+        #[cfg(feature = "documents")]
         ("GET /v2/usage", 200),
     ];
     for (route, status) in plain {

@@ -25,7 +25,6 @@ use crate::api::wire::deepl::{DocumentHandle, DocumentKey, DocumentRequest, Docu
 use crate::documents::format::Kind;
 use crate::documents::jobs::{Options, State as JobState, StoredJob};
 use crate::documents::termbase::glossaries;
-use crate::documents::translate::{Context, Job};
 use crate::engine::ModelKind;
 
 pub async fn upload(
@@ -41,9 +40,11 @@ pub async fn upload(
     let source = fields.source_lang.as_deref().filter(|source| !source.is_empty());
     let source =
         source.map(|source| texts::language(&engine, "source_lang", source)).transpose()?;
-    let mut terms = Vec::new();
+    let (mut terms, mut termbases) = (Vec::new(), Vec::new());
     for id in fields.glossary_id.iter().chain(&fields.glossary_ids) {
-        terms.push(stored(&desk, id.clone()).await?.termbase);
+        let found = stored(&desk, id.clone()).await?;
+        termbases.push((found.id, found.name));
+        terms.push(found.termbase);
     }
     if !terms.is_empty() && source.is_none() {
         return Err(ApiError::invalid("source_lang", "source_lang is required with a glossary"));
@@ -53,21 +54,13 @@ pub async fn upload(
         return Err(ApiError::invalid("glossary_id", message));
     }
     // As of `/v1/translate` where nothing else is said.
-    let plain = Job::new(Vec::new(), &target);
     let options = Options {
-        source,
-        to: fields.target_lang.clone(),
         variant: variant(&fields.target_lang)
             .filter(|_| engine.info().kind != ModelKind::Translation),
-        context: Context::default(),
-        memory: None,
-        learn: false,
-        fuzzy: plain.fuzzy,
-        neighbours: plain.neighbours,
         tone: tone(&engine, "formality", fields.formality)?,
-        enforce: plain.enforce,
-        compare: false,
-        target,
+        termbases,
+        record: true,
+        ..Options::new(source, target, fields.target_lang.clone())
     };
     let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
     let wanted = Wanted {

@@ -14,6 +14,7 @@ use crate::api::wire::desk::{
     TranslateResponse,
 };
 use crate::api::wire::jobs::{DocumentRequest, JobInfo, JobList, JobReport};
+use crate::api::wire::record::{RecordBody, RecordKey};
 use crate::api::wire::summary::{SummarizeRequest, SummarizeResponse, SummaryProgress};
 
 const STORE: &[(u16, &str)] = &[
@@ -82,6 +83,8 @@ pub const DESK: &[Operation] = &[
         .gives_text("application/octet-stream"),
     JOBS.get("/v1/jobs/{id}/report", "What was found in its segments, the worst first.")
         .gives::<JobReport>(),
+    JOBS.get("/v1/jobs/{id}/record", "What made the translation, signed.").gives::<RecordBody>(),
+    OURS.get("/v1/record-keys", "The public key of the records.").gives::<List<RecordKey>>(),
     OURS.post("/v1/termbases", "Stores a termbase.")
         .takes::<CreateTermbase>()
         .gives::<TermbaseInfo>()

@@ -93,6 +93,27 @@ impl Level {
         Self::I8mm,
     ];
 
+    /// As `engine.instructions` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => "avxvnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => "amx",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Self::Dotprod => "dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Self::I8mm => "i8mm",
+        }
+    }
+
     /// Whether this machine can run it.
     pub fn available(self) -> bool {
         match self {

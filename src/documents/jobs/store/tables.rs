@@ -16,12 +16,14 @@ pub const TERMS: Table<'_> = TableDefinition::new("job_terms");
 /// Finished segments by the id of their job and their number.
 pub const SEGMENTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("job_segments");
 pub const RESULTS: Table<'_> = TableDefinition::new("job_results");
+/// Signed records of what made the results.
+pub const RECORDS: Table<'_> = TableDefinition::new("job_records");
 /// By the clients' names for their requests: the job, and what was sent.
 pub const REQUESTS: TableDefinition<'_, &str, (&str, &str)> = TableDefinition::new("job_requests");
 
 /// So that reading finds the tables.
 pub fn make_tables(write: &WriteTransaction) -> Result<()> {
-    for table in [JOBS, DOCUMENTS, TERMS, RESULTS] {
+    for table in [JOBS, DOCUMENTS, TERMS, RESULTS, RECORDS] {
         write.open_table(table).map_err(StoreError::of)?;
     }
     write.open_table(OPEN).map_err(StoreError::of)?;
@@ -66,7 +68,7 @@ fn close(write: &WriteTransaction, job: &StoredJob) -> Result<()> {
 pub fn delete(write: &WriteTransaction, job: &StoredJob) -> Result<()> {
     close(write, job)?;
     let id = &*job.id;
-    for table in [JOBS, RESULTS] {
+    for table in [JOBS, RESULTS, RECORDS] {
         let mut table = write.open_table(table).map_err(StoreError::of)?;
         table.remove(id).map_err(StoreError::of)?;
     }

@@ -46,8 +46,10 @@ fn a_job_goes_its_way() {
     assert_eq!(store.job_segments("b").unwrap(), []);
 
     assert!(store.put_segments("a", &[(0, segment())], None).unwrap());
-    assert!(store.finish_job("a", b"done", &[], 8).unwrap());
-    assert!(!store.finish_job("a", b"again", &[], 9).unwrap());
+    let done = |result| Finished { result, record: Some(b"{}"), ..Finished::default() };
+    assert!(store.finish_job("a", done(b"done"), 8).unwrap());
+    assert!(!store.finish_job("a", done(b"again"), 9).unwrap());
+    assert_eq!(store.job_record("a").unwrap().unwrap(), b"{}");
     assert!(!store.put_segments("a", &[(0, segment())], None).unwrap());
     assert_eq!(store.job_result("a").unwrap().unwrap(), b"done");
     assert_eq!((state(&store, "a"), store.upload("a").unwrap()), (Some(State::Done), None));
@@ -62,7 +64,7 @@ fn a_job_goes_its_way() {
     assert_eq!(store.delete_jobs_before(8).unwrap(), 0);
     assert_eq!(store.delete_jobs_before(9).unwrap(), 1);
     assert_eq!((state(&store, "a"), store.job_result("a").unwrap()), (None, None));
-    assert_eq!(store.job_segments("a").unwrap(), []);
+    assert_eq!((store.job_segments("a").unwrap(), store.job_record("a").unwrap()), (vec![], None));
     assert!(store.delete_job("b").unwrap() && !store.delete_job("b").unwrap());
 }
 
@@ -104,8 +106,9 @@ fn a_memory_learns_of_a_job_once() {
         made.options.memory = Some(memory.to_owned());
         store.create_job(&made, &upload("x"), 9).unwrap();
         store.change_job(id, |job| job.take_up(2)).unwrap();
-        assert!(store.finish_job(id, b"x", &units, 3).unwrap());
-        assert!(!store.finish_job(id, b"x", &units, 3).unwrap());
+        let done = || Finished { result: b"x", learnt: &units, ..Finished::default() };
+        assert!(store.finish_job(id, done(), 3).unwrap());
+        assert!(!store.finish_job(id, done(), 3).unwrap());
         assert_eq!(store.units("m").unwrap().len(), learnt);
         assert_eq!(store.job(id).unwrap().unwrap().note.as_deref(), note);
     }

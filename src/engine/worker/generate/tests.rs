@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::engine::load::EngineError;
 use crate::engine::prepare::Worker;
+use crate::engine::provenance::Origin;
 use crate::engine::testing::{EOS, FAILS, HashModel, PANICS, VOCABULARY, byte_tokenizer, greedy};
 use crate::engine::{
     Engine, Event, Generation, Limits, ModelInfo, ModelKind, SamplingParams, StopConditions, Usage,
@@ -60,7 +61,8 @@ fn engine(model: &HashModel, blocks: usize, options: EngineOptions) -> Engine {
             info,
         ))
     };
-    Engine::launch("hash", || Ok((byte_tokenizer(), None)), options, prepare).unwrap()
+    Engine::launch(("hash", Origin::default()), || Ok((byte_tokenizer(), None)), options, prepare)
+        .unwrap()
 }
 
 fn prompt(len: usize, seed: u32) -> Vec<u32> {
