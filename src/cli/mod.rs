@@ -8,6 +8,8 @@ pub mod load;
 pub mod models;
 pub mod pull;
 pub mod remove;
+#[cfg(feature = "documents")]
+pub mod search;
 pub mod serve;
 #[cfg(feature = "documents")]
 pub mod summarise;
@@ -63,6 +65,10 @@ enum Command {
     #[cfg(feature = "documents")]
     #[command(visible_alias = "summarize")]
     Summarise(summarise::Args),
+    /// Find passages of documents by what they say, across languages, and by
+    /// their words.
+    #[cfg(feature = "documents")]
+    Search(search::Args),
     /// Measure a server or the engine, and compare measurements.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -102,6 +108,8 @@ pub fn run() -> anyhow::Result<()> {
         Command::Compare(args) => compare::run(&args, &config),
         #[cfg(feature = "documents")]
         Command::Summarise(args) => summarise::run(args, &config),
+        #[cfg(feature = "documents")]
+        Command::Search(args) => search::run(&args, &config),
         Command::Bench(command) => bench::run(command, &config),
         Command::Config => {
             print!("{}", Config::template());

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 
+pub(super) use self::files::within;
 use crate::config::Config;
 use crate::documents::translate::{Context, Job, Translator};
 use crate::engine::{Engine, ModelKind};

@@ -5,6 +5,7 @@
 //! inline tags that stand among them.
 
 mod ask;
+pub mod collections;
 pub mod compare;
 mod decode;
 pub mod format;
@@ -13,6 +14,7 @@ pub mod jobs;
 pub mod language;
 pub mod memory;
 pub mod quality;
+pub mod search;
 pub mod segment;
 pub mod source;
 pub mod store;

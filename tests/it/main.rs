@@ -29,6 +29,8 @@ mod perplexity;
 mod provision;
 mod random_weights;
 mod rust_source;
+#[cfg(feature = "documents")]
+mod search;
 mod seq2seq;
 mod summary;
 mod support;

@@ -21,6 +21,8 @@ pub mod models;
 pub mod rerank;
 pub mod responses;
 #[cfg(feature = "documents")]
+pub mod search;
+#[cfg(feature = "documents")]
 pub mod summary;
 pub mod tei;
 pub mod tools;
