@@ -28,6 +28,12 @@ pub fn is_form(headers: &HeaderMap) -> bool {
     essence(headers) == "application/x-www-form-urlencoded"
 }
 
+/// Whether it is a form with files.
+#[cfg(feature = "documents")]
+pub fn is_multipart(headers: &HeaderMap) -> bool {
+    essence(headers) == "multipart/form-data"
+}
+
 /// Lets JSON through, as it is.
 ///
 /// # Errors

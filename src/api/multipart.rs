@@ -11,8 +11,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Map;
 use sha2::{Digest, Sha256};
 
-use super::body::{check_encoding, read};
+use super::body::{check_encoding, is_multipart, read};
 use super::error::{ApiError, echo};
+use super::extract::Json;
 use super::fields::Fields;
 use super::form::{Form, put, typed};
 use super::state::{Shared, offload};
@@ -63,6 +64,28 @@ where
             )
         })?;
         collect(parts).await
+    }
+}
+
+/// A file with fields, or JSON with the same fields and no file.
+pub struct FileOrJson<T> {
+    pub fields: T,
+    pub file: Option<File>,
+}
+
+impl<T> FromRequest<Shared> for FileOrJson<T>
+where
+    T: DeserializeOwned + Fields + Form + Send + 'static,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
+        if is_multipart(request.headers()) {
+            let Upload { fields, file, .. } = Upload::from_request(request, shared).await?;
+            return Ok(Self { fields, file: Some(file) });
+        }
+        let Json(fields) = Json::from_request(request, shared).await?;
+        Ok(Self { fields, file: None })
     }
 }
 

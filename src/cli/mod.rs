@@ -10,6 +10,8 @@ pub mod pull;
 #[cfg(feature = "documents")]
 mod record;
 pub mod remove;
+#[cfg(feature = "documents")]
+pub mod search;
 pub mod serve;
 #[cfg(feature = "documents")]
 pub mod summarise;
@@ -70,6 +72,10 @@ enum Command {
     /// Check the record of a result, and make the result again.
     #[cfg(feature = "documents")]
     VerifyRecord(verify_record::Args),
+    /// Find passages of documents by what they say, across languages, and by
+    /// their words.
+    #[cfg(feature = "documents")]
+    Search(search::Args),
     /// Measure a server or the engine, and compare measurements.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -111,6 +117,8 @@ pub fn run() -> anyhow::Result<()> {
         Command::Summarise(args) => summarise::run(args, &config),
         #[cfg(feature = "documents")]
         Command::VerifyRecord(args) => verify_record::run(&args, &config),
+        #[cfg(feature = "documents")]
+        Command::Search(args) => search::run(&args, &config),
         Command::Bench(command) => bench::run(command, &config),
         Command::Config => {
             print!("{}", Config::template());

@@ -12,8 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 
-pub(super) use files::write;
-
+pub(super) use self::files::{within, write};
 use super::record::Recorder;
 use crate::config::Config;
 use crate::documents::jobs::Options;

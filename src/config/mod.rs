@@ -74,8 +74,8 @@ pub struct Server {
     /// Better set in the environment than here: DRAGOMAN_SERVER_API_KEY.
     /// Example: "a-long-random-text"
     pub api_key: Option<String>,
-    /// Folder that keeps termbases, translation memories and jobs. When it is not
-    /// set, a folder "dragoman" in the user's data folder.
+    /// Folder that keeps termbases, translation memories, jobs and collections. When
+    /// it is not set, a folder "dragoman" in the user's data folder.
     /// Example: "/var/lib/dragoman"
     pub data_dir: Option<PathBuf>,
     /// The key that signs records of what made a result: an Ed25519 key in PEM,

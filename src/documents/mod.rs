@@ -5,6 +5,7 @@
 //! inline tags that stand among them.
 
 mod ask;
+pub mod collections;
 pub mod compare;
 mod decode;
 pub mod format;
@@ -14,6 +15,7 @@ pub mod language;
 pub mod memory;
 pub mod quality;
 pub mod record;
+pub mod search;
 pub mod segment;
 pub mod source;
 pub mod store;

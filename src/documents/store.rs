@@ -1,6 +1,6 @@
 //! Termbases and translation memories on disk, in one file of `redb`: what was
-//! written is there after a crash, or was never there. Jobs lie in it too; see
-//! [`super::jobs`].
+//! written is there after a crash, or was never there. Jobs and collections lie in
+//! it too; see [`super::jobs`] and [`super::collections`].
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
+use super::collections::{self, Loaded};
 use super::jobs;
 use super::memory::{Index, Unit};
 use super::record;
@@ -23,12 +24,13 @@ const UNITS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("uni
 /// Most units of a memory.
 pub const MAX_UNITS: u64 = 2_000_000;
 
-/// The file, and the memories that are in use.
+/// The file, and the memories and collections that are in use.
 pub struct Store {
     pub(super) database: Database,
     indexes: Mutex<HashMap<Key, Arc<Index>>>,
     /// What records say of memories, by their ids.
     recorded: Mutex<HashMap<String, record::Memory>>,
+    pub(super) loaded: Loaded,
 }
 
 /// A memory and a pair of languages.
@@ -66,7 +68,7 @@ pub struct StoredMemory {
 pub enum StoreError {
     #[error("{0}")]
     Open(String),
-    #[error("the store of termbases, memories and jobs failed: {0}")]
+    #[error("the store of termbases, memories, jobs and collections failed: {0}")]
     Failed(String),
     #[error("the memory would have more than {MAX_UNITS} units; split it")]
     Full,
@@ -110,8 +112,14 @@ impl Store {
         begin.open_table(MEMORIES).map_err(StoreError::of)?;
         begin.open_table(UNITS).map_err(StoreError::of)?;
         jobs::make_tables(&begin)?;
+        collections::make_tables(&begin)?;
         begin.commit().map_err(StoreError::of)?;
-        Ok(Self { database, indexes: Mutex::default(), recorded: Mutex::default() })
+        Ok(Self {
+            database,
+            indexes: Mutex::default(),
+            recorded: Mutex::default(),
+            loaded: Loaded::default(),
+        })
     }
 
     /// Whether there is a store in a folder.

@@ -64,7 +64,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// A text in two, at the end of a sentence, or of a word, or of a character.
-fn halves(text: &str) -> Option<(&str, &str)> {
+pub(super) fn halves(text: &str) -> Option<(&str, &str)> {
     let middle = text.len() / 2;
     let starts = spans(text, None).into_iter().map(|span| span.start);
     let words = text.match_indices(char::is_whitespace).map(|(at, _)| at);

@@ -31,6 +31,8 @@ mod random_weights;
 #[cfg(feature = "documents")]
 mod records;
 mod rust_source;
+#[cfg(feature = "documents")]
+mod search;
 mod seq2seq;
 mod summary;
 mod support;

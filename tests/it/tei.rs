@@ -35,7 +35,7 @@ pub fn tokenizer() -> Value {
 
 pub struct Tiny {
     pub url: String,
-    engines: Engines,
+    pub engines: Engines,
 }
 
 /// A server with an embedder, a reranker, a classifier and a model for sparse
@@ -43,30 +43,6 @@ pub struct Tiny {
 pub fn tiny() -> &'static Tiny {
     static TINY: OnceLock<Tiny> = OnceLock::new();
     TINY.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let tokenizer_file = folder.path().join("tokenizer.json");
-        std::fs::write(&tokenizer_file, tokenizer().to_string()).unwrap();
-        let modules = folder.path().join("modules.json");
-        let splade = json!([{"path": "1_SpladePooling", "type": "x.SpladePooling"}]);
-        std::fs::write(&modules, splade.to_string()).unwrap();
-        std::fs::create_dir(folder.path().join("1_SpladePooling")).unwrap();
-        let how = json!({"pooling_strategy": "max"}).to_string();
-        std::fs::write(folder.path().join("1_SpladePooling/config.json"), how).unwrap();
-        let start = |name: &str, id: &str| {
-            let dir = fixture("tiny").join(name);
-            let source = ModelSource {
-                id: id.to_owned(),
-                paths: ModelPaths {
-                    weights: vec![dir.join("model.safetensors")],
-                    config: Some(dir.join("config.json")),
-                },
-                tokenizer: Some(tokenizer_file.clone()),
-                modules_config: (id == "sparse").then(|| modules.clone()),
-                prompts: [("query".to_owned(), "w9 ".to_owned())].into(),
-                ..Default::default()
-            };
-            Engine::start(source, EngineOptions::default(), |_, _| {}).unwrap()
-        };
         let engines = Engines::new(vec![
             start("bert", "embedder"),
             start("roberta", "reranker"),
@@ -76,6 +52,32 @@ pub fn tiny() -> &'static Tiny {
         let url = serve(engines.clone(), Config::default().server);
         Tiny { url, engines }
     })
+}
+
+/// A tiny model under a name; `sparse` makes sparse vectors.
+pub fn start(name: &str, id: &str) -> Engine {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer_file = folder.path().join("tokenizer.json");
+    std::fs::write(&tokenizer_file, tokenizer().to_string()).unwrap();
+    let modules = folder.path().join("modules.json");
+    let splade = json!([{"path": "1_SpladePooling", "type": "x.SpladePooling"}]);
+    std::fs::write(&modules, splade.to_string()).unwrap();
+    std::fs::create_dir(folder.path().join("1_SpladePooling")).unwrap();
+    let how = json!({"pooling_strategy": "max"}).to_string();
+    std::fs::write(folder.path().join("1_SpladePooling/config.json"), how).unwrap();
+    let dir = fixture("tiny").join(name);
+    let source = ModelSource {
+        id: id.to_owned(),
+        paths: ModelPaths {
+            weights: vec![dir.join("model.safetensors")],
+            config: Some(dir.join("config.json")),
+        },
+        tokenizer: Some(tokenizer_file),
+        modules_config: (id == "sparse").then_some(modules),
+        prompts: [("query".to_owned(), "w9 ".to_owned())].into(),
+        ..Default::default()
+    };
+    Engine::start(source, EngineOptions::default(), |_, _| {}).unwrap()
 }
 
 impl Tiny {

@@ -99,7 +99,11 @@ fn options(shared: &Shared, fields: &DocumentRequest) -> Result<(String, Options
     Ok((engine.info().id.clone(), options))
 }
 
-fn kind(name: &str) -> Result<Kind, ApiError> {
+/// The kind of file of a name.
+///
+/// # Errors
+/// 400 for one that there is not.
+pub fn kind(name: &str) -> Result<Kind, ApiError> {
     Kind::from_name(name).ok_or_else(|| {
         let message = format!("format is {:?}; send one of {}", echo(name), Kind::NAMES);
         ApiError::invalid("format", message)

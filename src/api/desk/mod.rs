@@ -1,6 +1,7 @@
 //! The document desk over HTTP: translating texts and whole documents, termbases
-//! and memories, in our own shape and in DeepL's.
+//! and memories, and searching collections, in our own shape and in DeepL's.
 
+mod collections;
 mod compare;
 mod deepl;
 mod documents;
@@ -11,6 +12,7 @@ mod paragraphs;
 mod path;
 mod record;
 mod report;
+mod search;
 mod store;
 mod submit;
 mod summarize;
@@ -34,6 +36,12 @@ pub fn work() -> Router<Shared> {
         .route("/v1/summarize", only(post(summarize::summarize)))
         .route("/v1/compare", only(post(compare::compare)))
         .route("/v1/documents", only(post(documents::create)))
+        .route("/v1/collections", only(post(collections::create).get(collections::list)))
+        .route(
+            "/v1/collections/{id}/documents",
+            only(post(collections::add).get(collections::documents)),
+        )
+        .route("/v1/search", only(post(search::search)))
         .route("/v2/translate", only(post(deepl::translate)))
         .route("/v2/document", only(post(deepl::documents::upload)))
 }
@@ -47,6 +55,11 @@ pub fn desk() -> Router<Shared> {
         .route("/v1/memories", only(post(memories::create).get(memories::list)))
         .route("/v1/memories/{id}", only(get(memories::retrieve).delete(memories::remove)))
         .route("/v1/memories/{id}/export", only(get(memories::export)))
+        .route("/v1/collections/{id}", only(get(collections::retrieve).delete(collections::remove)))
+        .route(
+            "/v1/collections/{id}/documents/{document}",
+            only(delete(collections::remove_document)),
+        )
         .route("/v1/jobs", only(get(jobs::list)))
         .route("/v1/jobs/{id}", only(get(jobs::retrieve).delete(jobs::remove)))
         .route("/v1/jobs/{id}/events", only(get(events::events)))

@@ -1,4 +1,4 @@
-//! The store of termbases, memories and jobs. The first request that needs it
+//! The store of termbases, memories, jobs and collections. The first request that needs it
 //! opens it, or the server's start if there are jobs to be taken up.
 
 use std::path::PathBuf;

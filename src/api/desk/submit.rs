@@ -108,7 +108,8 @@ fn read(wanted: Wanted) -> Result<(StoredJob, Upload), ApiError> {
     Ok((job, Upload { document: file.bytes.to_vec(), terms, fingerprint }))
 }
 
-fn unreadable(error: FormatError) -> ApiError {
+/// 4xx for a file that is none of ours, or is damaged.
+pub fn unreadable(error: FormatError) -> ApiError {
     let (status, code) = match error {
         FormatError::UnknownKind | FormatError::WrongKind { .. } => {
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_document")

@@ -80,7 +80,11 @@ pub fn name(name: String) -> Result<String, ApiError> {
     }
 }
 
-fn language(field: &str, tag: &str) -> Result<String, ApiError> {
+/// Two letters of a language.
+///
+/// # Errors
+/// 400 for one that we do not know.
+pub fn language(field: &str, tag: &str) -> Result<String, ApiError> {
     known(tag).map(|known| known.short.to_owned()).ok_or_else(|| {
         let message = format!("{field} is {:?}, which is no language that we know", echo(tag));
         ApiError::invalid(field, message)

@@ -113,6 +113,33 @@ impl<T: JsonSchema> JsonSchema for Upload<T> {
     }
 }
 
+/// JSON with the fields of `T`, or `multipart/form-data` with a file beside them.
+#[cfg(feature = "documents")]
+pub struct FileOrJson<T>(PhantomData<T>);
+
+#[cfg(feature = "documents")]
+impl<T: JsonSchema> JsonSchema for FileOrJson<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = T::json_schema(generator);
+        let file = json!({
+            "type": "string",
+            "contentMediaType": "application/octet-stream",
+            "description": "The document, in `multipart/form-data`; required there.",
+        });
+        let object = schema.ensure_object();
+        if let Some(fields) = object.get_mut("properties").and_then(Value::as_object_mut) {
+            fields.insert("file".to_owned(), file);
+        }
+        // Only JSON has no file.
+        object.remove(REFUSED);
+        schema
+    }
+}
+
 /// Any of the types of a tuple.
 pub struct Any<T>(PhantomData<T>);
 

@@ -23,6 +23,8 @@ pub mod record;
 pub mod rerank;
 pub mod responses;
 #[cfg(feature = "documents")]
+pub mod search;
+#[cfg(feature = "documents")]
 pub mod summary;
 pub mod tei;
 pub mod tools;

@@ -63,7 +63,10 @@ pub(super) fn documents(args: &Args) -> anyhow::Result<Vec<Input>> {
 
 /// The documents of a folder and of those within it, by their extensions;
 /// hidden ones are left out.
-fn within(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// A folder cannot be read.
+pub(in crate::cli) fn within(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let failed = || format!("{} cannot be read", folder.display());
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(failed)? {

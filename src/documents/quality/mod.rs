@@ -8,7 +8,7 @@
 
 mod copies;
 mod dates;
-mod digits;
+pub(super) mod digits;
 mod lengths;
 mod names;
 mod numbers;

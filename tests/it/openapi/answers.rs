@@ -166,6 +166,32 @@ async fn of_encoders() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg(feature = "documents")]
+async fn of_searches() {
+    let url = &crate::tei::tiny().url;
+    let none = Value::Null;
+    let made = ask(url, "POST /v1/collections", "", json!({"name": "Law"}), 201).await;
+    let id = made["id"].as_str().unwrap();
+    let documents = "POST /v1/collections/{id}/documents";
+    let body =
+        json!({"paragraphs": ["Article 5", {"id": "p", "text": "w5 and the law of the sea"}]});
+    ask(url, documents, id, body, 201).await;
+    ask(url, documents, id, json!({"text": "x", "format": "docx"}), 415).await;
+    ask(url, "GET /v1/collections/{id}/documents", id, none.clone(), 200).await;
+    ask(url, "GET /v1/collections", "", none.clone(), 200).await;
+    ask(url, "GET /v1/collections/{id}", id, none.clone(), 200).await;
+    for own in [json!({"mode": "lexical"}), json!({"rerank": true}), json!({"mode": "semantic"})] {
+        let mut body = json!({"collection": id, "query": "law"});
+        body.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        let found = ask(url, "POST /v1/search", "", body, 200).await;
+        assert_eq!(found["results"].as_array().unwrap().len(), 1, "{found}");
+    }
+    ask(url, "POST /v1/search", "", json!({"collection": id, "query": ""}), 400).await;
+    ask(url, "DELETE /v1/collections/{id}", id, none.clone(), 200).await;
+    ask(url, "GET /v1/collections/{id}", id, none, 404).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_a_generator() {
     let Some(server) = support::server() else { return };
     let url = &server.base_url;

@@ -1,7 +1,7 @@
 //! Routes of the document desk, in our own shape and in DeepL's.
 
 use crate::api::openapi::operation::{Interface, JSON_OR_FORM, Operation};
-use crate::api::openapi::shapes::Upload;
+use crate::api::openapi::shapes::{FileOrJson, Upload};
 use crate::api::wire::common::ErrorBody;
 use crate::api::wire::compare::{CompareRequest, CompareResponse};
 use crate::api::wire::deepl::{
@@ -15,6 +15,10 @@ use crate::api::wire::desk::{
 };
 use crate::api::wire::jobs::{DocumentRequest, JobInfo, JobList, JobReport};
 use crate::api::wire::record::{RecordBody, RecordKey};
+use crate::api::wire::search::{
+    AddDocument, CollectionDocument, CollectionInfo, CreateCollection, SearchRequest,
+    SearchResponse,
+};
 use crate::api::wire::summary::{SummarizeRequest, SummarizeResponse, SummaryProgress};
 
 const STORE: &[(u16, &str)] = &[
@@ -35,6 +39,17 @@ const JOBS: Interface = Interface {
     ..Interface::new::<ErrorBody>(
         "Jobs",
         "Whole documents, translated in the background; they survive a restart.",
+    )
+};
+const SEARCH: Interface = Interface {
+    more: &[
+        (409, "The model that the vectors are of is not loaded, or has changed."),
+        (500, "The server failed; its log says why."),
+        (503, "Not now: a model is not ready, or the store cannot be opened."),
+    ],
+    ..Interface::new::<ErrorBody>(
+        "Search",
+        "Collections of documents, searched across languages; what is found says where it stands.",
     )
 };
 const THEIRS: Interface = Interface {
@@ -85,6 +100,40 @@ pub const DESK: &[Operation] = &[
         .gives::<JobReport>(),
     JOBS.get("/v1/jobs/{id}/record", "What made the translation, signed.").gives::<RecordBody>(),
     OURS.get("/v1/record-keys", "The public key of the records.").gives::<List<RecordKey>>(),
+    SEARCH
+        .post("/v1/collections", "Makes a collection for documents that are to be searched.")
+        .takes::<CreateCollection>()
+        .gives::<CollectionInfo>()
+        .with(201)
+        .works(),
+    SEARCH.get("/v1/collections", "The collections.").gives::<List<CollectionInfo>>(),
+    SEARCH.get("/v1/collections/{id}", "A collection.").gives::<CollectionInfo>(),
+    SEARCH
+        .delete("/v1/collections/{id}", "Deletes a collection with its documents.")
+        .gives::<Deleted>(),
+    SEARCH
+        .post(
+            "/v1/collections/{id}/documents",
+            "Cuts a document into passages, embeds them and adds them, which is done when the \
+             answer comes. A file that is there already is answered with its document, with \
+             status 200.",
+        )
+        .takes::<FileOrJson<AddDocument>>()
+        .sent_as(&["application/json", "multipart/form-data"])
+        .gives::<CollectionDocument>()
+        .with(201)
+        .works(),
+    SEARCH
+        .get("/v1/collections/{id}/documents", "The documents of a collection, the oldest first.")
+        .gives::<List<CollectionDocument>>(),
+    SEARCH
+        .delete("/v1/collections/{id}/documents/{document}", "Deletes a document.")
+        .gives::<Deleted>(),
+    SEARCH
+        .post("/v1/search", "The passages of a collection that answer a query best.")
+        .takes::<SearchRequest>()
+        .gives::<SearchResponse>()
+        .works(),
     OURS.post("/v1/termbases", "Stores a termbase.")
         .takes::<CreateTermbase>()
         .gives::<TermbaseInfo>()
