@@ -8,7 +8,6 @@ mod events;
 mod jobs;
 mod memories;
 mod paragraphs;
-mod path;
 mod report;
 mod store;
 mod submit;

@@ -9,15 +9,16 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use tokio::sync::OnceCell;
 
-use crate::api::error::{ApiError, echo};
-use crate::api::state::{AppState, Lifecycle};
+use crate::api::error::ApiError;
+pub use crate::api::error::missing;
+use crate::api::state::{AppState, Lifecycle, data_folder};
 pub use crate::documents::jobs::unix_micros as now;
 use crate::documents::jobs::{Jobs, Settings};
 use crate::documents::store::{Store, StoreError};
 use crate::engine::Engines;
 
 pub struct Desk {
-    folder: Option<PathBuf>,
+    folder: Result<PathBuf, String>,
     engines: Engines,
     settings: Settings,
     jobs: OnceCell<Arc<Jobs>>,
@@ -37,7 +38,7 @@ impl Desk {
             running: life.running.clone(),
         };
         Self {
-            folder: app.config.data_dir.clone(),
+            folder: data_folder(&app.config),
             engines: app.engines.clone(),
             settings,
             jobs: OnceCell::new(),
@@ -73,10 +74,7 @@ impl Desk {
     }
 
     fn folder(&self) -> Result<PathBuf, StoreError> {
-        let own = || dirs::data_dir().map(|data| data.join("dragoman"));
-        self.folder.clone().or_else(own).ok_or_else(|| {
-            StoreError::Open("there is no folder for data; set server.data_dir".to_owned())
-        })
+        self.folder.clone().map_err(StoreError::Open)
     }
 
     /// Does something with the store, off the network threads.
@@ -122,15 +120,4 @@ fn error(error: StoreError) -> ApiError {
             ApiError::internal()
         }
     }
-}
-
-/// 404 for something that is not stored.
-pub fn missing(what: &str, id: &str) -> ApiError {
-    let id = echo(id);
-    ApiError::new(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        format!("there is no {what} with the id {id:?}"),
-    )
-    .with_param(what)
 }
