@@ -6,6 +6,8 @@
 #[cfg(feature = "server")]
 pub mod api;
 pub mod backend;
+#[cfg(feature = "server")]
+pub mod batches;
 pub mod bench;
 #[cfg(feature = "server")]
 pub mod cli;

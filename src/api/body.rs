@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
 
 use super::error::{ApiError, echo};
+use crate::config;
 
 /// A body that sends nothing for this long is given up.
 const STALL: Duration = Duration::from_secs(30);
@@ -15,6 +16,30 @@ const STALL: Duration = Duration::from_secs(30);
 /// the answer.
 const DISCARD_BYTES: usize = 64 * 1024 * 1024;
 const DISCARD_TIME: Duration = Duration::from_secs(5);
+
+/// How large a body may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    pub bytes: usize,
+    /// The setting that says so.
+    pub setting: &'static str,
+}
+
+impl Limit {
+    /// Of bodies for which there is no other.
+    pub fn of_bodies(config: &config::Server) -> Self {
+        Self { bytes: config.max_body_bytes, setting: "server.max_body_bytes" }
+    }
+
+    /// 413: it is larger.
+    pub fn passed(self) -> ApiError {
+        let Self { bytes, setting } = self;
+        let message = format!(
+            "the body is larger than the limit of {bytes} bytes; send less, or raise {setting}"
+        );
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+    }
+}
 
 /// What a body's content type says it is, in small letters.
 fn essence(headers: &HeaderMap) -> String {
@@ -76,15 +101,16 @@ pub fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
 /// Collects the body.
 ///
 /// # Errors
-/// 413 above `limit` bytes, 408 when it stops arriving, 400 when it breaks off.
-pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
+/// 413 above the limit, 408 when it stops arriving, 400 when it breaks off.
+pub async fn read(headers: &HeaderMap, body: Body, limit: Limit) -> Result<Bytes, ApiError> {
+    let most = limit.bytes;
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<u64>().ok());
     let mut chunks = body.into_data_stream();
-    let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(limit as u64) as usize);
-    let mut fits = announced.is_none_or(|length| length <= limit as u64);
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(most as u64) as usize);
+    let mut fits = announced.is_none_or(|length| length <= most as u64);
     while fits {
         let chunk = tokio::time::timeout(STALL, chunks.next()).await.map_err(|_| {
             ApiError::new(
@@ -95,7 +121,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
         })?;
         match chunk {
             None => return Ok(bytes.into()),
-            Some(Ok(chunk)) if bytes.len() + chunk.len() <= limit => {
+            Some(Ok(chunk)) if bytes.len() + chunk.len() <= most => {
                 bytes.extend_from_slice(&chunk);
             }
             Some(Ok(_)) => fits = false,
@@ -121,12 +147,5 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
         };
         let _ = tokio::time::timeout(DISCARD_TIME, discard).await;
     }
-    Err(ApiError::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "body_too_large",
-        format!(
-            "the body is larger than the limit of {limit} bytes; send less, or raise \
-             server.max_body_bytes"
-        ),
-    ))
+    Err(limit.passed())
 }

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
+use super::caller::Caller;
 use super::choices;
 use super::conversation::{self, Conversation, Parts, Voice};
 use super::error::ApiError;
@@ -24,6 +25,7 @@ use crate::text::{Reader, Spoken};
 /// Answers a conversation.
 pub async fn chat(
     State(shared): State<Shared>,
+    caller: Caller,
     Json(mut body): Json<ChatRequest>,
 ) -> Result<Response, ApiError> {
     let engine = shared.engine(body.model.as_deref(), ModelKind::Generation)?;
@@ -36,7 +38,7 @@ pub async fn chat(
         }
         (asked, top) => asked.then_some(top.unwrap_or(0)),
     };
-    let options = Options::new(body.take_shared(), top)?;
+    let options = Options::new(body.take_shared(), top)?.asked_by(caller);
     let conversation = Conversation {
         messages: for_template(body.messages)?,
         tools: Tools::of_chat(body.tools, body.tool_choice, body.parallel_tool_calls)?,

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
+use super::caller::Caller;
 use super::choices::{Answer, Choices};
 use super::error::ApiError;
 use super::extract::Json;
@@ -23,12 +24,13 @@ use crate::engine::{self, Engine, ModelKind, TokenLogprob};
 /// Goes on with texts.
 pub async fn complete(
     State(shared): State<Shared>,
+    caller: Caller,
     Json(mut body): Json<CompletionRequest>,
 ) -> Result<Response, ApiError> {
     let kinds = [ModelKind::Generation, ModelKind::Translation];
     let engine = shared.engine_of(body.model.as_deref(), &kinds)?;
     let sources = Sources::of(&mut body, engine)?;
-    let options = Options::new(body.take_shared(), body.logprobs)?;
+    let options = Options::new(body.take_shared(), body.logprobs)?.asked_by(caller);
     options.check_count(body.prompt.len())?;
     let names: Vec<String> =
         (0..body.prompt.len()).map(|index| body.prompt.name("prompt", index)).collect();

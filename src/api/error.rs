@@ -118,6 +118,17 @@ pub fn echo(text: &str) -> String {
     }
 }
 
+/// 404 for something that is not stored.
+pub fn missing(what: &str, id: &str) -> ApiError {
+    let id = echo(id);
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        format!("there is no {what} with the id {id:?}"),
+    )
+    .with_param(what)
+}
+
 /// An error's answer with another status and body, for routes whose errors have
 /// another shape.
 pub fn reshaped(old: &Response, status: StatusCode, body: impl Serialize) -> Response {

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use super::body::{check_type, read};
+use super::body::{Limit, check_type, read};
 use super::error::{ApiError, echo};
 use super::fields::{Fields, UNKNOWN, UNSUPPORTED};
 use super::state::{Shared, offload};
@@ -26,7 +26,7 @@ where
     async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         check_type(&parts.headers)?;
-        let bytes = read(&parts.headers, body, shared.app.config.max_body_bytes).await?;
+        let bytes = read(&parts.headers, body, Limit::of_bodies(&shared.app.config)).await?;
         offload(bytes.len(), move || parse(&bytes)).await?.map(Self)
     }
 }

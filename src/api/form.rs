@@ -5,12 +5,13 @@ use percent_encoding::percent_decode;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::body::{check_encoding, is_form, read};
+use super::body::{Limit, check_encoding, is_form, read};
 use super::error::{ApiError, echo};
 use super::extract::{Json, explain};
 use super::fields::Fields;
 use super::state::{Shared, offload};
 use super::strict::Strict;
+use crate::config;
 
 /// What of a request type a form cannot say by itself, whose values are texts.
 pub trait Form {
@@ -24,6 +25,11 @@ pub trait Form {
     const LISTS: &'static [&'static str] = &[];
     /// Fields that become lists when they are sent several times.
     const ONE_OR_MANY: &'static [&'static str] = &[];
+
+    /// How large a body may be that brings a file with it.
+    fn limit(config: &config::Server) -> Limit {
+        Limit::of_bodies(config)
+    }
 }
 
 /// A body of type `T`, in JSON or as a form (`application/x-www-form-urlencoded`).
@@ -41,7 +47,7 @@ where
         }
         let (parts, body) = request.into_parts();
         check_encoding(&parts.headers)?;
-        let bytes = read(&parts.headers, body, shared.app.config.max_body_bytes).await?;
+        let bytes = read(&parts.headers, body, Limit::of_bodies(&shared.app.config)).await?;
         offload(bytes.len(), move || parse(&bytes)).await?.map(Self)
     }
 }

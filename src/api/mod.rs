@@ -9,7 +9,9 @@
 
 mod anthropic;
 mod auth;
+mod batches;
 mod body;
+mod caller;
 mod chat;
 mod choices;
 mod completions;
@@ -23,14 +25,15 @@ mod extract;
 pub mod fields;
 mod form;
 mod health;
+mod idempotency;
 mod inputs;
 mod logprobs;
 mod messages;
 mod models;
-#[cfg(feature = "documents")]
 mod multipart;
 pub mod openapi;
 mod options;
+mod path;
 #[cfg(feature = "documents")]
 mod progress;
 mod rerank;

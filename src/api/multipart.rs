@@ -48,7 +48,7 @@ where
         let (parts, body) = request.into_parts();
         check_encoding(&parts.headers)?;
         // Under our own limits; the library's would be 2 MB.
-        let bytes = read(&parts.headers, body, shared.app.config.max_body_bytes).await?;
+        let bytes = read(&parts.headers, body, T::limit(&shared.app.config)).await?;
         let mut whole = Request::from_parts(parts, Body::from(bytes));
         DefaultBodyLimit::disable().apply(&mut whole);
         let given = whole.headers().get(header::CONTENT_TYPE).cloned();
@@ -119,7 +119,7 @@ where
         put::<T>(&mut object, name, text)?;
     }
     let Some(file) = file else {
-        let message = "`file` is required: a part of the form with the document";
+        let message = "`file` is required: a part of the form with its name and content";
         return Err(
             ApiError::new(StatusCode::BAD_REQUEST, "missing_field", message).with_param(FILE)
         );

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::caller::Caller;
 use super::constraint::Constraint;
 use super::error::ApiError;
 use super::wire::generation::Raw;
@@ -165,6 +166,12 @@ fn top_k(given: Option<i64>) -> Result<usize, ApiError> {
 }
 
 impl Options {
+    /// Behind what somebody waits for, where nobody waits.
+    pub fn asked_by(mut self, caller: Caller) -> Self {
+        self.priority = self.priority.saturating_add(caller.priority());
+        self
+    }
+
     /// Checks this many prompts, before any of them costs a tokenisation.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use self::output::{Keep, Output, ResponseFrames};
+use super::caller::Caller;
 use super::conversation::{self, Conversation, Names, hear};
 use super::error::{ApiError, echo};
 use super::extract::Json;
@@ -26,16 +27,19 @@ use crate::text::Reader;
 /// Makes a response.
 pub async fn create(
     State(shared): State<Shared>,
+    caller: Caller,
     Json(mut body): Json<ResponseRequest>,
 ) -> Result<HttpResponse, ApiError> {
     let engine = shared.engine(body.model.as_deref(), ModelKind::Generation)?;
-    let store = body.store.unwrap_or_else(|| shared.responses.is_open());
+    // What a batch answers is in its file, and would make those of clients go.
+    let kept = || shared.responses.is_open() && caller == Caller::Client;
+    let store = body.store.unwrap_or_else(kept);
     if store && !shared.responses.is_open() {
         let message = "nothing is stored (server.responses_mib is 0); send false or leave it out";
         return Err(ApiError::invalid("store", message));
     }
     let format = body.text.take().and_then(|text| text.format);
-    let options = options(&body, format.clone())?;
+    let options = options(&body, format.clone())?.asked_by(caller);
     let tools = tools(&body)?;
     let mut messages = earlier(&shared, body.previous_response_id.as_deref())?;
     messages.extend(input::messages(body.input.take())?);

@@ -19,8 +19,8 @@ use super::error::{ApiError, echo};
 use super::state::{AppState, Lifecycle, Shared};
 use super::suggest::closest;
 use super::{
-    anthropic, auth, chat, completions, embeddings, health, models, openapi, rerank, responses,
-    tei, trace, translate,
+    anthropic, auth, batches, chat, completions, embeddings, health, models, openapi, rerank,
+    responses, tei, trace, translate,
 };
 
 /// The whole service, for callers that bring their own listener. It serves
@@ -59,6 +59,7 @@ pub fn build(shared: Shared) -> Router {
     #[cfg(feature = "documents")]
     let guarded = guarded.merge(desk::desk());
     let guarded = guarded
+        .merge(batches::routes())
         .route("/v1/models", only(get(models::list)))
         .route("/v1/models/{*id}", only(get(models::retrieve)))
         .route("/v1/responses/{id}", only(get(responses::retrieve).delete(responses::delete)))

@@ -35,6 +35,10 @@ pub async fn run(
         let shared = shared.clone();
         async move { shared.desk.resume().await }
     });
+    tokio::spawn({
+        let shared = shared.clone();
+        async move { shared.batches.resume(&shared).await }
+    });
     let app = build(shared);
     // A token is a small packet that must not wait for the next one.
     let listener = listener.tap_io(|connection| {

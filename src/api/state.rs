@@ -1,13 +1,15 @@
 //! What the handlers share.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::StatusCode;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::batches::BatchStore;
 #[cfg(feature = "documents")]
 use super::desk::Desk;
 use super::error::{ApiError, echo};
@@ -60,6 +62,8 @@ pub struct Inner {
     pub life: Lifecycle,
     /// Kept for `/v1/responses`.
     pub responses: Store,
+    /// Files and batches.
+    pub batches: BatchStore,
     #[cfg(feature = "documents")]
     pub desk: Arc<Desk>,
 }
@@ -78,13 +82,25 @@ impl Shared {
         let responses = Store::new(app.config.responses_mib << 20, lifetime);
         #[cfg(feature = "documents")]
         let desk = Arc::new(Desk::new(&app, &life));
+        let batches = BatchStore::new(&app, &life);
         Self(Arc::new(Inner {
             app,
             life,
             responses,
+            batches,
             #[cfg(feature = "documents")]
             desk,
         }))
+    }
+
+    /// For what the state itself holds, so that it ends.
+    pub fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// The state, if the server is still there.
+    pub fn upgrade(weak: &Weak<Inner>) -> Option<Self> {
+        weak.upgrade().map(Self)
     }
 
     /// The engine for `model`, which must be of this kind.
@@ -198,6 +214,14 @@ pub fn task(kind: ModelKind) -> &'static str {
         ModelKind::Reranking => "reranking",
         ModelKind::Classification => "classification",
     }
+}
+
+/// The configured folder for what outlives the process, or one of the user.
+///
+/// # Errors
+/// The user has none; the message says what to do.
+pub fn data_folder(config: &config::Server) -> Result<PathBuf, String> {
+    config.data_folder().ok_or_else(|| "there is no folder for data; set server.data_dir".to_owned())
 }
 
 /// Seconds since 1970, as `created` counts them.

@@ -74,8 +74,8 @@ pub struct Server {
     /// Better set in the environment than here: DRAGOMAN_SERVER_API_KEY.
     /// Example: "a-long-random-text"
     pub api_key: Option<String>,
-    /// Folder that keeps termbases, translation memories, jobs and collections. When
-    /// it is not set, a folder "dragoman" in the user's data folder.
+    /// Folder that keeps termbases, translation memories, jobs, collections, files
+    /// and batches. When it is not set, a folder "dragoman" in the user's data folder.
     /// Example: "/var/lib/dragoman"
     pub data_dir: Option<PathBuf>,
     /// The key that signs records of what made a result: an Ed25519 key in PEM,
@@ -90,6 +90,23 @@ pub struct Server {
     /// Most jobs that wait or run; a further one is answered with 429.
     #[config(default = 100)]
     pub max_jobs: u64,
+    /// Largest upload to /v1/files, in bytes, with the form around the file; a
+    /// larger one is answered with 413.
+    #[config(default = 104857600)]
+    pub max_file_bytes: usize,
+    /// Space for all files of /v1/files, uploads and results of batches, in MiB.
+    /// When it is used up, uploads are answered with 413; results of batches that
+    /// were taken before are stored in any case.
+    #[config(default = 4096)]
+    pub files_mib: u64,
+    /// Hours that an uploaded file and the results of a batch are kept, unless
+    /// `expires_after` says otherwise, and a batch after its end. A file that a
+    /// batch needs is kept until that has ended.
+    #[config(default = 720)]
+    pub file_retention_h: u64,
+    /// Most batches that wait or run; a further one is answered with 429.
+    #[config(default = 100)]
+    pub max_batches: u64,
     /// Seconds that running requests get to finish when the server is told to
     /// stop; then they are cut off.
     #[config(default = 30)]
@@ -135,6 +152,10 @@ impl fmt::Debug for Server {
             .field("record_key", &self.record_key)
             .field("job_retention_h", &self.job_retention_h)
             .field("max_jobs", &self.max_jobs)
+            .field("max_file_bytes", &self.max_file_bytes)
+            .field("files_mib", &self.files_mib)
+            .field("file_retention_h", &self.file_retention_h)
+            .field("max_batches", &self.max_batches)
             .field("shutdown_grace_s", &self.shutdown_grace_s)
             .field("cors_origins", &self.cors_origins)
             .field("responses_mib", &self.responses_mib)

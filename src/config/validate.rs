@@ -49,6 +49,10 @@ impl Checks<'_> {
         self.range("server.max_body_bytes", server.max_body_bytes as u64, 1024, 1 << 30);
         self.range("server.job_retention_h", server.job_retention_h, 1, 10 * 366 * 24);
         self.range("server.max_jobs", server.max_jobs, 1, 1 << 20);
+        self.range("server.max_file_bytes", server.max_file_bytes as u64, 1024, 1 << 30);
+        self.range("server.files_mib", server.files_mib, 1, 1 << 24);
+        self.range("server.file_retention_h", server.file_retention_h, 1, 10 * 366 * 24);
+        self.range("server.max_batches", server.max_batches, 1, 1 << 20);
         self.range("server.shutdown_grace_s", server.shutdown_grace_s, 0, 3600);
         self.range("server.responses_mib", server.responses_mib as u64, 0, 1 << 20);
         self.range("server.responses_s", server.responses_s, 1, 366 * 86_400);

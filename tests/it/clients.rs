@@ -62,6 +62,19 @@ fn the_openai_client_works_unchanged() {
 }
 
 #[test]
+fn the_openai_client_has_its_batches_answered() {
+    let Some(server) = server() else { return };
+    let base_url = format!("{}/v1", server.base_url);
+    let arguments = [
+        ["--base-url", &base_url],
+        ["--chat-model", &server.generator],
+        ["--embedding-model", &server.embedder],
+    ];
+    let script = "openai_batches_client.py";
+    run("openai-batches-client", &["openai==3.54.0"], script, arguments.as_flattened());
+}
+
+#[test]
 fn the_hugging_face_client_works_unchanged() {
     let Some(server) = server() else { return };
     let packages = ["huggingface_hub==2.4.0", "numpy==2.4.6"];

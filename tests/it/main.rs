@@ -3,6 +3,7 @@
 
 mod api;
 mod architecture;
+mod batches;
 mod bench;
 mod bench_engine;
 mod catalogue;
@@ -26,6 +27,7 @@ mod modules;
 mod openapi;
 mod parity;
 mod perplexity;
+mod process;
 mod provision;
 mod random_weights;
 #[cfg(feature = "documents")]

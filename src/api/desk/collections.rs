@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::documents::kind;
 use super::paragraphs::paragraphs;
-use super::path::Path;
+use crate::api::path::Path;
 use super::store::{Desk, missing, now};
 use super::submit::unreadable;
 use super::termbases::{language, name};

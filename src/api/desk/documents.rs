@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::deepl::variant;
@@ -16,6 +16,7 @@ use super::termbases::stored;
 use super::texts;
 use super::translate::{neighbours, threshold, told, tone};
 use crate::api::error::{ApiError, echo};
+use crate::api::idempotency::key;
 use crate::api::multipart::Upload;
 use crate::api::state::Shared;
 use crate::api::wire::jobs::DocumentRequest;
@@ -23,10 +24,6 @@ use crate::documents::format::Kind;
 use crate::documents::jobs::Options;
 use crate::documents::translate::Context;
 use crate::engine::ModelKind;
-
-static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Longest key, in bytes.
-const MAX_KEY: usize = 255;
 
 /// Answers with the job: 202 for a new one, 200 for that of an earlier request
 /// with the same `Idempotency-Key` and content.
@@ -107,15 +104,5 @@ pub fn kind(name: &str) -> Result<Kind, ApiError> {
     Kind::from_name(name).ok_or_else(|| {
         let message = format!("format is {:?}; send one of {}", echo(name), Kind::NAMES);
         ApiError::invalid("format", message)
-    })
-}
-
-/// The client's own name for its request.
-fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
-    key.map(|key| Some(key.to_owned())).ok_or_else(|| {
-        let message = format!("Idempotency-Key must be 1 to {MAX_KEY} characters of ASCII");
-        ApiError::invalid("Idempotency-Key", message)
     })
 }

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::jobs::{found, info};
 use super::store::Desk;
-use crate::api::desk::path::Path;
 use crate::api::error::ApiError;
+use crate::api::path::Path;
 use crate::api::state::Shared;
 use crate::api::stream::{KEEP_ALIVE, KEEP_ALIVE_FRAME, events as respond, write_named_event};
 use crate::api::wire::jobs::JobInfo;

@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::store::{Desk, missing};
-use crate::api::desk::path::Path;
 use crate::api::error::ApiError;
 use crate::api::form::parse;
+use crate::api::path::Path;
 use crate::api::wire::desk::Deleted;
 use crate::api::wire::jobs::{JobInfo, JobList, JobUsage, JobsQuery, Progress};
 use crate::documents::jobs::{State, StoredJob};

@@ -7,11 +7,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::path::Path;
 use super::store::{Desk, missing, now};
 use super::termbases::name;
 use crate::api::error::ApiError;
 use crate::api::extract::Json;
+use crate::api::path::Path;
 use crate::api::wire::desk::{CreateMemory, Deleted, List, MemoryInfo, NoticeInfo};
 use crate::documents::memory;
 use crate::documents::store::StoredMemory;

@@ -9,7 +9,6 @@ mod events;
 mod jobs;
 mod memories;
 mod paragraphs;
-mod path;
 mod record;
 mod report;
 mod search;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::jobs::{done, found};
-use super::path::Path;
+use crate::api::path::Path;
 use super::store::{Desk, missing};
 use super::{compare, summarize, translate};
 use crate::api::error::ApiError;

@@ -10,8 +10,9 @@ use axum::http::StatusCode;
 use tokio::sync::OnceCell;
 
 use super::record;
-use crate::api::error::{ApiError, echo};
-use crate::api::state::{AppState, Lifecycle};
+use crate::api::error::ApiError;
+pub use crate::api::error::missing;
+use crate::api::state::{AppState, Lifecycle, data_folder};
 pub use crate::documents::jobs::unix_micros as now;
 use crate::documents::jobs::{Jobs, Settings};
 use crate::documents::record::{RecordError, Signer};
@@ -19,7 +20,7 @@ use crate::documents::store::{Store, StoreError};
 use crate::engine::Engines;
 
 pub struct Desk {
-    folder: Option<PathBuf>,
+    folder: Result<PathBuf, String>,
     engines: Engines,
     settings: Settings,
     jobs: OnceCell<Arc<Jobs>>,
@@ -31,7 +32,6 @@ impl Desk {
     /// With its store in the configured folder, or in one of the user. Its jobs
     /// stop as requests do.
     pub fn new(app: &AppState, life: &Lifecycle) -> Self {
-        let folder = app.config.data_folder();
         let settings = Settings {
             most: app.config.max_jobs,
             retention: Duration::from_secs(app.config.job_retention_h * 3600),
@@ -41,7 +41,7 @@ impl Desk {
             signer: Arc::new(Signer::new(app.config.record_key_file())),
         };
         Self {
-            folder,
+            folder: data_folder(&app.config),
             engines: app.engines.clone(),
             settings,
             jobs: OnceCell::new(),
@@ -90,9 +90,7 @@ impl Desk {
     }
 
     fn folder(&self) -> Result<PathBuf, StoreError> {
-        self.folder.clone().ok_or_else(|| {
-            StoreError::Open("there is no folder for data; set server.data_dir".to_owned())
-        })
+        self.folder.clone().map_err(StoreError::Open)
     }
 
     /// Does something with the store, off the network threads.
@@ -138,15 +136,4 @@ fn error(error: StoreError) -> ApiError {
             ApiError::internal()
         }
     }
-}
-
-/// 404 for something that is not stored.
-pub fn missing(what: &str, id: &str) -> ApiError {
-    let id = echo(id);
-    ApiError::new(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        format!("there is no {what} with the id {id:?}"),
-    )
-    .with_param(what)
 }

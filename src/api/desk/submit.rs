@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::store::{Desk, missing, now};
 use crate::api::error::ApiError;
+use crate::api::idempotency::reused;
 use crate::api::multipart::File;
 use crate::documents::format::{Document, FormatError, Kind};
 use crate::documents::jobs::{Created, Options, State, StoredJob, Upload};
@@ -56,12 +57,7 @@ pub async fn submit(desk: &Desk, wanted: Wanted) -> Result<(StoredJob, bool), Ap
             Ok((job, true))
         }
         Created::Known(known) => Ok((*known, false)),
-        Created::Other => Err(ApiError::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "idempotency_key_reused",
-            "a request with this Idempotency-Key came before with another content; take a new key",
-        )
-        .with_param("Idempotency-Key")),
+        Created::Other => Err(reused()),
         Created::TooMany(waiting) => Err(ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_jobs",

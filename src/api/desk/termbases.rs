@@ -8,11 +8,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::path::Path;
 use super::store::{Desk, missing, now};
 use super::translate::termbase;
 use crate::api::error::{ApiError, echo};
 use crate::api::extract::Json;
+use crate::api::path::Path;
 use crate::api::wire::desk::{CreateTermbase, Deleted, List, NoticeInfo, TermbaseInfo};
 use crate::documents::store::StoredTermbase;
 use crate::documents::termbase::{Format, Notice, Termbase};

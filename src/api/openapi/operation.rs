@@ -120,7 +120,6 @@ impl Operation {
         Self { media, ..self }
     }
 
-    #[cfg(feature = "documents")]
     pub const fn asks(self, query: &'static [(&'static str, bool, &'static str)]) -> Self {
         Self { query, ..self }
     }

@@ -85,10 +85,8 @@ impl<T: JsonSchema> JsonSchema for Strict<T> {
 }
 
 /// `multipart/form-data`: the fields of `T` beside a file.
-#[cfg(feature = "documents")]
 pub struct Upload<T>(PhantomData<T>);
 
-#[cfg(feature = "documents")]
 impl<T: JsonSchema> JsonSchema for Upload<T> {
     fn schema_name() -> Cow<'static, str> {
         T::schema_name()
@@ -100,7 +98,7 @@ impl<T: JsonSchema> JsonSchema for Upload<T> {
         let file = json!({
             "type": "string",
             "contentMediaType": "application/octet-stream",
-            "description": "The document.",
+            "description": "The file, with its name.",
         });
         if let Some(fields) = object.get_mut("properties").and_then(Value::as_object_mut) {
             fields.insert("file".to_owned(), file);

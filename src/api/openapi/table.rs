@@ -5,17 +5,19 @@ mod desk;
 mod others;
 
 use super::operation::{Interface, Operation};
-use super::shapes::shaped;
+use super::shapes::{Upload, shaped};
+use crate::api::wire::batches::{Batch, BatchRequest};
 use crate::api::wire::chat::{ChatDelta, ChatRequest, ChatResponse};
 use crate::api::wire::common::{Chunk, ErrorBody};
 use crate::api::wire::completions::{CompletionDelta, CompletionRequest, CompletionResponse};
 use crate::api::wire::embeddings::{EmbeddingsRequest, EmbeddingsResponse};
+use crate::api::wire::files::{FileDeleted, FileObject, FileRequest, Page};
 use crate::api::wire::models::{Liveness, Model, ModelList, Readiness};
 use crate::api::wire::responses::{Deleted, Response, ResponseRequest};
 
 /// The tables, in the order of the document.
 pub fn tables() -> Vec<&'static [Operation]> {
-    let mut tables = vec![OPERATIONS];
+    let mut tables = vec![OPERATIONS, BATCH];
     #[cfg(feature = "documents")]
     tables.push(desk::DESK);
     tables.extend([others::ANTHROPIC, others::COHERE, others::TEI, others::LIBRE_TRANSLATE]);
@@ -26,6 +28,21 @@ pub fn tables() -> Vec<&'static [Operation]> {
 }
 
 const OPENAI: Interface = Interface::new::<ErrorBody>("OpenAI", "As OpenAI's clients expect it.");
+const BATCHES: Interface = Interface {
+    more: &[
+        (404, "What the request names is not there."),
+        (409, "The file or the batch is in a state in which this cannot be done."),
+        (422, "The `Idempotency-Key` came before with another content."),
+        (429, "Too many batches wait; `Retry-After` says when to come back."),
+        (500, "The server failed; its log says why."),
+        (503, "The store of files and batches cannot be opened."),
+    ],
+    ..Interface::new::<ErrorBody>(
+        "Batches",
+        "As OpenAI's clients expect it: files of requests that are answered in the background, \
+         behind whoever waits. They survive a restart.",
+    )
+};
 const MONITORING: Interface =
     Interface::new::<ErrorBody>("Server", "The state of the server, and this reference.");
 /// Open to all, without a key.
@@ -69,6 +86,47 @@ const OPERATIONS: &[Operation] = &[
         .works(),
     OPENAI.get("/v1/models", "The loaded models.").gives::<ModelList>(),
     OPENAI.get("/v1/models/{id}", "One loaded model; its id may contain slashes.").gives::<Model>(),
+];
+
+const PAGED: &[(&str, bool, &str)] = &[
+    ("limit", false, "Most that are listed: 1 to 100; 20 without it."),
+    ("after", false, "Only those after the batch with this id."),
+];
+const FILES_PAGED: &[(&str, bool, &str)] = &[
+    ("limit", false, "Most that are listed: 1 to 10000, which it is without it."),
+    ("after", false, "Only those after the file with this id."),
+    ("order", false, "`desc`, the newest first, without it, or `asc`."),
+    ("purpose", false, "Only files of this purpose: `batch` or `batch_output`."),
+];
+
+const BATCH: &[Operation] = &[
+    BATCHES
+        .post("/v1/files", "Keeps a file of requests, one JSON object a line.")
+        .takes::<Upload<FileRequest>>()
+        .sent_as(&["multipart/form-data"])
+        .gives::<FileObject>(),
+    BATCHES
+        .get("/v1/files", "The files, the newest first.")
+        .asks(FILES_PAGED)
+        .gives::<Page<FileObject>>(),
+    BATCHES.get("/v1/files/{id}", "What is known about a file.").gives::<FileObject>(),
+    BATCHES.delete("/v1/files/{id}", "Deletes a file.").gives::<FileDeleted>(),
+    BATCHES
+        .get("/v1/files/{id}/content", "The content of a file.")
+        .gives_text("application/octet-stream"),
+    BATCHES
+        .post(
+            "/v1/batches",
+            "Answers the requests of a file in the background. With an `Idempotency-Key` the same \
+             request again is answered with the same batch.",
+        )
+        .takes::<BatchRequest>()
+        .gives::<Batch>(),
+    BATCHES.get("/v1/batches", "The batches, the newest first.").asks(PAGED).gives::<Page<Batch>>(),
+    BATCHES.get("/v1/batches/{id}", "How far a batch is.").gives::<Batch>(),
+    BATCHES
+        .post("/v1/batches/{id}/cancel", "Ends a batch early; what is answered is kept.")
+        .gives::<Batch>(),
 ];
 
 const SERVER: &[Operation] = &[

@@ -2,6 +2,7 @@
 //! serde's derives for HTTP; the engine's types never do.
 
 pub mod anthropic;
+pub mod batches;
 pub mod chat;
 pub mod common;
 #[cfg(feature = "documents")]
@@ -12,6 +13,7 @@ pub mod deepl;
 #[cfg(feature = "documents")]
 pub mod desk;
 pub mod embeddings;
+pub mod files;
 pub mod generation;
 pub mod inputs;
 #[cfg(feature = "documents")]

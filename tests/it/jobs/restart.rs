@@ -1,84 +1,13 @@
 //! Jobs across the end of the server, orderly or not, and the end of their time.
 
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use dragoman::api::{self, AppState};
-use dragoman::config::{self, Config};
 use dragoman::documents::store::Store;
-use dragoman::engine::{Engine, Engines};
-use dragoman::telemetry::metrics;
+use dragoman::engine::Engines;
 use reqwest::Client;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use super::{ended, form, get, long, model, submit, until};
-
-/// The program itself, as a process of its own.
-struct Process {
-    child: Child,
-    url: String,
-    /// Kept open: it still writes when it has said where it is.
-    _said: BufReader<ChildStdout>,
-}
-
-impl Process {
-    fn start(folder: &Path) -> Self {
-        let config = folder.join("dragoman.toml");
-        let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\ndata_dir = {:?}\n\
-             [models]\nload = [{:?}]\nquantize = [\"none\"]\n\
-             [engine]\nthreads = 1\nkv_cache_mib = 16\n",
-            folder.join("data"),
-            model(folder)
-        );
-        std::fs::write(&config, text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dragoman"))
-            .arg("--offline")
-            .arg("--config")
-            .arg(&config)
-            .arg("serve")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap());
-        let where_it_is = |line: std::io::Result<String>| {
-            Some(line.unwrap().strip_prefix("Dragoman is serving on ")?.to_owned())
-        };
-        let url = said.by_ref().lines().find_map(where_it_is).expect("it says where it is");
-        Self { child, url, _said: said }
-    }
-
-    /// As `kill -9`.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Texts that its model has written.
-    async fn written(&self) -> u64 {
-        let answer = Client::new().get(format!("{}/metrics", self.url)).send().await.unwrap();
-        let text = answer.text().await.unwrap();
-        let count = |line: &str| {
-            line.starts_with("dragoman_request_success_total").then(|| {
-                let (_, value) = line.rsplit_once(' ').unwrap();
-                value.parse::<f64>().unwrap() as u64
-            })
-        };
-        text.lines().filter_map(count).sum()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::process::{Process, Within};
 
 fn stored(folder: &Path, id: &str) -> usize {
     let store = Store::open(&folder.join("data")).unwrap();
@@ -93,7 +22,8 @@ async fn a_killed_server_goes_on_where_it_was() {
     const SEGMENTS: u64 = 300;
     let folder = tempfile::tempdir().unwrap();
     let text = long(SEGMENTS as usize);
-    let mut server = Process::start(folder.path());
+    let model = model(folder.path()).to_str().unwrap().to_owned();
+    let mut server = Process::start(folder.path(), &model);
     let path = submit(&server.url, form("a.txt", text.as_bytes(), &[])).await;
     let id = path.rsplit('/').next().unwrap().to_owned();
     let mut kept = 0;
@@ -105,7 +35,7 @@ async fn a_killed_server_goes_on_where_it_was() {
         println!("killed after {seen} of {SEGMENTS} segments were told of, {found} are stored");
         assert!(found >= seen && found > kept && found < SEGMENTS, "{found} of {seen}");
         kept = found;
-        server = Process::start(folder.path());
+        server = Process::start(folder.path(), &model);
         let (_, job) = get(&server.url, &path).await;
         assert!(job["progress"]["done"].as_u64() >= Some(kept), "{job}");
     }
@@ -136,52 +66,12 @@ async fn a_killed_server_goes_on_where_it_was() {
     assert!(!results[0].is_empty() && results[0] == results[1]);
 }
 
-/// Serves within the test until it is told to stop.
-struct Within {
-    url: String,
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<std::io::Result<()>>,
-}
-
-impl Within {
-    async fn start(engine: &Engine, folder: &Path) -> Self {
-        let config = config::Server {
-            data_dir: Some(folder.to_owned()),
-            shutdown_grace_s: 5,
-            ..Config::default().server
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let stop = CancellationToken::new();
-        let state = AppState {
-            engines: Engines::new(vec![engine.clone()]),
-            config: Arc::new(config),
-            metrics: metrics::install(),
-        };
-        let task = tokio::spawn(api::run(listener, state, stop.clone()));
-        Self { url, stop, task }
-    }
-
-    /// Stops it, and waits until its store is free.
-    async fn stop(self, folder: &Path) -> Store {
-        self.stop.cancel();
-        self.task.await.unwrap().unwrap();
-        let begun = Instant::now();
-        loop {
-            match Store::open(folder) {
-                Ok(store) => return store,
-                Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_end_keeps_what_runs_and_time_takes_what_is_old() {
     let folder = tempfile::tempdir().unwrap();
     let engine = crate::translation::start("m2m", "m2m-restart", crate::translation::exact());
-    let server = Within::start(&engine, folder.path()).await;
+    let engines = Engines::new(vec![engine]);
+    let server = Within::start(&engines, folder.path()).await;
     let url = &server.url;
     let old = submit(url, form("old.txt", b"w5", &[])).await;
     let new = submit(url, form("new.txt", b"w5", &[])).await;
@@ -190,7 +80,7 @@ async fn an_orderly_end_keeps_what_runs_and_time_takes_what_is_old() {
     }
     let running = submit(url, form("a.txt", long(400).as_bytes(), &[])).await;
     until(url, &running, |job| job["progress"]["done"].as_u64() > Some(0)).await;
-    let store = server.stop(folder.path()).await;
+    let store = server.stop(|| Store::open(folder.path())).await;
     let id = |path: &str| path.rsplit('/').next().unwrap().to_owned();
     let kept = store.job(&id(&running)).unwrap().unwrap();
     assert_eq!(kept.state.name(), "queued");
@@ -205,12 +95,12 @@ async fn an_orderly_end_keeps_what_runs_and_time_takes_what_is_old() {
     assert!(aged.unwrap().unwrap().1);
     drop(store);
 
-    let server = Within::start(&engine, folder.path()).await;
+    let server = Within::start(&engines, folder.path()).await;
     let url = &server.url;
     let job = ended(url, &running).await;
     assert_eq!((&job["status"], job["progress"]["done"].as_u64()), (&"done".into(), Some(400)));
     assert_eq!(get(url, &old).await.0, 404);
     assert_eq!(get(url, &new).await.0, 200);
     assert_eq!(get(url, &format!("{new}/result")).await.0, 200);
-    drop(server.stop(folder.path()).await);
+    drop(server.stop(|| Store::open(folder.path())).await);
 }

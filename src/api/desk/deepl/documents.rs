@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::languages::variant;
 use crate::api::desk::jobs::{file, found};
-use crate::api::desk::path::Path;
 use crate::api::desk::store::{Desk, missing};
 use crate::api::desk::submit::{Wanted, submit};
 use crate::api::desk::termbases::stored;
@@ -20,6 +19,7 @@ use crate::api::desk::translate::tone;
 use crate::api::error::{ApiError, echo};
 use crate::api::form::JsonOrForm;
 use crate::api::multipart::{File, Upload};
+use crate::api::path::Path;
 use crate::api::state::Shared;
 use crate::api::wire::deepl::{DocumentHandle, DocumentKey, DocumentRequest, DocumentStatus};
 use crate::documents::format::Kind;

@@ -7,11 +7,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use crate::api::desk::path::Path;
 use crate::api::desk::store::{Desk, missing, now};
 use crate::api::desk::termbases::{name, read, stored};
 use crate::api::error::{ApiError, echo};
 use crate::api::form::JsonOrForm;
+use crate::api::path::Path;
 use crate::api::wire::deepl::{CreateGlossary, Glossaries, Glossary};
 use crate::documents::store::StoredTermbase;
 use crate::documents::termbase::{Concept, Format, NoticeKind, Termbase};

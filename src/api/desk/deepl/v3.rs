@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use super::glossaries::{language, of, pairs, termbase, time, tsv};
-use crate::api::desk::path::Path;
 use crate::api::desk::store::{Desk, now};
 use crate::api::desk::termbases::{name, stored};
 use crate::api::error::ApiError;
 use crate::api::form::JsonOrForm;
+use crate::api::path::Path;
 use crate::api::wire::deepl::{
     ChangeGlossary, Dictionaries, Dictionary, DictionaryInfo, Glossaries, MultilingualGlossary,
     PairQuery,
