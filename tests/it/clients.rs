@@ -5,29 +5,33 @@ use std::process::Command;
 
 use crate::support::{server, tool_server};
 
-/// A Python with these packages, in a virtual environment below the build's
-/// own folder; `None`, with a word why, where they cannot be installed.
-fn python_with(name: &str, packages: &[&str]) -> Option<PathBuf> {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let (python, done) = (dir.join("bin/python"), dir.join("installed"));
-    let run = |program: &Path, args: &[&str]| {
-        let output = Command::new(program).args(args).output().map_err(|e| e.to_string())?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        }
-    };
-    if done.exists() {
-        return Some(python);
+/// Runs a program of an installation.
+fn step(program: &Path, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(args).output().map_err(|e| e.to_string())?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
+/// A folder below the build's own, in which packages were installed once;
+/// `None`, with a word why, where they cannot be.
+fn installed(
+    name: &str,
+    packages: &[&str],
+    install: impl FnOnce(&str) -> Result<(), String>,
+) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let (done, listed) = (folder.join("installed"), packages.join("\n"));
+    if std::fs::read_to_string(&done).is_ok_and(|found| found == listed) {
+        return Some(folder);
     }
     let install = || {
-        let folder = dir.to_str().ok_or("the folder's name is not UTF-8")?;
-        run(Path::new("python3"), &["-m", "venv", "--clear", folder])?;
-        run(&python, &[&["-m", "pip", "install", "--quiet"], packages].concat())?;
-        std::fs::write(&done, packages.join("\n")).map_err(|e| e.to_string())
+        install(folder.to_str().ok_or("the folder's name is not UTF-8")?)?;
+        std::fs::write(&done, listed).map_err(|e| e.to_string())
     };
     match install() {
-        Ok(()) => Some(python),
+        Ok(()) => Some(folder),
         Err(e) if std::env::var_os("DRAGOMAN_TEST_REQUIRE_MODELS").is_some() => {
             panic!("{packages:?} cannot be installed: {e}")
         }
@@ -38,11 +42,26 @@ fn python_with(name: &str, packages: &[&str]) -> Option<PathBuf> {
     }
 }
 
+/// A Python with these packages, in a virtual environment.
+fn python_with(name: &str, packages: &[&str]) -> Option<PathBuf> {
+    let folder = installed(name, packages, |folder| {
+        step(Path::new("python3"), &["-m", "venv", "--clear", folder])?;
+        let pip = [&["-m", "pip", "install", "--quiet"], packages].concat();
+        step(&Path::new(folder).join("bin/python"), &pip)
+    });
+    folder.map(|folder| folder.join("bin/python"))
+}
+
 /// Runs a script of `tests/clients` with some packages; all its checks must pass.
 pub fn run(name: &str, packages: &[&str], script: &str, arguments: &[&str]) {
     let Some(python) = python_with(name, packages) else { return };
+    pass(&python, script, arguments);
+}
+
+/// Runs a script of `tests/clients`; all its checks must pass.
+fn pass(program: &Path, script: &str, arguments: &[&str]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
-    let output = Command::new(python).arg(script).args(arguments).output().unwrap();
+    let output = Command::new(program).arg(script).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success());
@@ -79,6 +98,48 @@ fn the_hugging_face_client_works_unchanged() {
     let Some(server) = server() else { return };
     let packages = ["huggingface_hub==2.4.0", "numpy==2.4.6"];
     run("hub-client", &packages, "hub_client.py", &["--url", &server.base_url]);
+}
+
+#[test]
+fn the_openai_client_for_node_works_unchanged() {
+    let Some(server) = server() else { return };
+    let node = Path::new("node");
+    if let Err(e) = step(node, &["--version"]) {
+        return eprintln!("skipped: there is no Node: {e}");
+    }
+    let packages = ["openai@7.59.0"];
+    let install = |folder: &str| {
+        let npm = ["install", "--silent", "--no-audit", "--no-fund", "--prefix", folder];
+        step(Path::new("npm"), &[&npm[..], &packages].concat())
+    };
+    let Some(folder) = installed("openai-node-client", &packages, install) else { return };
+    let arguments = [
+        folder.to_str().unwrap(),
+        &format!("{}/v1", server.base_url),
+        &server.generator,
+        &server.embedder,
+    ];
+    pass(node, "openai_client.mjs", &arguments);
+}
+
+#[test]
+fn frameworks_work_unchanged() {
+    let Some(server) = server() else { return };
+    let packages = [
+        "langchain-openai==1.7.4",
+        "litellm==1.110.2",
+        "llama-index-llms-openai-like==0.8.1",
+        "llama-index-embeddings-openai-like==0.4.0",
+        "llama-index-embeddings-text-embeddings-inference==0.6.0",
+        "llama-index-postprocessor-tei-rerank==0.6.0",
+    ];
+    let arguments = [
+        ["--url", &server.base_url],
+        ["--chat-model", &server.generator],
+        ["--embedding-model", &server.embedder],
+        ["--rerank-url", &crate::tei::tiny().url],
+    ];
+    run("frameworks", &packages, "frameworks_client.py", arguments.as_flattened());
 }
 
 /// Runs a script of `tests/clients` against the server with tools.

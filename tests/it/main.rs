@@ -19,6 +19,7 @@ mod documents;
 mod embeddings;
 mod encoders;
 mod engine;
+mod fields;
 #[cfg(feature = "documents")]
 mod jobs;
 mod llamacpp;

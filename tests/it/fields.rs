@@ -1,0 +1,183 @@
+//! Every field of every route that takes JSON, from the document: what is
+//! honoured is read, what is refused is refused by name, and what is accepted
+//! changes nothing.
+
+mod effects;
+mod places;
+
+use std::collections::BTreeSet;
+
+use dragoman::api::openapi;
+use dragoman::config::Config;
+use dragoman::engine::Engines;
+use reqwest::Client;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use self::places::{Place, places};
+use crate::support::{self, serve};
+
+#[derive(Deserialize)]
+struct Requests {
+    route: Vec<Route>,
+}
+
+#[derive(Deserialize)]
+struct Route {
+    path: String,
+    on: On,
+    body: String,
+    /// What an object of a type has beside the field that is tried.
+    #[serde(default)]
+    objects: std::collections::BTreeMap<String, String>,
+    /// Fields of any type that need more than this test knows, and why.
+    #[serde(default)]
+    apart: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Deserialize, PartialEq, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+enum On {
+    Generator,
+    Encoders,
+    Desk,
+}
+
+fn routes() -> Vec<Route> {
+    let read: Requests = toml::from_str(include_str!("fields/requests.toml")).unwrap();
+    read.route
+}
+
+/// The schema of what a route takes as JSON.
+fn schema<'a>(document: &'a Value, path: &str) -> &'a Value {
+    &document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+}
+
+/// A route that takes requests as JSON and has no example here would go untried.
+#[test]
+#[cfg(feature = "documents")]
+fn every_route_is_tried() {
+    let document = openapi::document();
+    let tried: BTreeSet<String> = routes().into_iter().map(|route| route.path).collect();
+    let paths = document["paths"].as_object().unwrap();
+    let all = paths.keys().filter(|path| schema(&document, path).is_object());
+    // These take one field, the key of a document, beside what the path says.
+    let all = all.filter(|path| !path.contains("{id}")).cloned();
+    assert_eq!(tried, all.collect());
+}
+
+#[derive(PartialEq)]
+struct Answer {
+    status: u16,
+    body: Value,
+}
+
+impl Answer {
+    /// Whether it refuses a field: by its path, or in the shapes that have no
+    /// place for one, by its name in the message.
+    fn refuses(&self, shown: &str, says: &str) -> bool {
+        let error = &self.body["error"];
+        let message = [&error["message"], error, &self.body["message"], &self.body["detail"]];
+        let message = message.iter().find_map(|text| text.as_str()).unwrap_or_default();
+        let named = match error["param"].as_str() {
+            Some(param) => param == shown,
+            None => message.contains(shown),
+        };
+        matches!(self.status, 400 | 422) && named && message.contains(says)
+    }
+}
+
+async fn post(url: &str, path: &str, body: &Value) -> Answer {
+    let response = Client::new().post(format!("{url}{path}")).json(body).send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    let events = || text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let body = serde_json::from_str(&text).unwrap_or_else(|_| match events().next() {
+        Some(_) => events().map(|data| serde_json::from_str(data).unwrap_or_default()).collect(),
+        None => Value::String(text.clone()),
+    });
+    Answer { status, body }
+}
+
+/// A request of one of the tables, with the names of models.
+fn parsed(text: &str) -> Value {
+    let text = text.replace("GENERATOR", support::GENERATOR).replace("EMBEDDER", support::EMBEDDER);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// An answer without what differs each time.
+fn lasting(value: &Value) -> Value {
+    const PASSING: [&str; 6] = ["id", "created", "created_at", "completed_at", "term_id", "time"];
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(name, _)| !PASSING.contains(&name.as_str()));
+            let kept: Map<_, _> =
+                kept.map(|(name, value)| (name.clone(), lasting(value))).collect();
+            Value::Object(kept)
+        }
+        Value::Array(items) => items.iter().map(lasting).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Tries each field, and gives what is not as the document says.
+async fn faults(url: &str, route: &Route, document: &Value) -> Vec<String> {
+    let body = parsed(&route.body);
+    let plain = post(url, &route.path, &body).await;
+    if !(200..300).contains(&plain.status) {
+        return vec![format!("{}: {} {:#}", route.path, plain.status, plain.body)];
+    }
+    let objects = route.objects.iter();
+    let objects = objects.map(|(name, text)| (name.clone(), serde_json::from_str(text).unwrap()));
+    let objects = objects.collect();
+    let mut faults = Vec::new();
+    for place in places(document, schema(document, &route.path), &objects) {
+        if route.apart.contains_key(&place.key()) {
+            continue;
+        }
+        let shown = place.shown();
+        for (given, what) in place.trials() {
+            let sent = place.put(&body, &given);
+            let answer = post(url, &route.path, &sent).await;
+            let good = match what {
+                places::Outcome::Refused(says) => answer.refuses(&shown, says),
+                places::Outcome::Same => {
+                    answer.status == plain.status && lasting(&answer.body) == lasting(&plain.body)
+                }
+            };
+            if !good {
+                let Answer { status, body } = answer;
+                let path = &route.path;
+                faults.push(format!("{path} {shown} = {given}: {what:?}, but {status} {body}"));
+            }
+        }
+    }
+    faults
+}
+
+async fn try_all(on: On, url: &str) {
+    let document = openapi::document();
+    let mut found = Vec::new();
+    for route in routes().iter().filter(|route| route.on == on) {
+        found.extend(faults(url, route, &document).await);
+        found.extend(effects::faults(url, route).await);
+    }
+    assert!(found.is_empty(), "{} faults:\n{}", found.len(), found.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_generators_are_as_documented() {
+    let Some(server) = support::server() else { return };
+    try_all(On::Generator, &server.base_url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_encoders_are_as_documented() {
+    try_all(On::Encoders, &crate::tei::tiny().url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(feature = "documents")]
+async fn of_the_desk_are_as_documented() {
+    try_all(On::Desk, &serve(Engines::new(Vec::new()), Config::default().server)).await;
+}
