@@ -57,10 +57,25 @@ pub fn parse<T: DeserializeOwned + Fields>(bytes: &[u8]) -> Result<T, ApiError> 
         return Err(bad_json("the body is empty; send a JSON object"));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let Strict(value) = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| explain(&error.path().to_string(), error.inner()))?;
+    let Strict(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let place = error.path().to_string();
+        match error.inner().classify() {
+            Category::Syntax => {
+                misread::<T>(bytes).unwrap_or_else(|| explain(&place, error.inner()))
+            }
+            _ => explain(&place, error.inner()),
+        }
+    })?;
     json.end().map_err(|error| explain(".", &error))?;
     Ok(value)
+}
+
+/// What is wrong with a body that is JSON, where the reader says that it is none:
+/// a number in place of one of several names.
+fn misread<T: DeserializeOwned + Fields>(bytes: &[u8]) -> Option<ApiError> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let read: Result<Strict<T>, _> = serde_path_to_error::deserialize(value);
+    read.err().map(|error| explain(&error.path().to_string(), error.inner()))
 }
 
 fn bad_json(message: impl Into<String>) -> ApiError {
@@ -122,6 +137,7 @@ fn plain_types(reason: &str) -> String {
         "a boolean" => "true or false",
         "a sequence" => "an array",
         "a map" => "an object",
+        "string or map" => "a string",
         other => other,
     };
     format!("{found}expected {expected}")
@@ -154,6 +170,7 @@ mod tests {
         check(r#"{"temperature": "hot"}"#, Some("temperature"), "expected a number");
         check(r#"{"stream": 1}"#, Some("stream"), "true or false");
         check(r#"{"stop": [1]}"#, Some("stop[0]"), "expected a string");
+        check(r#"{"messages": [{"role": 5}]}"#, Some("messages[0].role"), "expected a string");
         check(r#"{"temperature": 1e999}"#, None, "number out of range");
     }
 }

@@ -142,6 +142,33 @@ fn frameworks_work_unchanged() {
     run("frameworks", &packages, "frameworks_client.py", arguments.as_flattened());
 }
 
+/// Whatever schema of the JSON Schema test suite is not refused is followed.
+#[test]
+fn texts_follow_the_schemas_of_the_json_schema_suite() {
+    let Some(server) = server() else { return };
+    let name = "json-schema-suite";
+    let Some(python) = python_with(name, &["jsonschema==4.26.0"]) else { return };
+    let folder = python.ancestors().nth(2).unwrap();
+    let suite = folder.join("jsonschema-4.26.0/json/tests/draft2020-12");
+    if !suite.exists() {
+        // The package's source has the suite.
+        let to = folder.to_str().unwrap();
+        let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "jsonschema"];
+        step(&python, &[&pip[..], &["jsonschema==4.26.0", "-d", to]].concat()).unwrap();
+        let packed = folder.join("jsonschema-4.26.0.tar.gz");
+        step(Path::new("tar"), &["-xzf", packed.to_str().unwrap(), "-C", to]).unwrap();
+    }
+    let url = format!("{}/v1", server.base_url);
+    let arguments = [
+        ["--url", &url],
+        ["--model", &server.generator],
+        ["--suite", suite.to_str().unwrap()],
+        ["--texts", "1"],
+        ["--tokens", "60"],
+    ];
+    pass(&python, "json_schema_suite.py", arguments.as_flattened());
+}
+
 /// Runs a script of `tests/clients` against the server with tools.
 fn with_tools(venv: &str, package: &str, script: &str, path: &str) {
     let Some((url, model)) = tool_server() else { return };

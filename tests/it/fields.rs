@@ -5,16 +5,17 @@
 mod effects;
 mod places;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use dragoman::api::openapi;
 use dragoman::config::Config;
 use dragoman::engine::Engines;
 use reqwest::Client;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use self::places::{Place, places};
+use self::places::{Outcome, places};
 use crate::support::{self, serve};
 
 #[derive(Deserialize)]
@@ -29,10 +30,11 @@ struct Route {
     body: String,
     /// What an object of a type has beside the field that is tried.
     #[serde(default)]
-    objects: std::collections::BTreeMap<String, String>,
-    /// Fields of any type that need more than this test knows, and why.
+    objects: BTreeMap<String, String>,
+    /// Types whose fields only go with more than an answer to this shows, and
+    /// where they are tried.
     #[serde(default)]
-    apart: std::collections::BTreeMap<String, String>,
+    apart: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize, PartialEq, Clone, Copy)]
@@ -93,7 +95,9 @@ async fn post(url: &str, path: &str, body: &Value) -> Answer {
     let text = response.text().await.unwrap();
     let events = || text.lines().filter_map(|line| line.strip_prefix("data: "));
     let body = serde_json::from_str(&text).unwrap_or_else(|_| match events().next() {
-        Some(_) => events().map(|data| serde_json::from_str(data).unwrap_or_default()).collect(),
+        Some(_) => {
+            events().map(|data| serde_json::from_str::<Value>(data).unwrap_or_default()).collect()
+        }
         None => Value::String(text.clone()),
     });
     Answer { status, body }
@@ -132,18 +136,33 @@ async fn faults(url: &str, route: &Route, document: &Value) -> Vec<String> {
     let objects = objects.collect();
     let mut faults = Vec::new();
     for place in places(document, schema(document, &route.path), &objects) {
-        if route.apart.contains_key(&place.key()) {
+        if let Some(file) = route.apart.get(&place.object) {
+            let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+            assert!(text.is_ok(), "there is no {file}");
             continue;
         }
         let shown = place.shown();
+        // The same request without the field.
+        let without = match place.trials().iter().any(|(_, what)| *what == Outcome::Same) {
+            true => Some(post(url, &route.path, &place.put(&body, &Value::Null)).await),
+            false => None,
+        };
+        if let Some(Answer { status, body }) = &without
+            && !(200..300).contains(status)
+        {
+            faults.push(format!("{} {shown}: without it, {status} {body}", route.path));
+            continue;
+        }
         for (given, what) in place.trials() {
             let sent = place.put(&body, &given);
             let answer = post(url, &route.path, &sent).await;
-            let good = match what {
-                places::Outcome::Refused(says) => answer.refuses(&shown, says),
-                places::Outcome::Same => {
-                    answer.status == plain.status && lasting(&answer.body) == lasting(&plain.body)
+            let good = match (what, &without) {
+                (Outcome::Refused(says), _) => answer.refuses(&shown, says),
+                (Outcome::Same, Some(without)) => {
+                    answer.status == without.status
+                        && lasting(&answer.body) == lasting(&without.body)
                 }
+                (Outcome::Same, None) => false,
             };
             if !good {
                 let Answer { status, body } = answer;

@@ -17,7 +17,10 @@ pub fn page(document: &Value) -> String {
          with a page at `/docs`.\n\n\
          Nothing is ignored in silence. A field is *honoured*; or *accepted, without effect*, \
          because it cannot change the answer; or *refused* by name, with what to do instead, \
-         unless its value asks for nothing. Every other field is refused as unknown.\n",
+         unless its value asks for nothing. Every other field is refused as unknown. Of requests \
+         in JSON, `tests/it/fields.rs` shows it field by field: what is refused or without effect \
+         it takes from this document, what is honoured has a line in \
+         [effects.txt](../tests/it/fields/effects.txt).\n",
     );
     let schemas = &document["components"]["schemas"];
     let mut shown = Vec::new();

@@ -35,6 +35,10 @@ pub fn closed<T: Fields>(schema: &mut Schema) {
         }
     }
     let object = schema.ensure_object();
+    // Types that share their rules have some of their fields themselves.
+    if let Some(own) = object.get("properties").and_then(Value::as_object) {
+        refused.retain(|name, _| !own.contains_key(name));
+    }
     if !accepted.is_empty()
         && let Some(properties) =
             object.entry("properties").or_insert_with(|| json!({})).as_object_mut()

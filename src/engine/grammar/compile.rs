@@ -188,6 +188,7 @@ pub(super) fn prepared(mut schema: Value) -> Result<Value, String> {
     if object.contains_key("x-guidance") {
         return Err("x-guidance is not supported in a schema; leave it out".into());
     }
+    simplify(&mut schema);
     // Fixed separators: free white space lets a small model write nothing
     // else, and what is fixed need not be computed.
     let options = JsonCompileOptions {
@@ -198,6 +199,31 @@ pub(super) fn prepared(mut schema: Value) -> Result<Value, String> {
     };
     options.apply_to(&mut schema);
     Ok(schema)
+}
+
+/// Says what JSON Schema allows as the compiler reads it: counts may be written
+/// as `2.0`, and `uniqueItems: false` asks for nothing.
+fn simplify(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(simplify),
+        Value::Object(fields) => {
+            fields.retain(|name, value| name != "uniqueItems" || *value != false);
+            for (name, value) in fields {
+                let count = name.starts_with("min") || name.starts_with("max");
+                match value.as_f64() {
+                    Some(number)
+                        if count && number.fract() == 0. && (0. ..1e15).contains(&number) =>
+                    {
+                        *value = (number as u64).into();
+                    }
+                    // Values, not schemas.
+                    _ if matches!(name.as_str(), "const" | "enum" | "default" | "examples") => {}
+                    _ => simplify(value),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 fn depth(value: &Value) -> usize {

@@ -95,6 +95,15 @@ fn texts_of_a_schema_are_values_of_it() {
             let parts: Vec<_> = v.as_str().unwrap().split('/').collect();
             parts[..2] == ["A", "RES"] && parts[2].len() == 2 && parts[3].len() <= 3
         }),
+        (
+            json!({"type": "array", "items": {"const": {"uniqueItems": false, "maxItems": 1.5}},
+                   "minItems": 1.0, "maxItems": 2.0, "uniqueItems": false}),
+            |v| {
+                let items = v.as_array().unwrap();
+                (1..=2).contains(&items.len())
+                    && items.iter().all(|i| *i == json!({"uniqueItems": false, "maxItems": 1.5}))
+            },
+        ),
         (json!({"type": "string", "minLength": 3, "maxLength": 6}), |v| {
             (3..=6).contains(&v.as_str().unwrap().chars().count())
         }),
@@ -378,6 +387,7 @@ fn calls_follow_the_form_of_the_model_and_the_schema_of_the_tool() {
             format: dialect.calls.unwrap(),
             tools: vec![("f".into(), f.clone()), ("g".into(), g.clone())],
             required: how.contains('r'),
+            // As `parallel_tool_calls` says.
             parallel: how.contains('p'),
             answer: how.contains('j').then(|| answer.clone()),
             reasoning: dialect.reasoning.map(|format| (format, how.contains('t'))),

@@ -55,6 +55,10 @@ fn every_honoured_field_has_a_line() {
     let document = openapi::document();
     let mut wrong = Vec::new();
     for route in routes() {
+        if route.path.ends_with("/count_tokens") {
+            // Takes what `/v1/messages` takes, and counts.
+            continue;
+        }
         let lines = effects().filter(|effect| effect.is_of(&route.path));
         let lines: BTreeSet<&str> = lines.map(|effect| effect.field).collect();
         let name = schema(&document, &route.path)["$ref"].as_str().unwrap();
@@ -93,7 +97,8 @@ fn changed(body: &Value, changes: &Value) -> Value {
 /// Tries each line of a route, and gives those whose fields do not do it.
 pub async fn faults(url: &str, route: &Route) -> Vec<String> {
     let body = parsed(&route.body);
-    let long = vec!["w6"; 600].join(" ");
+    // Longer than the models read, and of other words at its two ends.
+    let long = format!("w5 w7 {} w8 w9", vec!["w6"; 600].join(" "));
     let read = |text: &str| parsed(&text.replace("LONG", &long));
     let ask = async |changes: &Value| post(url, &route.path, &changed(&body, changes)).await;
     let mut faults = Vec::new();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 /// What has to become of a value.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Outcome {
     /// Refused by the field's path, in a message with these words.
     Refused(&'static str),
@@ -16,7 +16,7 @@ pub enum Outcome {
 /// A field of an object somewhere in a request.
 pub struct Place<'a> {
     /// The type of the object.
-    object: String,
+    pub object: String,
     /// From the request to the object: fields, and lists whose first is meant.
     path: Vec<Step>,
     name: String,
@@ -156,11 +156,6 @@ fn kind(value: &Value) -> &'static str {
 }
 
 impl Place<'_> {
-    /// The type and the field.
-    pub fn key(&self) -> String {
-        format!("{}.{}", self.object, self.name)
-    }
-
     /// The path as errors give it.
     pub fn shown(&self) -> String {
         let mut shown = String::new();
@@ -171,7 +166,7 @@ impl Place<'_> {
         shown + &self.name
     }
 
-    /// A request with a value in this place.
+    /// A request with a value in this place; with null, without any.
     pub fn put(&self, body: &Value, given: &Value) -> Value {
         let mut body = body.clone();
         let mut object = &mut body;
@@ -193,7 +188,10 @@ impl Place<'_> {
                 object[name] = value.clone();
             }
         }
-        object[&self.name] = given.clone();
+        match (given, object.as_object_mut()) {
+            (Value::Null, Some(fields)) => drop(fields.remove(&self.name)),
+            _ => object[&self.name] = given.clone(),
+        }
         body
     }
 
@@ -211,9 +209,8 @@ impl Place<'_> {
             }
             Effect::Refused(unless) => {
                 let asks = any.into_iter().find(|value| !unless.contains(value)).unwrap();
-                let neutral = unless.iter().chain([&Value::Null]);
                 std::iter::once((asks, Outcome::Refused("not supported")))
-                    .chain(neutral.map(|value| (value.clone(), Outcome::Same)))
+                    .chain(unless.iter().map(|value| (value.clone(), Outcome::Same)))
                     .collect()
             }
         }
