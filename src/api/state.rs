@@ -221,7 +221,9 @@ pub fn task(kind: ModelKind) -> &'static str {
 /// # Errors
 /// The user has none; the message says what to do.
 pub fn data_folder(config: &config::Server) -> Result<PathBuf, String> {
-    config.data_folder().ok_or_else(|| "there is no folder for data; set server.data_dir".to_owned())
+    config
+        .data_folder()
+        .ok_or_else(|| "there is no folder for data; set server.data_dir".to_owned())
 }
 
 /// Seconds since 1970, as `created` counts them.

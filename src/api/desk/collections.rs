@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use super::documents::kind;
 use super::paragraphs::paragraphs;
-use crate::api::path::Path;
 use super::store::{Desk, missing, now};
 use super::submit::unreadable;
 use super::termbases::{language, name};
 use crate::api::error::ApiError;
 use crate::api::extract::Json;
 use crate::api::multipart::{File, FileOrJson};
+use crate::api::path::Path;
 use crate::api::state::Shared;
 use crate::api::wire::desk::{Deleted, List};
 use crate::api::wire::search::{AddDocument, CollectionDocument, CollectionInfo, CreateCollection};

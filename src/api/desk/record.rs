@@ -13,11 +13,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::jobs::{done, found};
-use crate::api::path::Path;
 use super::store::{Desk, missing};
 use super::{compare, summarize, translate};
 use crate::api::error::ApiError;
 use crate::api::extract::parse;
+use crate::api::path::Path;
 use crate::api::state::{AppState, Lifecycle, Shared};
 use crate::api::wire::compare::CompareRequest;
 use crate::api::wire::desk::{List, TranslateRequest};
