@@ -18,7 +18,7 @@ pub mod summarise;
 #[cfg(feature = "documents")]
 pub mod translate;
 pub mod verify;
-#[cfg(all(feature = "documents", feature = "server"))]
+#[cfg(feature = "documents")]
 pub mod verify_record;
 
 use std::path::PathBuf;

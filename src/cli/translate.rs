@@ -17,7 +17,7 @@ use super::record::Recorder;
 use crate::config::Config;
 use crate::documents::jobs::Options;
 use crate::documents::record::{Facts, Form, Memory, Role, Terms, Work};
-use crate::documents::translate::{Context, Translator};
+use crate::documents::translate::{Context, Translator, goes_back};
 use crate::engine::{Engine, ModelKind};
 use crate::text::known;
 
@@ -50,6 +50,10 @@ pub struct Args {
     /// Where the translations go; without it, beside the documents.
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
+    /// Translate each sentence back with the same model, and show those that come
+    /// back least alike.
+    #[arg(long)]
+    pub back_translation: bool,
     /// Replace translations that are there already.
     #[arg(long)]
     pub force: bool,
@@ -84,7 +88,15 @@ pub fn run(args: Args, config: &Config) -> anyhow::Result<()> {
         "--subject is nothing that {} is told; leave it out",
         engine.info().id
     );
-    let options = Options { context, ..Options::new(source.clone(), target, args.to.clone()) };
+    if args.back_translation {
+        goes_back(&engine).map_err(|why| anyhow::anyhow!("--back-translation: {why}"))?;
+    }
+    let back_translation = args.back_translation;
+    let options = Options {
+        context,
+        back_translation,
+        ..Options::new(source.clone(), target, args.to.clone())
+    };
     let job = options.job(Vec::new(), source, glossaries, memories);
     let recorder = match args.record {
         true => {

@@ -409,6 +409,7 @@ async fn segments_are_translated_by_encoder_decoders() {
         (json!({"context": "a letter"}), "context"),
         (json!({"formality": "more"}), "formality"),
         (json!({"text": "w9 ".repeat(70)}), "texts[0]"),
+        (json!({"model": "t5", "back_translation": true}), "back_translation"),
     ] {
         let mut body = json!({"model": "m2m", "text": "w5", "source": "en", "target": "fr"});
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());

@@ -14,7 +14,7 @@ use super::store::Desk;
 use super::submit::{Wanted, submit};
 use super::termbases::stored;
 use super::texts;
-use super::translate::{neighbours, threshold, told, tone};
+use super::translate::{back, neighbours, threshold, told, tone};
 use crate::api::error::{ApiError, echo};
 use crate::api::idempotency::key;
 use crate::api::multipart::Upload;
@@ -52,12 +52,17 @@ pub async fn create(
 /// The model, and what it is to do.
 fn options(shared: &Shared, fields: &DocumentRequest) -> Result<(String, Options), ApiError> {
     let compare = fields.similarity.unwrap_or(false);
-    let translator = texts::translator(shared, fields.model.as_deref(), compare)?;
+    let back_translation = fields.back_translation.unwrap_or(false);
+    let translator =
+        texts::translator(shared, fields.model.as_deref(), compare || back_translation)?;
     if compare && translator.embedder.is_none() {
         let message = "similarity needs an embedding model, and none is loaded; leave it out";
         return Err(ApiError::invalid("similarity", message));
     }
     let engine = &translator.engine;
+    if back_translation {
+        back(engine)?;
+    }
     let deterministic =
         held(fields.deterministic, [engine].into_iter().chain(&translator.embedder))?;
     let source = fields.source.as_deref().filter(|source| *source != "auto");
@@ -89,6 +94,7 @@ fn options(shared: &Shared, fields: &DocumentRequest) -> Result<(String, Options
         tone: tone(engine, "formality", fields.formality)?,
         enforce: fields.enforce.unwrap_or(true),
         compare,
+        back_translation,
         termbases: Vec::new(),
         record: fields.record.unwrap_or(true),
         deterministic,

@@ -14,15 +14,16 @@ use crate::api::error::ApiError;
 use crate::api::extract::Kept;
 use crate::api::state::Shared;
 use crate::api::wire::desk::{
-    ContextField, Entry, Formality, Format, Place, Quality, QualityError, Segment, SegmentQuality,
-    Span, TermReport, TranslateRequest, TranslateResponse, TranslateUsage, Translation,
+    BackTranslationBody, ContextField, Entry, Formality, Format, Place, Quality, QualityError,
+    Segment, SegmentQuality, Span, TermReport, TranslateRequest, TranslateResponse, TranslateUsage,
+    Translation,
 };
 use crate::documents::fragment::Markup;
 use crate::documents::quality::{NOTE, Report, overall};
 use crate::documents::record::{Facts, Form as RecordForm, Role, Terms, Work};
 use crate::documents::tagged::Tagged;
 use crate::documents::termbase::{Concept, Outcome, Term, TermUse, Termbase, glossaries};
-use crate::documents::translate::{Context, Job, Origin, Tone, Translated, Translator};
+use crate::documents::translate::{Context, Job, Origin, Tone, Translated, Translator, goes_back};
 use crate::engine::{Engine, ModelKind};
 
 const MAX_NEIGHBOURS: usize = 5;
@@ -44,9 +45,13 @@ pub async fn answer(
     request: Bytes,
 ) -> Result<TranslateResponse, ApiError> {
     let desk = &shared.desk;
-    let quality = body.quality.unwrap_or(false);
+    let back_translation = body.back_translation.unwrap_or(false);
+    let quality = body.quality.unwrap_or(false) || back_translation;
     let translator = texts::translator(shared, body.model.as_deref(), quality)?;
     let engine = &translator.engine;
+    if back_translation {
+        back(engine)?;
+    }
     let deterministic = held(body.deterministic, [engine].into_iter().chain(&translator.embedder))?;
     let given = match (body.text, body.texts) {
         (Some(text), None) => vec![text],
@@ -96,6 +101,7 @@ pub async fn answer(
         neighbours: neighbours(body.neighbours)?,
         tone: tone(engine, "formality", body.formality)?,
         enforce: body.enforce.unwrap_or(true),
+        back: back_translation,
         priority: body.priority.unwrap_or(0),
         source,
         ..Job::new(all.iter().flat_map(|text| text.segments.clone()).collect(), &target)
@@ -237,6 +243,16 @@ pub fn told(engine: &Engine, field: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Lets a model through that can translate back.
+///
+/// # Errors
+/// 400 for one that goes in one direction only.
+pub fn back(engine: &Engine) -> Result<(), ApiError> {
+    goes_back(engine).map_err(|why| {
+        ApiError::invalid("back_translation", format!("back_translation: {why}; leave it out"))
+    })
+}
+
 /// From which score on a text of a memory is shown to the model.
 ///
 /// # Errors
@@ -317,6 +333,11 @@ pub fn segment(source: &Tagged, translated: &Translated, quality: bool) -> Segme
             overall_score: report.score,
             errors: report.findings.iter().map(error).collect(),
             similarity: report.similarity,
+            back_translation: report.back.as_ref().map(|back| BackTranslationBody {
+                text: back.text.clone(),
+                similarity: back.similarity,
+                measure: back.measure.name(),
+            }),
         }),
         source: plain.clone(),
         text: target.clone(),

@@ -45,6 +45,9 @@ pub struct TranslateRequest {
     pub memory_store: Option<bool>,
     /// Report on the quality.
     pub quality: Option<bool>,
+    /// Report on the quality, and for that translate each segment back with the same
+    /// model.
+    pub back_translation: Option<bool>,
     /// "more" or "less".
     pub formality: Option<Formality>,
     /// "text", "html" or "xml".
@@ -193,6 +196,20 @@ pub struct SegmentQuality {
     pub errors: Vec<QualityError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub similarity: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back_translation: Option<BackTranslationBody>,
+}
+
+/// The translation in the language of the source again, by the same model. A
+/// heuristic: what it misread it may well misread again.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BackTranslationBody {
+    pub text: String,
+    /// Of it and the source, up to 1.
+    pub similarity: f32,
+    /// "embeddings" (their cosine), or "chrf" (the runs of characters they share)
+    /// where no model for them is loaded.
+    pub measure: &'static str,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -41,6 +41,9 @@ pub struct DocumentRequest {
     pub memory_store: Option<bool>,
     /// Compare source and translation by their embeddings, for the report.
     pub similarity: Option<bool>,
+    /// Translate each segment back with the same model, and report how near that is
+    /// to the source, by embeddings if a model for them is loaded.
+    pub back_translation: Option<bool>,
     /// "more" or "less".
     pub formality: Option<Formality>,
     /// Try once more where terms or tags are missed; true without it.
@@ -68,7 +71,7 @@ impl Form for DocumentRequest {
     const NUMBERS: &'static [&'static str] = &["neighbours"];
     const DECIMALS: &'static [&'static str] = &["memory_threshold"];
     const FLAGS: &'static [&'static str] =
-        &["memory_store", "similarity", "enforce", "record", "deterministic"];
+        &["memory_store", "similarity", "back_translation", "enforce", "record", "deterministic"];
 }
 
 /// A document on its way.

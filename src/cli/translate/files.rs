@@ -147,6 +147,7 @@ mod tests {
             memories: Vec::new(),
             subject: None,
             out,
+            back_translation: false,
             force: false,
             record: false,
         }

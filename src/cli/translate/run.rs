@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::files::{self, Input};
 use crate::cli::record::Recorder;
 use crate::documents::jobs::Options;
-use crate::documents::quality::{SegmentReport, overall};
+use crate::documents::quality::{BackTranslation, SegmentReport, overall};
 use crate::documents::segment::Cut;
 use crate::documents::tagged::Tagged;
 use crate::documents::translate::{Job, Origin, Translated, Translator};
@@ -115,6 +115,16 @@ fn summary(input: &Input, cut: &Cut, sentences: &[Tagged], done: &[Translated]) 
         let findings = reports[*index].findings.iter();
         let why: Vec<&str> = findings.map(|finding| finding.explanation.as_str()).collect();
         println!("  look at {place}, {text:?}: {}", why.join("; "));
+    }
+    let mut back: Vec<(usize, &BackTranslation)> = (reports.iter().enumerate())
+        .filter_map(|(at, report)| Some((at, report.back.as_ref()?)))
+        .collect();
+    back.sort_by(|a, b| a.1.similarity.total_cmp(&b.1.similarity));
+    for (index, back) in back.into_iter().take(LISTED) {
+        let shown = |text: &str| text.chars().take(SHOWN).collect::<String>();
+        let (source, text) = (shown(&sentences[index].plain()), shown(&back.text));
+        let (score, measure) = (back.similarity, back.measure.name());
+        println!("  back {score:.2} ({measure}, heuristic), {source:?}: {text:?}");
     }
     format!(
         "{} sentences, {} by the model, {} from memory, {} as they are; score {:.0} of 100 (heuristic), {} worth a look",

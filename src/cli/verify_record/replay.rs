@@ -120,8 +120,10 @@ impl Again<'_> {
         let glossaries = glossaries(termbases, source.as_deref(), &options.target);
         let units = self.memories.iter().flat_map(|(_, units)| units);
         let memories = terms::indexes(units, source.as_deref(), &options.target);
+        // What embeddings and back-translations say is in the report, not in the
+        // document.
+        let options = Options { back_translation: false, ..options };
         let job = options.job(cut.sentences(), source, glossaries, memories);
-        // What embeddings say is in the report, not in the document.
         let translator = Translator { engine: self.writer()?, embedder: None };
         let done = translator.translate_all(job).await?;
         let texts: Vec<_> = done.into_iter().map(|translated| translated.target).collect();

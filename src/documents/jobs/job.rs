@@ -62,6 +62,9 @@ pub struct Options {
     pub enforce: bool,
     /// Compare sources and translations by their embeddings.
     pub compare: bool,
+    /// Translate what the model wrote back, for the report.
+    #[serde(default)]
+    pub back_translation: bool,
     /// Ids and names of the termbases, whose terms are kept with the document.
     #[serde(default)]
     pub termbases: Vec<(String, String)>,
@@ -90,6 +93,7 @@ impl Options {
             tone: None,
             enforce: plain.enforce,
             compare: false,
+            back_translation: false,
             termbases: Vec::new(),
             record: false,
             deterministic: false,
@@ -114,6 +118,7 @@ impl Options {
             tone: self.tone,
             variant: self.variant.clone(),
             enforce: self.enforce,
+            back: self.back_translation,
             source,
             ..Job::new(segments, &self.target)
         }

@@ -83,7 +83,7 @@ pub(super) fn ready(jobs: &Jobs, id: &str) -> Result<std::result::Result<Ready, 
         },
     };
     let embedder = jobs.engines.default_for(ModelKind::Embedding);
-    let embedder = embedder.filter(|_| options.compare).cloned();
+    let embedder = embedder.filter(|_| options.compare || options.back_translation).cloned();
     let mut models = vec![(Role::Writes, engine.clone())];
     models.extend(embedder.clone().map(|embedder| (Role::Embeds, embedder)));
     let facts =

@@ -6,6 +6,7 @@
 //! All of these are heuristics. They find slips, not wrong meanings; a text
 //! without findings may be wrong, and one with findings right.
 
+mod back;
 mod copies;
 mod dates;
 pub(super) mod digits;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::tagged::{TagFault, Tagged};
 use super::termbase::{Glossary, Outcome, TermUse};
 
+pub use back::{BackTranslation, Measure, chrf};
 pub use lengths::expected as expected_length;
 pub use report::{NOTE, Report, SegmentReport, overall};
 pub use similarity::LOW as LOW_SIMILARITY;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, Finding, Severity, check};
+use super::{BackTranslation, Checked, Finding, Severity, check};
 use crate::documents::tagged::Tagged;
 use crate::documents::termbase::TermUse;
 
@@ -22,6 +22,9 @@ pub struct SegmentReport {
     pub similarity: Option<f32>,
     /// Characters of the source, the segment's weight in a document.
     pub weight: usize,
+    /// Where it was asked for.
+    #[serde(default)]
+    pub back: Option<BackTranslation>,
 }
 
 impl SegmentReport {
@@ -30,7 +33,8 @@ impl SegmentReport {
         let lost: f32 = findings.iter().map(|finding| cost(finding.severity)).sum();
         let weight = checked.source.plain().chars().count();
         let similarity = checked.similarity;
-        Self { score: (100.0 - lost).max(0.0), findings, terms, similarity, weight }
+        let score = (100.0 - lost).max(0.0);
+        Self { score, findings, terms, similarity, weight, back: None }
     }
 }
 
@@ -38,7 +42,14 @@ impl SegmentReport {
     /// Of a segment that stays as it is.
     pub fn clean(source: &Tagged) -> Self {
         let weight = source.plain().chars().count();
-        Self { findings: Vec::new(), terms: Vec::new(), score: 100.0, similarity: None, weight }
+        Self {
+            findings: Vec::new(),
+            terms: Vec::new(),
+            score: 100.0,
+            similarity: None,
+            weight,
+            back: None,
+        }
     }
 
     /// Nothing was found that is more than minor.

@@ -208,6 +208,7 @@ fn the_worst_segments_come_first() {
         score,
         similarity: None,
         weight,
+        back: None,
     };
     let segments =
         [segment(95.0, 10, 1), segment(100.0, 30, 0), segment(40.0, 10, 1), segment(95.0, 50, 1)];

@@ -124,7 +124,7 @@ impl Attempt {
 }
 
 /// Without thoughts, and without quotation marks that the source does not have.
-fn tidy(answer: &str, source: &str) -> String {
+pub(super) fn tidy(answer: &str, source: &str) -> String {
     let answer = match answer.split_once("</think>") {
         Some((_, rest)) => rest,
         None => answer,

@@ -34,6 +34,8 @@ pub struct Job {
     pub variant: Option<String>,
     /// Try once more where terms or tags are missed.
     pub enforce: bool,
+    /// Translate what the model wrote back, for the report.
+    pub back: bool,
     /// Translate segments that are in the target language already.
     pub same_language: bool,
     /// Goes first in the queue: lower before higher.
@@ -70,6 +72,7 @@ impl Job {
             tone: None,
             variant: None,
             enforce: true,
+            back: false,
             same_language: false,
             priority: 0,
         }

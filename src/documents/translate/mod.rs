@@ -5,6 +5,7 @@
 //! other requests. Dropping the stream of results cancels what runs.
 
 mod attempt;
+mod back;
 mod job;
 mod model;
 mod prompt;
@@ -16,6 +17,7 @@ use futures::stream::{self, Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 
 pub use attempt::Problem;
+pub use back::goes_back;
 pub use job::{Context, Job, Origin, SegmentError, Tone, Translated};
 pub use prompt::PROMPTS;
 
@@ -31,7 +33,8 @@ const WINDOW: usize = 32;
 #[derive(Clone)]
 pub struct Translator {
     pub engine: Engine,
-    /// Embeds source and translation for the quality report.
+    /// Embeds source and translation, and back-translations, for the quality
+    /// report.
     pub embedder: Option<Engine>,
 }
 

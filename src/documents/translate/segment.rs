@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::attempt::{Against, Attempt, grammar};
+use super::back::back;
 use super::job::{Job, Origin, SegmentError, Translated};
 use super::model::{Ask, ask};
 use super::prompt::{Request, task};
@@ -30,6 +31,19 @@ pub async fn translate(work: Arc<Work>, index: usize) -> Result<Translated, Segm
         let texts = [source.plain(), result.target.plain()];
         match similarity(embedder, texts).await {
             Ok(similarity) => result.report.add_similarity(similarity),
+            Err(SubmitError::Invalid { .. } | SubmitError::ContextExceeded { .. }) => {}
+            Err(error) => return Err(SegmentError { index, error }),
+        }
+    }
+    if work.job.back && result.origin == Origin::Model && !result.target.is_blank() {
+        match back(&work, &result).await {
+            Ok(found) => {
+                if let Some((text, usage)) = found {
+                    result.report.back = Some(text);
+                    result.usage += usage;
+                }
+            }
+            // A translation that is too long to be read again.
             Err(SubmitError::Invalid { .. } | SubmitError::ContextExceeded { .. }) => {}
             Err(error) => return Err(SegmentError { index, error }),
         }

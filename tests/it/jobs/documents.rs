@@ -96,6 +96,32 @@ async fn the_report_has_what_is_worth_a_look_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn translations_are_translated_back() {
+    let url = &server().url;
+    let fields = [("back_translation", "true")];
+    let path = submit(url, form("a.txt", b"w10 w11\n\nw14\n\n", &fields)).await;
+    ended(url, &path).await;
+    let (_, report) = get(url, &format!("{path}/report")).await;
+    let segments = report["segments"].as_array().unwrap();
+    assert_eq!(segments.len(), 2, "{report}");
+    for segment in segments {
+        let back = &segment["quality"]["back_translation"];
+        assert_eq!(back["measure"], "chrf", "{segment}");
+        assert!((0.0..=1.0).contains(&back["similarity"].as_f64().unwrap()), "{segment}");
+        // As if it were translated by itself.
+        let body = json!({"text": segment["text"], "source": "fr", "target": "en",
+            "enforce": false});
+        let alone = post_ok(url, "/v1/translate", body).await;
+        assert_eq!(back["text"], alone["translations"][0]["text"], "{segment}");
+    }
+    let body = json!({"text": "w10 w11", "source": "en", "target": "fr", "back_translation": true});
+    let answer = post_ok(url, "/v1/translate", body).await;
+    let quality = &answer["translations"][0]["segments"][0]["quality"];
+    assert!(quality["back_translation"]["text"].is_string(), "{answer}");
+    assert!(answer["quality"]["note"].as_str().unwrap().starts_with("Heuristics"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn memories_are_read_and_learn() {
     let url = &server().url;
     let tmx = "<tmx version=\"1.4\"><header srclang=\"en\"/><body><tu>\
