@@ -1,7 +1,7 @@
 //! `/v1/collections` and the documents in them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::Extension;
 use axum::extract::State;
@@ -128,7 +128,7 @@ pub async fn add(
     if let Some(known) = desk.with(move |store| store.document_of(&key.0, &key.1)).await? {
         return Ok(axum::Json(shown(&id, &known)).into_response());
     }
-    let engine = encoder(&shared, &collection).await?;
+    let engine = encoder(&shared, &desk, &collection).await?;
     let (name, bytes, field) = (given.name.clone(), given.size(), given.field);
     let (format, source) = blocking(move || given.read()).await??;
     let cut = cut(&engine, source, language).await?;
@@ -172,7 +172,11 @@ pub async fn add(
 ///
 /// # Errors
 /// 409 when it is not loaded, or other weights are under its name.
-pub async fn encoder(shared: &Shared, collection: &StoredCollection) -> Result<Engine, ApiError> {
+pub async fn encoder(
+    shared: &Shared,
+    desk: &Desk,
+    collection: &StoredCollection,
+) -> Result<Engine, ApiError> {
     let model = &collection.encoder.model;
     let conflict = |code, message: String| {
         ApiError::new(StatusCode::CONFLICT, code, message).with_param("collection")
@@ -184,6 +188,10 @@ pub async fn encoder(shared: &Shared, collection: &StoredCollection) -> Result<E
         );
         return Err(conflict("model_not_loaded", message));
     };
+    let checked = || desk.checked.lock().unwrap_or_else(PoisonError::into_inner);
+    if checked().contains(&collection.id) {
+        return Ok(engine.clone());
+    }
     if let Some(fault) = collection.encoder.check(engine).await? {
         let message = format!(
             "the model `{model}` is not what it was when this collection was made: {fault}; load \
@@ -191,6 +199,8 @@ pub async fn encoder(shared: &Shared, collection: &StoredCollection) -> Result<E
         );
         return Err(conflict("model_changed", message));
     }
+    // A loaded model stays what it is.
+    checked().insert(collection.id.clone());
     Ok(engine.clone())
 }
 

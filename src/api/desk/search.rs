@@ -50,7 +50,7 @@ pub async fn search(
     let collection = stored(&desk, &body.collection).await?;
     let vector = match mode.embeds() {
         true => {
-            let engine = encoder(&shared, &collection).await?;
+            let engine = encoder(&shared, &desk, &collection).await?;
             Some(embed_query(&engine, &body.query).await?)
         }
         false => None,

@@ -1,9 +1,10 @@
-//! The store of termbases, memories, jobs and collections. The first request that needs it
-//! opens it, or the server's start if there are jobs to be taken up.
+//! The store of termbases, memories, jobs and collections. The first request that
+//! needs it opens it, or the server's start if there are jobs to be taken up.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -24,6 +25,8 @@ pub struct Desk {
     engines: Engines,
     settings: Settings,
     jobs: OnceCell<Arc<Jobs>>,
+    /// Collections whose models were seen to be those that made their vectors.
+    pub checked: Mutex<BTreeSet<String>>,
     /// Characters that were translated since the start.
     pub characters: AtomicU64,
 }
@@ -45,6 +48,7 @@ impl Desk {
             engines: app.engines.clone(),
             settings,
             jobs: OnceCell::new(),
+            checked: Mutex::default(),
             characters: AtomicU64::new(0),
         }
     }

@@ -1,7 +1,7 @@
 //! The passages of a collection in memory, ready to be searched.
 
 use super::Mode;
-use super::fuse::fuse;
+use super::fuse::{fuse, worth};
 use super::lexical::{Lexicon, Match};
 use super::passages::Passage;
 
@@ -142,7 +142,8 @@ impl Index {
             Mode::Semantic => near.into_iter().map(|at| (at, None)).collect(),
             Mode::Lexical => worded.into_iter().map(|at| (at, None)).collect(),
             Mode::Hybrid => {
-                let worded: Vec<_> = worded.into_iter().map(|at| (at, matches[at].share)).collect();
+                let worded: Vec<_> =
+                    worded.into_iter().map(|at| (at, worth(matches[at].share))).collect();
                 fuse(&near, &worded).into_iter().map(|(at, score)| (at, Some(score))).collect()
             }
         };
