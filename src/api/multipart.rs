@@ -29,6 +29,7 @@ pub struct Upload<T> {
     pub file: File,
     /// The same for requests with the same fields and file, whatever is between
     /// their parts.
+    #[cfg_attr(not(feature = "documents"), expect(dead_code))]
     pub fingerprint: String,
 }
 

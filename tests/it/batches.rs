@@ -18,19 +18,19 @@ use crate::support::{data_dir, serve};
 use crate::translation::{exact, start};
 
 const CHAT: &str = "/v1/chat/completions";
-const COMPLETIONS: &str = "/v1/completions";
+pub const COMPLETIONS: &str = "/v1/completions";
 const EMBEDDINGS: &str = "/v1/embeddings";
 /// The tiny model of [`server`].
 const MODEL: &str = "m2m-batches";
 
-struct Server {
-    url: String,
+pub struct Server {
+    pub url: String,
     engine: Engine,
 }
 
 /// A server with a tiny random model that translates; what it writes is not
 /// judged. Its model knows `w0` to `w63`, English and French.
-fn server() -> &'static Server {
+pub fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         let engine = start("m2m", MODEL, exact());
@@ -70,7 +70,7 @@ async fn send(url: &str, bytes: &[u8], fields: &[(&'static str, &str)]) -> (u16,
 }
 
 /// Stores a file of requests; its id.
-async fn upload(url: &str, text: &str) -> String {
+pub async fn upload(url: &str, text: &str) -> String {
     let (status, file) = send(url, text.as_bytes(), &[("purpose", "batch")]).await;
     assert_eq!(status, 200, "{file}");
     file["id"].as_str().unwrap().to_owned()
@@ -84,12 +84,12 @@ async fn create(url: &str, body: &Value, key: Option<&str>) -> (u16, Value) {
     read(request.send().await.unwrap()).await
 }
 
-fn wanted(file: &str, endpoint: &str) -> Value {
+pub fn wanted(file: &str, endpoint: &str) -> Value {
     json!({"input_file_id": file, "endpoint": endpoint, "completion_window": "24h"})
 }
 
 /// Stores a batch of a text; its id.
-async fn submit(url: &str, endpoint: &str, text: &str) -> String {
+pub async fn submit(url: &str, endpoint: &str, text: &str) -> String {
     let file = upload(url, text).await;
     let (status, batch) = create(url, &wanted(&file, endpoint), None).await;
     assert_eq!((status, &batch["status"]), (200, &json!("validating")), "{batch}");
@@ -103,7 +103,7 @@ fn line(number: usize, endpoint: &str, body: &Value) -> String {
 }
 
 /// So many short texts for the tiny model, no two of them the same.
-fn texts(count: usize) -> String {
+pub fn texts(count: usize) -> String {
     let body = |n: usize| {
         json!({"model": MODEL, "prompt": format!("w{} w{}", 10 + n % 50, 10 + n / 50),
             "source_language": "en", "target_language": "fr", "max_tokens": 8})
@@ -111,7 +111,7 @@ fn texts(count: usize) -> String {
     (0..count).map(|n| line(n, COMPLETIONS, &body(n))).collect()
 }
 
-async fn until(url: &str, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
+pub async fn until(url: &str, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let (status, batch) = get(url, &format!("/v1/batches/{id}")).await;
@@ -125,7 +125,7 @@ async fn until(url: &str, id: &str, condition: impl Fn(&Value) -> bool) -> Value
 }
 
 /// Waits until a batch has come to its end.
-async fn ended(url: &str, id: &str) -> Value {
+pub async fn ended(url: &str, id: &str) -> Value {
     let open = ["validating", "in_progress", "finalizing", "cancelling"];
     until(url, id, |batch| !open.contains(&batch["status"].as_str().unwrap())).await
 }

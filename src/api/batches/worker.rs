@@ -31,6 +31,9 @@ use crate::batches::{
 const ENCODED_AT_ONCE: usize = 8;
 /// How often a line is asked again after the model failed on it.
 const TRIES: u32 = 3;
+/// A model that is away is asked after longer and longer, up to 2 to the power of
+/// this times as long as it said.
+const PATIENCE: u32 = 4;
 /// Between tries of a line whose model is busy.
 const SOONEST: Duration = Duration::from_millis(100);
 const LATEST: Duration = Duration::from_secs(5);
@@ -55,7 +58,7 @@ impl Lines {
             // Nothing that this version would have taken.
             Err(error) => return Answered::Done(written("", error.into_response()).await),
         };
-        let mut tries = 0;
+        let (mut tries, mut away) = (0, 0);
         loop {
             let Some(shared) = Shared::upgrade(&self.shared) else { return Answered::Stopped };
             let request = request(endpoint, line.body.get());
@@ -67,18 +70,20 @@ impl Lines {
                 (_, Some(error)) if error.code == Some("model_not_found") => {
                     return Answered::Absent(error.message.clone());
                 }
-                (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, error) => {
-                    error.and_then(|error| error.retry_after)
+                (StatusCode::TOO_MANY_REQUESTS, error) => between(error),
+                (StatusCode::SERVICE_UNAVAILABLE, error) => {
+                    away = PATIENCE.min(away + 1);
+                    between(error) * (1 << away)
                 }
                 (StatusCode::INTERNAL_SERVER_ERROR, _) if tries + 1 < TRIES => {
                     tries += 1;
-                    None
+                    SOONEST
                 }
                 _ => return Answered::Done(written(&line.custom_id, response).await),
             };
             tokio::select! {
                 () = self.stop.cancelled() => return Answered::Stopped,
-                () = tokio::time::sleep(wait.unwrap_or_default().clamp(SOONEST, LATEST)) => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -124,6 +129,12 @@ impl Worker for Lines {
             _ => PLACES,
         }
     }
+}
+
+/// Until a line is asked again.
+fn between(error: Option<&ApiError>) -> Duration {
+    let said = error.and_then(|error| error.retry_after);
+    said.unwrap_or_default().clamp(SOONEST, LATEST)
 }
 
 fn request(endpoint: Endpoint, body: &str) -> Request {

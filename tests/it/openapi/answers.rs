@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::document;
 use super::schema::check;
+use crate::batches;
 use crate::support::{self, serve};
 
 /// Sends a request, and checks body and status of the answer. `route` is the
@@ -68,6 +69,8 @@ async fn of_a_server_without_models() {
         ("GET /v1/models", 200),
         ("GET /v1/models/{id}", 404),
         ("GET /v1/responses/{id}", 404),
+        ("GET /v1/files/{id}", 404),
+        ("GET /v1/batches/{id}", 404),
         ("GET /info", 404),
         ("GET /languages", 404),
         #[cfg(feature = "documents")]
@@ -133,6 +136,30 @@ async fn of_the_desk() {
     ask(&url, "GET /v1/memories", "", none.clone(), 200).await;
     ask(&url, "GET /v1/memories/{id}/export", id, none.clone(), 200).await;
     ask(&url, "DELETE /v1/memories/{id}", id, none, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_batches() {
+    let url = &batches::server().url;
+    let none = Value::Null;
+    let file = batches::upload(url, &batches::texts(2)).await;
+    ask(url, "GET /v1/files", "", none.clone(), 200).await;
+    ask(url, "GET /v1/files/{id}", &file, none.clone(), 200).await;
+    let wanted = batches::wanted(&file, batches::COMPLETIONS);
+    let made = ask(url, "POST /v1/batches", "", wanted, 200).await;
+    let id = made["id"].as_str().unwrap();
+    batches::ended(url, id).await;
+    ask(url, "GET /v1/batches", "", none.clone(), 200).await;
+    let done = ask(url, "GET /v1/batches/{id}", id, none.clone(), 200).await;
+    let answers = done["output_file_id"].as_str().unwrap();
+    ask(url, "GET /v1/files/{id}/content", answers, none.clone(), 200).await;
+    ask(url, "POST /v1/batches/{id}/cancel", id, none.clone(), 409).await;
+    ask(url, "POST /v1/batches", "", json!({"input_file_id": "x"}), 400).await;
+    let failed = batches::submit(url, batches::COMPLETIONS, "nonsense").await;
+    batches::ended(url, &failed).await;
+    ask(url, "GET /v1/batches/{id}", &failed, none.clone(), 200).await;
+    ask(url, "DELETE /v1/files/{id}", answers, none.clone(), 200).await;
+    ask(url, "GET /v1/files/{id}/content", answers, none, 404).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
