@@ -45,7 +45,7 @@ where
     async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         check_type(&parts.headers)?;
-        let bytes = read(&parts.headers, body, shared.app.config.max_body_bytes).await?;
+        let bytes = read(&parts.headers, body, Limit::of_bodies(&shared.app.config)).await?;
         let text = bytes.clone();
         offload(bytes.len(), move || parse(&text)).await?.map(|value| Self(value, bytes))
     }

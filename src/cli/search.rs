@@ -125,7 +125,7 @@ fn documents(given: &[PathBuf]) -> anyhow::Result<Vec<(PathBuf, Source)>> {
     paths.sort();
     paths.dedup();
     let read = |path: PathBuf| {
-        let source = read(&path).with_context(|| path.display().to_string())?;
+        let (source, _) = read(&path).with_context(|| path.display().to_string())?;
         Ok((path, source))
     };
     paths.into_iter().map(read).collect()

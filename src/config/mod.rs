@@ -259,7 +259,8 @@ pub struct Engine {
     pub max_batch_tokens: usize,
     /// How many times as long a step may take as usual because prompts are
     /// computed in it, while other requests are being answered: 1.1 to 100.
-    /// Smaller lets those go on more evenly, larger starts new ones sooner.
+    /// Smaller lets those go on more evenly, larger starts new ones sooner. Where
+    /// more requests wait than are being answered, they get as much more.
     #[config(default = 2.0)]
     pub step_stretch: f64,
     /// Guess the next tokens from passages that occurred before, and check them

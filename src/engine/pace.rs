@@ -4,6 +4,8 @@
 //! A prompt token costs time that every running text waits for. The pace keeps
 //! a step with prompts within [`PaceConfig::stretch`] times a step without, by
 //! what steps were seen to cost, so that it holds for any model and machine.
+//! Where more prompts wait than texts are being written, they get more, in
+//! proportion: else a burst of requests would wait for the first few of its own.
 
 use std::time::Duration;
 
@@ -40,12 +42,13 @@ impl Pace {
         Self { config, decode: None, token: None }
     }
 
-    /// Prompt tokens that the next step may compute beside running texts.
-    pub fn prompt_tokens(&self, most: usize) -> usize {
+    /// Prompt tokens that the next step may compute beside running texts, for each
+    /// of which `crowd` prompts wait, but at least 1.
+    pub fn prompt_tokens(&self, most: usize, crowd: f64) -> usize {
         let (Some(decode), Some(token)) = (self.decode, self.token) else {
             return (4 * self.config.least).min(most);
         };
-        let spare = decode * (self.config.stretch - 1.0);
+        let spare = decode * (self.config.stretch - 1.0) * crowd;
         ((spare / token) as usize).clamp(self.config.least.min(most), most)
     }
 
@@ -86,20 +89,22 @@ mod tests {
             step(&mut pace, 0, 8);
         }
         for _ in 0..20 {
-            let tokens = pace.prompt_tokens(512);
+            let tokens = pace.prompt_tokens(512, 1.0);
             step(&mut pace, tokens, 8);
         }
-        let tokens = pace.prompt_tokens(512);
+        let tokens = pace.prompt_tokens(512, 1.0);
         assert!((15..=20).contains(&tokens), "{tokens}");
+        let tokens = pace.prompt_tokens(512, 4.0);
+        assert!((60..=80).contains(&tokens), "{tokens}");
     }
 
     #[test]
     fn prompts_go_on_whatever_they_cost() {
         let mut pace = Pace::new(PaceConfig { stretch: 1.5, least: 8 });
-        assert!(pace.prompt_tokens(512) >= 8);
+        assert!(pace.prompt_tokens(512, 1.0) >= 8);
         pace.observe(0, 1, Duration::from_micros(10));
         pace.observe(1, 0, Duration::from_secs(3));
-        assert_eq!(pace.prompt_tokens(512), 8);
-        assert_eq!(pace.prompt_tokens(5), 5);
+        assert_eq!(pace.prompt_tokens(512, 1.0), 8);
+        assert_eq!(pace.prompt_tokens(5, 9.0), 5);
     }
 }

@@ -104,6 +104,22 @@ impl Scheduler {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
+    /// How many prompts are to be computed for each text that is being written,
+    /// and would have a place: what a step is longer by, the writers wait for,
+    /// and the others are served by. Those that are less urgent than a writer
+    /// do not count, and it is at least 1.
+    pub fn crowd(&self) -> f64 {
+        let writes = |s: &&Sequence| s.pending() <= WRITES;
+        let Some(urgent) = self.running.iter().filter(writes).map(|s| s.priority).min() else {
+            return 1.0;
+        };
+        let reads = self.running.iter().filter(|s| !writes(s) && s.priority <= urgent).count();
+        let free = self.places().saturating_sub(self.taken());
+        let waiting = self.waiting.iter().take(free).filter(|s| s.priority <= urgent).count();
+        let writers = self.running.iter().filter(writes).count();
+        ((reads + waiting) as f64 / writers as f64).max(1.0)
+    }
+
     pub fn running(&self) -> &[Sequence] {
         &self.running
     }

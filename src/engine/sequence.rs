@@ -31,6 +31,8 @@ pub struct Sequence {
     /// When its turn is: the time it came, shifted by its priority. Waiting
     /// moves everybody forward alike, so this never changes.
     pub turn: i64,
+    /// As it was asked for; lower is more urgent.
+    pub priority: i32,
     /// Prompt and output: everything that is known.
     pub tokens: Vec<u32>,
     /// How many of `tokens` have their keys and values in the cache.
@@ -129,6 +131,7 @@ impl Sequence {
         Self {
             id,
             turn: came + i64::from(priority) * PRIORITY_MS,
+            priority,
             sampler: Sampler::new(sampling, seed, &prompt, token_bytes),
             grammar: grammar.map(|g| g.start()),
             mask: None,

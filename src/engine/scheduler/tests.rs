@@ -273,6 +273,23 @@ fn priority_goes_first_and_waiting_makes_up_for_it() {
     assert_eq!([b.run(100).1, b.run(100).1], [[10], [11]]);
 }
 
+#[test]
+fn a_crowd_is_those_who_wait_for_each_that_writes() {
+    let mut b = Bench::new(scheduler(100, 8, 400), ALL);
+    let long = |priority| Wanted { priority, ..Wanted::new(60, 40) };
+    let mut receivers = vec![b.add(0, &Wanted::new(4, 40))];
+    assert_eq!(b.s.crowd(), 1.0, "nobody writes yet");
+    b.run(100);
+    assert_eq!(b.s.crowd(), 1.0, "nobody waits");
+    receivers.extend((1..4).map(|id| b.add(id, &long(0))));
+    assert_eq!(b.s.crowd(), 3.0);
+    receivers.extend((4..6).map(|id| b.add(id, &long(1))));
+    assert_eq!(b.s.crowd(), 3.0, "what is less urgent does not count");
+    receivers.extend((6..16).map(|id| b.add(id, &long(-1))));
+    assert_eq!(b.s.crowd(), 7.0, "what has no place does not count");
+    drop(receivers);
+}
+
 #[derive(Debug, Clone)]
 enum Action {
     Arrive { wanted: Wanted, answers: usize },
