@@ -16,6 +16,13 @@ use crate::engine::SubmitError;
 const MAX_TOKENS: usize = 400;
 /// Longest heading, in characters.
 const MAX_HEADING: usize = 80;
+/// Letters of one that says too little to be found alone, where a character of
+/// Chinese counts twice: 第十一条.
+const FEW_LETTERS: usize = 16;
+/// Ends a sentence, or a part of one, which no heading does.
+const FINAL: [char; 18] = [
+    '.', '。', '．', '!', '！', '?', '？', '؟', '।', '۔', '…', ';', '；', '؛', ',', '，', '،', '、',
+];
 /// Paragraphs that a heading may stand over.
 const REACH: usize = 12;
 /// Bytes of a token at most, so that long texts are not tokenised only to be cut.
@@ -74,7 +81,9 @@ pub fn passages(
         if !text.chars().any(char::is_alphanumeric) {
             continue;
         }
-        if !says.contains(&number) && text.chars().count() <= MAX_HEADING {
+        let title = text.chars().count() <= MAX_HEADING && !text.ends_with(FINAL);
+        let little = !says.contains(&number) || (title && letters(text) < FEW_LETTERS);
+        if little && text.chars().count() <= MAX_HEADING {
             if let Some(alone) = waiting.replace(number) {
                 cutter.cut(alone, None)?;
             }
@@ -82,6 +91,9 @@ pub fn passages(
         }
         if let Some(over) = waiting.take() {
             heading = Some((source.paragraphs()[over].text.trim(), 0));
+        } else if title {
+            // Something else begins, and says so itself.
+            heading = None;
         }
         cutter.cut(number, heading.map(|heading| heading.0))?;
         heading = heading.map(|(text, over)| (text, over + 1)).filter(|h| h.1 < REACH);
@@ -90,6 +102,11 @@ pub fn passages(
         cutter.cut(alone, None)?;
     }
     Ok(cutter.done)
+}
+
+fn letters(text: &str) -> usize {
+    let wide = |c: char| u32::from(c) >= 0x2e80;
+    text.chars().filter(|c| c.is_alphabetic()).map(|c| 1 + usize::from(wide(c))).sum()
 }
 
 /// Stands in for tokens where no encoder is: about four letters make one.
@@ -286,6 +303,23 @@ mod tests {
         );
         assert!(found.iter().all(|cut| cut.passage.language.as_deref() == Some("en")));
         assert_eq!((found[0].tokens.len(), &*found[0].passage.id), (9, "p1"));
+        let found = cut(
+            &[
+                "Article 5",
+                "Nobody shall be held in slavery.",
+                "Chapter II: Final provisions",
+                "No reservation may be made to this Treaty.",
+                "第十一条",
+                "人人有权享有生命、自由和人身安全。",
+            ],
+            50,
+        );
+        let over: Vec<_> = found
+            .iter()
+            .map(|cut| (cut.passage.paragraph, cut.passage.heading.as_deref()))
+            .collect();
+        let chinese = Some("第十一条");
+        assert_eq!(over, [(1, Some("Article 5")), (2, None), (3, None), (5, chinese)]);
         let far = ["Article 5"].into_iter().chain([" All persons are equal before it."; 14]);
         let headed = cut(&far.collect::<Vec<_>>(), 50);
         assert_eq!(headed.iter().filter(|cut| cut.passage.heading.is_some()).count(), REACH);
