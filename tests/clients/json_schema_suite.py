@@ -84,8 +84,8 @@ def main():
                     reasons[f"{file.stem}: {group['description']}: {text}"] += 1
                 if what == "failed":
                     faults.append(f"{file.stem}: {group['description']}: {text!r}")
-            if file.stem in CORE and not counts["valid"]:
-                faults.append(f"{file.stem}: nothing is valid")
+            if file.stem in CORE and not counts["valid"] + counts["cut"]:
+                faults.append(f"{file.stem}: everything is refused")
             total += counts
             shown = ", ".join(f"{counts[what]} {what}" for what in ("valid", "cut", "refused"))
             print(f"{file.stem:24} {len(groups):3} schemas: {shown}, {counts['failed']} failed")

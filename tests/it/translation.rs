@@ -290,12 +290,12 @@ fn what_does_not_go_with_a_source_is_refused_by_name() {
     assert!(error.contains("n does not go with num_beams"), "{error}");
 }
 
-struct Server {
-    url: String,
+pub struct Server {
+    pub url: String,
     m2m: Engine,
 }
 
-fn server() -> &'static Server {
+pub fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         let m2m = start("m2m", "m2m", exact());

@@ -76,7 +76,7 @@ impl Form for TranslateRequest {
 /// A list, or names with commas between them.
 fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "expected a string or an array of strings")]
     enum Names {
         List(Vec<String>),
         Text(String),

@@ -70,7 +70,10 @@ impl Fields for TranslateRequest {
 
 /// A text, or what is known of it.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a string, or an object with the strings title, subject and text"
+)]
 pub enum ContextField {
     Text(String),
     Known(KnownContext),

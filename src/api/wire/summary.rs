@@ -48,7 +48,7 @@ impl Fields for SummarizeRequest {
 
 /// A paragraph, with a name of the caller's or without.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a string, or an object with the strings id and text")]
 pub enum ParagraphField {
     Text(String),
     Named(NamedParagraph),

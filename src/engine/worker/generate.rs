@@ -151,7 +151,8 @@ impl Loop {
     fn run(mut self) {
         while self.drain_commands() {
             self.drop_gone();
-            let prompt_tokens = self.pace.prompt_tokens(self.max_batch_tokens, self.scheduler.crowd());
+            let prompt_tokens =
+                self.pace.prompt_tokens(self.max_batch_tokens, self.scheduler.crowd());
             let step = self.scheduler.schedule(prompt_tokens);
             self.note_started(&step);
             // Before its tokens are seen: a caller that got one may ask.

@@ -6,7 +6,7 @@ use std::path::Path;
 use dragoman::api::openapi;
 use serde_json::Value;
 
-use super::{Answer, Route, lasting, parsed, post, routes, schema};
+use super::{Answer, Route, lasting, parsed, post, routes, schema, within};
 
 const EFFECTS: &str = include_str!("effects.txt");
 
@@ -107,7 +107,9 @@ pub async fn faults(url: &str, route: &Route) -> Vec<String> {
             How::See(_) => continue,
             How::Refused(request) => {
                 let Answer { status, body } = ask(&read(request)).await;
-                let refused = Answer { status, body: body.clone() }.refuses(field, "");
+                let param = body["error"]["param"].as_str().unwrap_or_default();
+                let refused = Answer { status, body: body.clone() }.refuses(field, "")
+                    || status == 400 && within(param, field);
                 (!refused).then(|| format!("is not refused: {status} {body}"))
             }
             How::Differs(request, other) => {

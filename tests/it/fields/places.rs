@@ -69,10 +69,10 @@ pub fn places<'a>(
                     continue;
                 }
                 found.push(place(field, Effect::Honoured(kinds(document, schema))));
-                for (schema, list) in within_list(document, schema) {
+                for (schema, list, held) in held(document, schema, &format!("{name}.{field}")) {
                     let mut path = path.clone();
                     path.push(Step { field: field.clone(), list, beside: json!({}) });
-                    open.push((schema, path, format!("{name}.{field}")));
+                    open.push((schema, path, held));
                 }
             }
             for (field, rule) in object["x-refused"].as_object().into_iter().flatten() {
@@ -98,21 +98,14 @@ fn variants<'a>(document: &'a Value, schema: &'a Value, name: &str) -> Vec<(Stri
     choices.into_iter().flat_map(|one| variants(document, one, name)).collect()
 }
 
-/// What a field holds, and what it holds lists of.
-fn within_list<'a>(document: &'a Value, schema: &'a Value) -> Vec<(&'a Value, bool)> {
-    let mut found = Vec::new();
-    for (_, one) in variants(document, schema, "") {
-        match one.get("items") {
-            Some(items) => found.push((items, true)),
-            None => found.push((one, false)),
-        }
-    }
-    // A reference keeps the name of its type only as it stands.
-    if schema["$ref"].is_string() {
-        found.retain(|(_, list)| *list);
-        found.push((schema, false));
-    }
-    found
+/// What a field holds or holds lists of, with the names of its types.
+fn held<'a>(document: &'a Value, schema: &'a Value, name: &str) -> Vec<(&'a Value, bool, String)> {
+    let variants = variants(document, schema, name).into_iter();
+    let held = variants.map(|(name, one)| match one.get("items") {
+        Some(items) => (items, true, name),
+        None => (one, false, name),
+    });
+    held.collect()
 }
 
 /// The kinds of JSON that a schema allows; empty if it allows all.
