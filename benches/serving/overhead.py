@@ -112,7 +112,6 @@ def main():
                 network = sum(spent.values()) - engine
                 print(f"| {number} | {run['output_throughput']:.0f} | {network / tokens * 1e6:.1f} "
                       f"| {engine / tokens * 1e6:.1f} | {run['failed']} | {run['p95_tpot_ms']:.2f} |")
-                print(f"<!-- {dict(spent)} -->")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ struct Route {
     /// What an object of a type has beside the field that is tried.
     #[serde(default)]
     objects: BTreeMap<String, String>,
+    /// What the request has beside an object of a type.
+    #[serde(default)]
+    beside: BTreeMap<String, String>,
     /// Types whose fields only go with more than an answer to this shows, and
     /// where they are tried.
     #[serde(default)]
@@ -169,6 +172,10 @@ async fn faults(url: &str, route: &Route, document: &Value) -> Vec<String> {
             continue;
         }
         let shown = place.shown();
+        let mut body = body.clone();
+        if let Some(beside) = route.beside.get(&place.object) {
+            body.as_object_mut().unwrap().extend(parsed(beside).as_object().unwrap().clone());
+        }
         // The same request without the field.
         let without = match place.trials().iter().any(|(_, what)| *what == Outcome::Same) {
             true => Some(post(url, &route.path, &place.put(&body, &Value::Null)).await),

@@ -48,6 +48,17 @@ async fn tokens_of_texts_and_conversations() {
     let chat = ask("/tokenize", json!({"model": model, "messages": messages})).await;
     let answer = ok(server, super::CHAT, json!({ "messages": messages })).await;
     assert_eq!(chat["count"], answer["usage"]["prompt_tokens"]);
+    // This model's template knows neither.
+    for (field, value) in [
+        ("tools", json!([{"type": "function", "function": {"name": "f"}}])),
+        ("chat_template_kwargs", json!({"add_generation_prompt": false})),
+    ] {
+        let refused = json!({"model": model, "messages": messages, field: value});
+        let response = post(server, "/tokenize", &refused).await;
+        let status = response.status().as_u16();
+        let error = response.text().await.expect("text");
+        assert!(matches!(status, 400 | 422) && error.contains(field), "{status} {error}");
+    }
     // Tokens are a prompt as well.
     let given = json!({"prompt": tokens["tokens"], "temperature": 0});
     let from_text = ok(server, TEXT, json!({"prompt": text, "temperature": 0})).await;
