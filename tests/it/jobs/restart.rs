@@ -27,7 +27,9 @@ async fn a_killed_server_goes_on_where_it_was() {
     let path = submit(&server.url, form("a.txt", text.as_bytes(), &[])).await;
     let id = path.rsplit('/').next().unwrap().to_owned();
     let mut kept = 0;
-    for goal in [60, 150] {
+    for _ in 0..2 {
+        // On a busy machine many are done between two looks.
+        let goal = kept + 30;
         let enough = |job: &serde_json::Value| job["progress"]["done"].as_u64() >= Some(goal);
         let seen = until(&server.url, &path, enough).await["progress"]["done"].as_u64().unwrap();
         server.kill();
