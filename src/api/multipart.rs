@@ -11,8 +11,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Map;
 use sha2::{Digest, Sha256};
 
-use super::body::{check_encoding, is_multipart, read};
+#[cfg(feature = "documents")]
+use super::body::is_multipart;
+use super::body::{check_encoding, read};
 use super::error::{ApiError, echo};
+#[cfg(feature = "documents")]
 use super::extract::Json;
 use super::fields::Fields;
 use super::form::{Form, put, typed};
@@ -69,11 +72,13 @@ where
 }
 
 /// A file with fields, or JSON with the same fields and no file.
+#[cfg(feature = "documents")]
 pub struct FileOrJson<T> {
     pub fields: T,
     pub file: Option<File>,
 }
 
+#[cfg(feature = "documents")]
 impl<T> FromRequest<Shared> for FileOrJson<T>
 where
     T: DeserializeOwned + Fields + Form + Send + 'static,

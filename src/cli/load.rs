@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::backend::KvDtype;
 use crate::backend::kernels::instructions::{Instructions, limit_to};
-use crate::backend::{DeviceSpec, KvDtype};
 use crate::config::{self, Config, CpuInstructions, KvCacheDtype};
 use crate::engine::{Engine, EngineOptions, Engines, MemoryBudget, ModelKind, ModelSource};
 use crate::models::encoder::Pooling;
@@ -102,7 +102,7 @@ pub fn as_recorded(
     options.quantize = recorded.quantize.parse().map_err(anyhow::Error::msg)?;
     options.context_length = Some(recorded.context_length);
     if recorded.device == "cpu" {
-        options.device = DeviceSpec::Cpu;
+        options.device = crate::backend::DeviceSpec::Cpu;
     }
     match recorded.kv_cache_dtype.as_deref() {
         Some("f32") => options.kv_dtype = KvDtype::F32,
