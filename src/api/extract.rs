@@ -1,7 +1,6 @@
 //! JSON bodies: parsed under [`super::fields`], refused with the place of the
 //! mistake.
 
-#[cfg(feature = "documents")]
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
@@ -24,10 +23,7 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        check_type(&parts.headers)?;
-        let bytes = read(&parts.headers, body, Limit::of_bodies(&shared.app.config)).await?;
-        offload(bytes.len(), move || parse(&bytes)).await?.map(Self)
+        received(request, shared).await.map(|(value, _)| Self(value))
     }
 }
 
@@ -43,12 +39,20 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        check_type(&parts.headers)?;
-        let bytes = read(&parts.headers, body, Limit::of_bodies(&shared.app.config)).await?;
-        let text = bytes.clone();
-        offload(bytes.len(), move || parse(&text)).await?.map(|value| Self(value, bytes))
+        received(request, shared).await.map(|(value, bytes)| Self(value, bytes))
     }
+}
+
+/// What a request has as JSON, and the bytes of it.
+async fn received<T>(request: Request, shared: &Shared) -> Result<(T, Bytes), ApiError>
+where
+    T: DeserializeOwned + Fields + Send + 'static,
+{
+    let (parts, body) = request.into_parts();
+    check_type(&parts.headers)?;
+    let bytes = read(&parts.headers, body, Limit::of_bodies(&shared.app.config)).await?;
+    let text = bytes.clone();
+    offload(bytes.len(), move || parse(&text)).await?.map(|value| (value, bytes))
 }
 
 /// Parses a body, naming the line and column, or the field, of a mistake.
