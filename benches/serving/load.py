@@ -31,6 +31,7 @@ def measure(args, server, seed):
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command = [args.client or args.dragoman, "--offline", "bench", "serve", "--url", server.url, "--ignore-eos"]
+        command += ["--endpoint", args.endpoint]
         command += ["--tokenizer", args.gguf, "--seed", seed, "--concurrency", args.streams]
         command += ["--requests", args.requests or 2 * args.streams, "--warmup", args.streams]
         command += ["--prompt-tokens", args.prompt, "--output-tokens", args.tokens, "--json", report]
@@ -56,6 +57,9 @@ def main():
     parser.add_argument("--prompt", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--endpoint", default="chat", help="chat, or completions for files without a chat template"
+    )
     args = parser.parse_args()
 
     settings = {"threads": args.threads, "speculation": "false", "max_sequences": args.streams}

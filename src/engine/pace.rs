@@ -24,46 +24,72 @@ impl Default for PaceConfig {
     }
 }
 
-/// What steps cost, as a moving average.
+/// What steps cost, as moving averages.
 #[derive(Debug)]
 pub struct Pace {
     config: PaceConfig,
-    /// Seconds of a step that computes no prompt, and its rows.
-    decode: Option<f64>,
+    /// Steps without prompts, by how many texts are written in them.
+    writing: [Writing; CLASSES],
     /// Seconds a prompt token adds to a step.
     token: Option<f64>,
 }
 
+/// Steps that write about so many texts: up to 1, 2, 4, 8 and so on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Writing {
+    /// Seconds of one.
+    took: Option<f64>,
+    /// Steps that had prompts beside them since one was measured.
+    age: u32,
+}
+
+const CLASSES: usize = 12;
+
 /// Weight of the newest observation.
 const NEWEST: f64 = 0.25;
 
+/// So many steps with prompts may follow one another before one without tells
+/// anew what writing costs: where prompts always wait nothing else would.
+const OLD: u32 = 128;
+
 impl Pace {
     pub fn new(config: PaceConfig) -> Self {
-        Self { config, decode: None, token: None }
+        Self { config, writing: [Writing::default(); CLASSES], token: None }
     }
 
-    /// Prompt tokens that the next step may compute beside running texts, for each
-    /// of which `crowd` prompts wait, but at least 1.
-    pub fn prompt_tokens(&self, most: usize, crowd: f64) -> usize {
-        let (Some(decode), Some(token)) = (self.decode, self.token) else {
-            return (4 * self.config.least).min(most);
-        };
+    /// Prompt tokens, of at most so many, that the next step may compute beside
+    /// this many texts, for each of which `crowd` prompts wait, but at least 1.
+    /// 0 where it is to be learned what the texts cost alone.
+    pub fn prompt_tokens(&mut self, most: usize, writers: usize, crowd: f64) -> usize {
+        if writers == 0 {
+            return most;
+        }
+        let class = &mut self.writing[class(writers)];
+        let Some(decode) = class.took.filter(|_| class.age < OLD) else { return 0 };
+        class.age += 1;
+        let Some(token) = self.token else { return (4 * self.config.least).min(most) };
         let spare = decode * (self.config.stretch - 1.0) * crowd;
         ((spare / token) as usize).clamp(self.config.least.min(most), most)
     }
 
-    /// Notes what a step of so many prompt tokens and other rows took.
-    pub fn observe(&mut self, prompt_tokens: usize, others: usize, took: Duration) {
+    /// Notes what a step of so many prompt tokens and texts took.
+    pub fn observe(&mut self, prompt_tokens: usize, writers: usize, took: Duration) {
         let took = took.as_secs_f64();
-        if prompt_tokens == 0 {
-            blend(&mut self.decode, took);
-        } else {
-            let beside = if others > 0 { self.decode.unwrap_or(0.0) } else { 0.0 };
+        let writing = writers.checked_sub(1).map(|_| &mut self.writing[class(writers)]);
+        if prompt_tokens > 0 {
+            let beside = writing.and_then(|w| w.took).unwrap_or(0.0);
             // Never nothing: a step as quick as one without prompts is noise.
             let token = ((took - beside) / prompt_tokens as f64).max(took * 1e-3);
             blend(&mut self.token, token);
+        } else if let Some(writing) = writing {
+            blend(&mut writing.took, took);
+            writing.age = 0;
         }
     }
+}
+
+fn class(writers: usize) -> usize {
+    (writers.next_power_of_two().ilog2() as usize).min(CLASSES - 1)
 }
 
 fn blend(average: &mut Option<f64>, newest: f64) {
@@ -74,37 +100,63 @@ fn blend(average: &mut Option<f64>, newest: f64) {
 mod tests {
     use super::*;
 
-    /// A machine that takes 10 ms a step and 0.5 ms a prompt token.
-    fn step(pace: &mut Pace, prompt: usize, others: usize) -> f64 {
-        let decode = if others > 0 { 0.010 } else { 0.0 };
-        let took = decode + prompt as f64 * 0.0005;
-        pace.observe(prompt, others, Duration::from_secs_f64(took));
-        took
+    /// A machine that takes 2 ms a step, 1 ms a text and 0.5 ms a prompt token.
+    fn step(pace: &mut Pace, prompt: usize, writers: usize) {
+        let took = 0.002 + writers as f64 * 0.001 + prompt as f64 * 0.0005;
+        pace.observe(prompt, writers, Duration::from_secs_f64(took));
     }
 
     #[test]
     fn a_step_with_prompts_stays_within_its_stretch() {
         let mut pace = Pace::new(PaceConfig { stretch: 2.0, least: 4 });
-        for _ in 0..20 {
-            step(&mut pace, 0, 8);
-        }
-        for _ in 0..20 {
-            let tokens = pace.prompt_tokens(512, 1.0);
+        assert_eq!(pace.prompt_tokens(512, 0, 1.0), 512);
+        for _ in 0..40 {
+            let tokens = pace.prompt_tokens(512, 8, 1.0);
             step(&mut pace, tokens, 8);
         }
-        let tokens = pace.prompt_tokens(512, 1.0);
+        let tokens = pace.prompt_tokens(512, 8, 1.0);
         assert!((15..=20).contains(&tokens), "{tokens}");
-        let tokens = pace.prompt_tokens(512, 4.0);
+        let tokens = pace.prompt_tokens(512, 8, 4.0);
         assert!((60..=80).contains(&tokens), "{tokens}");
+    }
+
+    #[test]
+    fn steps_are_measured_by_what_they_write() {
+        let mut pace = Pace::new(PaceConfig { stretch: 2.0, least: 4 });
+        for writers in [8, 1].repeat(20) {
+            step(&mut pace, 0, writers);
+            step(&mut pace, 10, writers);
+        }
+        // What one text takes says nothing of eight.
+        let tokens = [1, 8].map(|writers| pace.prompt_tokens(512, writers, 1.0));
+        assert!((5..=6).contains(&tokens[0]) && (18..=20).contains(&tokens[1]), "{tokens:?}");
+        assert_eq!(pace.prompt_tokens(512, 16, 1.0), 0, "not known yet");
+        step(&mut pace, 0, 16);
+        assert!(pace.prompt_tokens(512, 9, 1.0) > 20);
+    }
+
+    #[test]
+    fn what_is_old_is_measured_again() {
+        let mut pace = Pace::new(PaceConfig::default());
+        step(&mut pace, 0, 3);
+        let mut measured = 0;
+        for _ in 0..4 * OLD {
+            let tokens = pace.prompt_tokens(512, 3, 1.0);
+            measured += usize::from(tokens == 0);
+            step(&mut pace, tokens, 3);
+        }
+        assert_eq!(measured, 3);
     }
 
     #[test]
     fn prompts_go_on_whatever_they_cost() {
         let mut pace = Pace::new(PaceConfig { stretch: 1.5, least: 8 });
-        assert!(pace.prompt_tokens(512, 1.0) >= 8);
         pace.observe(0, 1, Duration::from_micros(10));
+        assert!(pace.prompt_tokens(512, 1, 1.0) >= 8);
         pace.observe(1, 0, Duration::from_secs(3));
-        assert_eq!(pace.prompt_tokens(512, 1.0), 8);
-        assert_eq!(pace.prompt_tokens(5, 9.0), 5);
+        assert_eq!(pace.prompt_tokens(512, 1, 1.0), 8);
+        assert_eq!(pace.prompt_tokens(5, 1, 9.0), 5);
+        pace.observe(0, usize::MAX / 4, Duration::from_secs(1));
+        assert!(pace.prompt_tokens(5, 5000, 9.0) > 0);
     }
 }

@@ -80,11 +80,11 @@ struct Plan {
 }
 
 impl Step {
-    /// Tokens of prompts in it, and rows of texts being written.
+    /// Tokens of prompts in it, and texts being written, a search's lines each.
     pub fn load(&self) -> (usize, usize) {
-        self.parts.iter().fold((0, 0), |(reads, writes), part| {
-            let rows = part.tokens * part.lines + part.guess.len() + part.source;
-            if part.reads { (reads + rows, writes) } else { (reads, writes + rows) }
+        self.parts.iter().fold((0, 0), |(reads, writers), part| match part.reads {
+            true => (reads + part.tokens * part.lines + part.source, writers),
+            false => (reads, writers + part.lines),
         })
     }
 }
@@ -102,6 +102,11 @@ impl Scheduler {
 
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// Texts that are being written, a search's lines each.
+    pub fn writers(&self) -> usize {
+        self.running.iter().filter(|s| s.pending() <= WRITES).map(Sequence::width).sum()
     }
 
     /// How many prompts are to be computed for each text that is being written,

@@ -151,9 +151,9 @@ impl Loop {
     fn run(mut self) {
         while self.drain_commands() {
             self.drop_gone();
-            let prompt_tokens =
-                self.pace.prompt_tokens(self.max_batch_tokens, self.scheduler.crowd());
-            let step = self.scheduler.schedule(prompt_tokens);
+            let (writers, crowd) = (self.scheduler.writers(), self.scheduler.crowd());
+            let most = self.pace.prompt_tokens(self.max_batch_tokens, writers, crowd);
+            let step = self.scheduler.schedule(most);
             self.note_started(&step);
             // Before its tokens are seen: a caller that got one may ask.
             self.publish();
@@ -166,8 +166,8 @@ impl Loop {
                 Ok(()) => {
                     self.scheduler.computed(&step);
                     self.sample_and_deliver(&step);
-                    let (reads, writes) = step.load();
-                    self.pace.observe(reads, writes, begun.elapsed());
+                    let (reads, writers) = step.load();
+                    self.pace.observe(reads, writers, begun.elapsed());
                 }
                 Err(message) => {
                     if !self.recover(&step, &message) {
