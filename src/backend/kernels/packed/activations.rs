@@ -2,6 +2,9 @@
 //! one scale for 32 columns, as 16-bit integers with one for 64, and as they are
 //! for weights that are not quantized.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use std::ops::Range;
 
 use super::matmul::{Level, VECTOR_ROWS, best_level};
@@ -283,7 +286,7 @@ impl<'a> Inputs<'a> {
         let (at, stride) = (base + (r - first) * BLOCK, (end - first) * BLOCK);
         if self.wants.quantized {
             assert!(base + blocks * stride <= self.q.len());
-            quantize(x, Row { q: self.q, steps: self.steps, first: at, stride });
+            round_bytes(x, Row { q: self.q, steps: self.steps, first: at, stride });
         }
         if self.wants.brains {
             assert!(2 * (base + blocks * stride) <= self.brains.len());
@@ -300,7 +303,7 @@ impl<'a> Inputs<'a> {
                 scale: (self.before + first) * self.columns.div_ceil(SPAN) + (r - first),
                 scale_stride: end - first,
             };
-            sixteen::quantize(x, row);
+            round_sixteens(x, row);
         }
     }
 
@@ -342,6 +345,26 @@ struct Row<'a> {
     steps: Parts<'a, Step>,
     first: usize,
     stride: usize,
+}
+
+/// Rounds a row to bytes. It is the caller's alone, see `Inputs::set`.
+fn round_bytes(x: &[f32], row: Row<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if avx512::available() {
+        // SAFETY: the machine has the instructions.
+        return unsafe { avx512::bytes(x, row) };
+    }
+    quantize(x, row);
+}
+
+/// Rounds a row to 15 bits, likewise.
+fn round_sixteens(x: &[f32], row: sixteen::Row<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if avx512::available() {
+        // SAFETY: the machine has the instructions.
+        return unsafe { avx512::sixteens(x, row) };
+    }
+    sixteen::quantize(x, row);
 }
 
 multiversion!(fn quantize(x: &[f32], row: Row<'_>) = body);

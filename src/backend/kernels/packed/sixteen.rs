@@ -22,7 +22,7 @@ use crate::backend::kernels::team::Parts;
 /// Columns that share a scale.
 pub const SPAN: usize = 64;
 /// The largest activation: 14 bits and a sign.
-const HIGHEST: f32 = 16_383.0;
+pub const HIGHEST: f32 = 16_383.0;
 /// What the weights of a span add up to at most, signs aside. With half a unit
 /// for the rounding of each, times [`HIGHEST`], it stays below 2³¹.
 const TOTAL: f32 = 131_000.0;
