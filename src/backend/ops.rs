@@ -1,9 +1,10 @@
 //! Small fused operations that Candle lacks or runs on one thread. Each has
 //! its plain Candle version, which is also the path of other devices.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 
-use super::kernels::activation;
+use super::kernels::{activation, mean};
+use super::lend::with_f32;
 
 /// The activation of a feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,29 @@ impl Activation {
             Self::Relu => x.relu(),
         }
     }
+}
+
+/// The mean of each sequence's rows of `x`, (tokens, width), as (sequences, width):
+/// sequence `s` has rows `cu_seqlens[s]..cu_seqlens[s + 1]`, at least one.
+///
+/// # Errors
+/// `x` has other dimensions, or fewer rows.
+pub fn mean_rows(x: &Tensor, cu_seqlens: &[u32]) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    if cu_seqlens.last().is_some_and(|&end| end as usize > rows) {
+        bail!("there are {rows} rows, fewer than the sequences have");
+    }
+    let sequences = cu_seqlens.len().saturating_sub(1);
+    if x.device().is_cpu() && x.dtype() == DType::F32 {
+        let mut out = vec![0f32; sequences * width];
+        with_f32(&x.contiguous()?, |x| {
+            mean::mean_rows(x, width, cu_seqlens, &mut out);
+            Ok(())
+        })?;
+        return Tensor::from_vec(out, (sequences, width), x.device());
+    }
+    let mean = |w: &[u32]| x.narrow(0, w[0] as usize, (w[1] - w[0]) as usize)?.mean(0);
+    Tensor::stack(&cu_seqlens.windows(2).map(mean).collect::<Result<Vec<_>>>()?, 0)
 }
 
 /// The values of a contiguous f32 tensor, as kernels take them.

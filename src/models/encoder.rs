@@ -18,6 +18,7 @@ pub use self::sparse::{SparseHead, SparsePooling};
 use super::config::EncoderConfig;
 use super::rope::Rope;
 use crate::backend::attention::within::PIECE;
+use crate::backend::ops::mean_rows;
 use crate::backend::{
     AttentionBlock, DistanceBias, Embedding, Linear, MlpBlock, Norm, Sequences, Workspace, encode,
 };
@@ -213,16 +214,14 @@ impl Encoder {
 
 /// One vector a sequence from those of its tokens, (sequences, hidden).
 pub fn pool(tokens: &Tensor, cu_seqlens: &[u32], pooling: Pooling) -> Result<Tensor> {
-    let rows = cu_seqlens
-        .windows(2)
-        .map(|w| {
-            let (start, len) = (w[0] as usize, (w[1] - w[0]) as usize);
-            match pooling {
-                Pooling::Cls => tokens.get(start),
-                Pooling::Last => tokens.get(start + len - 1),
-                Pooling::Mean => tokens.narrow(0, start, len)?.mean(0),
-            }
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Tensor::stack(&rows, 0)?.to_dtype(DType::F32)
+    let one = |of: fn(&[u32]) -> u32| {
+        let rows: Vec<u32> = cu_seqlens.windows(2).map(of).collect();
+        tokens.index_select(&Tensor::new(rows, tokens.device())?, 0)
+    };
+    let pooled = match pooling {
+        Pooling::Mean => mean_rows(tokens, cu_seqlens)?,
+        Pooling::Cls => one(|w| w[0])?,
+        Pooling::Last => one(|w| w[1] - 1)?,
+    };
+    pooled.to_dtype(DType::F32)
 }

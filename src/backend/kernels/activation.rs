@@ -2,7 +2,6 @@
 
 use super::math::{erf_as, exp_as};
 use super::multiversion;
-use super::packed::TILE;
 use super::simd::Simd;
 use super::team::{Parts, team};
 use crate::backend::ops::Activation;
@@ -30,13 +29,13 @@ multiversion!(
     pub simd fn activate(act: Activation, x: &mut [f32]) = unary_body
 );
 multiversion!(
-    /// `to = act(x + bias)`, of the same length.
-    pub simd fn activate_sum(act: Activation, x: &[f32], bias: Option<&[f32]>, to: &mut [f32]) =
-        sum_body
-);
-multiversion!(
     /// `gate = act(gate) * up`
     pub simd fn gate(act: Activation, gate: &mut [f32], up: &[f32]) = gated_body
+);
+
+multiversion!(
+    /// `to = act(x)`, of the same length.
+    pub simd fn activate_to(act: Activation, x: &[f32], to: &mut [f32]) = to_body
 );
 
 multiversion!(
@@ -50,25 +49,9 @@ fn gate_lanes_body<S: Simd>(act: Activation, rows: &mut [[[f32; 16]; 2]]) {
 }
 
 #[inline(always)]
-fn sum_body<S: Simd>(act: Activation, x: &[f32], bias: Option<&[f32]>, to: &mut [f32]) {
-    type Tile = [f32; TILE];
-    const NONE: &Tile = &[0.0; TILE];
-    let bias_tile = bias.map_or(Ok(NONE), <&Tile>::try_from);
-    let known = (<&mut Tile>::try_from(&mut *to), <&Tile>::try_from(x), bias_tile);
-    if let (Ok(to), Ok(x), Ok(bias)) = known {
-        // Of known length it stays in registers. No copy is made first: it
-        // would be stored in pieces, which are slow to load as a whole.
-        let mut tile = [0f32; TILE];
-        (0..TILE).for_each(|i| tile[i] = x[i] + bias[i]);
-        unary_body::<S>(act, &mut tile);
-        *to = tile;
-        return;
-    }
-    for (i, (to, x)) in to.iter_mut().zip(x).enumerate() {
-        let mut one = [x + bias.map_or(0.0, |b| b[i])];
-        unary_body::<S>(act, &mut one);
-        *to = one[0];
-    }
+fn to_body<S: Simd>(act: Activation, x: &[f32], to: &mut [f32]) {
+    to.copy_from_slice(x);
+    unary_body::<S>(act, to);
 }
 
 #[inline(always)]
@@ -100,29 +83,5 @@ fn each<const FUSED: bool>(act: Activation, x: &mut [f32]) {
             *v /= 1.0 + exp_as::<FUSED>(inner);
         }),
         Activation::Relu => x.iter_mut().for_each(|v| *v = v.max(0.0)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sums_are_activated_as_they_would_be_one_by_one() {
-        let x: Vec<f32> = (0..TILE).map(|i| i as f32 * 0.7 - 5.0).collect();
-        let bias: Vec<f32> = (0..TILE).map(|i| 1.0 - i as f32 * 0.3).collect();
-        for act in [Activation::Silu, Activation::GeluErf, Activation::GeluTanh, Activation::Relu] {
-            for n in [1, 7, TILE] {
-                for bias in [None, Some(&bias[..n])] {
-                    let mut expected: Vec<f32> =
-                        (0..n).map(|i| x[i] + bias.map_or(0.0, |b| b[i])).collect();
-                    activate(act, &mut expected);
-                    let mut found = vec![f32::NAN; n];
-                    activate_sum(act, &x[..n], bias, &mut found);
-                    let off = found.iter().zip(&expected).any(|(a, b)| (a - b).abs() > 1e-6);
-                    assert!(!off, "{act:?} {n}: {found:?}, not {expected:?}");
-                }
-            }
-        }
     }
 }

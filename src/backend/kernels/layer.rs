@@ -24,10 +24,12 @@ pub use moe::{ExpertView, MoeView, moe};
 pub use routing::{Choice, Routing};
 pub use workspace::Workspace;
 
+use super::activation::activate_to;
 use super::norm::{NormView, normalize, normalize_in_place};
 use super::packed::{Inputs, Level, Packed, products};
 use super::rows::Rows;
 use super::team::Member;
+use crate::backend::ops::Activation;
 use workspace::Own;
 
 /// A matrix with its bias.
@@ -48,6 +50,22 @@ pub struct Norms<'a> {
     pub last: Option<NormView<'a>>,
 }
 
+/// What is done to rows before they are multiplied.
+#[derive(Clone, Copy)]
+enum Change<'a> {
+    Nothing,
+    Norm(NormView<'a>),
+    /// A whole row at a time: it takes longer for the few numbers that a kernel
+    /// has at once.
+    Activation(Activation),
+}
+
+impl<'a> From<Option<NormView<'a>>> for Change<'a> {
+    fn from(norm: Option<NormView<'a>>) -> Self {
+        norm.map_or(Self::Nothing, Self::Norm)
+    }
+}
+
 /// Makes rows ready for products; `row` gives each of them. A row or two every
 /// member prepares for itself, which is quicker than meeting; more are shared
 /// out. So there may be no meeting here: before the rows are written the caller
@@ -57,7 +75,7 @@ pub struct Norms<'a> {
 /// Until the next meeting nobody writes the rows; nobody else uses `own`.
 unsafe fn prepare<'a, 'r>(
     member: &Member<'_>,
-    norm: Option<NormView<'_>>,
+    change: Change<'_>,
     row: impl Fn(usize) -> &'r [f32],
     shared: Inputs<'a>,
     own: &'a mut Own,
@@ -71,13 +89,15 @@ unsafe fn prepare<'a, 'r>(
         // SAFETY: by the caller's promise; shares are distinct.
         unsafe {
             let x = row(r);
-            match norm {
-                Some(norm) => {
-                    normalize(norm, x, line);
-                    inputs.set(r, line);
+            match change {
+                Change::Norm(norm) => normalize(norm, x, line),
+                Change::Activation(act) => activate_to(act, x, line),
+                Change::Nothing => {
+                    inputs.set(r, x);
+                    continue;
                 }
-                None => inputs.set(r, x),
             }
+            inputs.set(r, line);
         }
     }
     if alone.is_none() {

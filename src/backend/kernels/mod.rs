@@ -16,6 +16,7 @@ pub mod attention;
 pub mod instructions;
 pub mod layer;
 pub mod math;
+pub mod mean;
 pub mod mmap;
 pub mod narrow;
 pub mod norm;

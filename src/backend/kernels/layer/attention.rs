@@ -3,7 +3,7 @@
 use super::context::{Context, Source};
 use super::heads::{norm_rows, place, turn};
 use super::workspace::{Own, Workspace, room};
-use super::{LinearView, Norms, add_product, prepare};
+use super::{Change, LinearView, Norms, add_product, prepare};
 use crate::backend::kernels::attention::{KvSlice, Shape};
 use crate::backend::kernels::norm::{NormView, Over};
 use crate::backend::kernels::packed::{Inputs, Level, Wants, best_level, products};
@@ -105,7 +105,7 @@ pub fn attention(
             let segment = |s| context.segment(s, source);
             plan.run(member, &shape, q.read_all(), segment, attended.parts());
             member.meet();
-            let b = prepare(member, None, |r| attended.read(r), b, own);
+            let b = prepare(member, Change::Nothing, |r| attended.read(r), b, own);
             add_product(member, output, &b, norms, (x, other), level);
         }
     });
@@ -126,7 +126,7 @@ pub(super) unsafe fn project(
     // SAFETY: by the caller's promise; each column of the output belongs to one
     // member.
     unsafe {
-        let a = prepare(member, layer.norms.before, |r| x.read(r), inputs, own);
+        let a = prepare(member, layer.norms.before.into(), |r| x.read(r), inputs, own);
         products(member, &layer.qkv.map(|l| l.weight), &a, level, |which, piece| {
             piece.store(layer.qkv[which].bias, to[which]);
         });

@@ -13,7 +13,7 @@ use super::heads::{norm_rows, turn};
 use super::mlp::{MlpView, Rooms, mlp};
 use super::texts::Costs;
 use super::workspace::{Alone, BlockRooms, TextRooms, Workspace, room};
-use super::{add_product, prepare};
+use super::{Change, add_product, prepare};
 use crate::backend::kernels::attention::attend_alone;
 use crate::backend::kernels::packed::{Level, best_level};
 use crate::backend::kernels::rows::Rows;
@@ -197,7 +197,7 @@ impl Layer<'_> {
         // SAFETY: by the caller's promise.
         unsafe {
             let inputs = first.inputs(n, attended.width(), layer.wants()[1]);
-            let inputs = prepare(member, None, |r| attended.read(r), inputs, own);
+            let inputs = prepare(member, Change::Nothing, |r| attended.read(r), inputs, own);
             let (output, norms) = (layer.output, layer.norms);
             add_product(member, output, &inputs, norms, (x, other), self.level);
             let [before, between] = self.mlp.wants();

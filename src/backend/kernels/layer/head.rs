@@ -43,7 +43,7 @@ pub fn head(
         unsafe {
             let own = &mut own.write(me..me + 1)[0];
             let row = |r: usize| &x[wanted[r] as usize * width..][..width];
-            let inputs = prepare(member, norm, row, inputs, own);
+            let inputs = prepare(member, norm.into(), row, inputs, own);
             products(member, &[linear.weight], &inputs, level, |_, piece| {
                 piece.store(linear.bias, out);
                 if let Some(cap) = softcap {

@@ -1,7 +1,7 @@
 //! The feed-forward layer.
 
 use super::workspace::{Own, Workspace, room};
-use super::{LinearView, Norms, add_product, prepare};
+use super::{Change, LinearView, Norms, add_product, prepare};
 use crate::backend::kernels::packed::{
     Inputs, Level, Wants, best_level, products, products_of_pairs,
 };
@@ -104,21 +104,25 @@ impl MlpView<'_> {
         // SAFETY: by the caller's promise; rows and columns are shared out, and
         // the team meets between writing and reading.
         unsafe {
-            let a = prepare(member, norms.before, row, first, own);
-            match self.gate {
+            let a = prepare(member, norms.before.into(), row, first, own);
+            let change = match self.gate {
                 Some(gated) => {
                     let matrices = (gated.weight, up.weight);
                     products_of_pairs(member, matrices, &a, level, |piece| {
                         piece.gate(activation, [gated.bias, up.bias]);
                         piece.store(None, hidden);
                     });
+                    Change::Nothing
                 }
-                None => products(member, &[up.weight], &a, level, |_, piece| {
-                    piece.activate(activation, up.bias, hidden);
-                }),
-            }
+                None => {
+                    products(member, &[up.weight], &a, level, |_, piece| {
+                        piece.store(up.bias, hidden);
+                    });
+                    Change::Activation(activation)
+                }
+            };
             member.meet();
-            let b = prepare(member, None, |r| hidden.read(r), second, own);
+            let b = prepare(member, change, |r| hidden.read(r), second, own);
             add_product(member, down, &b, norms, (x, other), level);
         }
     }

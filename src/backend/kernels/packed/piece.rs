@@ -2,7 +2,7 @@
 
 use super::TILE;
 use super::matmul::Results;
-use crate::backend::kernels::activation::{activate_sum, gate_lanes};
+use crate::backend::kernels::activation::gate_lanes;
 use crate::backend::kernels::rows::Rows;
 use crate::backend::ops::Activation;
 
@@ -58,20 +58,6 @@ impl Piece<'_> {
                 None => self.put(to, |to, x| *to += x),
                 Some(bias) => self.put_sums(bias, to, |to, x| *to += x),
             }
-        }
-    }
-
-    /// Writes `act(result + bias)`.
-    ///
-    /// # Safety
-    /// As for [`Self::store`].
-    #[inline]
-    pub unsafe fn activate(&self, act: Activation, bias: Option<&[f32]>, to: Rows<'_>) {
-        let bias = self.of(bias);
-        for (m, row) in self.results.iter().enumerate().take(self.rows) {
-            // SAFETY: by the caller's promise.
-            let to = unsafe { to.write(self.first + m, self.column, self.columns) };
-            activate_sum(act, &row[self.tile][..self.columns], bias, to);
         }
     }
 
