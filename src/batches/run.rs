@@ -9,9 +9,9 @@ use futures::stream::{self, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::lines::lines;
-use super::{Answered, Batches, Checked, PLACES, Status, StoredBatch, blocking, unix_micros};
+use super::{Answered, Batches, Checked, PLACES, Status, StoredBatch};
 use crate::batches::batch::Fault;
-use crate::batches::store::Result;
+use crate::storage::{Result, blocking, unix_micros};
 
 /// Until a batch is tried again that needs what is not there, which only a
 /// restart changes.

@@ -63,15 +63,16 @@ fn found(store: &Store, id: &str) -> usize {
 
 /// Rows of every table.
 fn rows(store: &Store) -> [u64; 5] {
-    let read = store.database.begin_read().unwrap();
-    let documents = read.open_table(DOCUMENTS).unwrap().len().unwrap();
-    [
-        read.open_table(COLLECTIONS).unwrap().len().unwrap(),
-        documents,
-        read.open_table(HASHES).unwrap().len().unwrap(),
-        read.open_table(PASSAGES).unwrap().len().unwrap(),
-        read.open_table(VECTORS).unwrap().len().unwrap(),
-    ]
+    let counted = store.database.read(|read| {
+        Ok([
+            read.open_table(COLLECTIONS).unwrap().len().unwrap(),
+            read.open_table(DOCUMENTS).unwrap().len().unwrap(),
+            read.open_table(HASHES).unwrap().len().unwrap(),
+            read.open_table(PASSAGES).unwrap().len().unwrap(),
+            read.open_table(VECTORS).unwrap().len().unwrap(),
+        ])
+    });
+    counted.unwrap()
 }
 
 #[test]
@@ -134,14 +135,14 @@ fn a_document_is_stored_as_a_whole_or_not_at_all() {
     let addition = Addition { document: &damaged, passages: &passages, vectors: &[1.0] };
     assert!(matches!(store.add_document("c", addition, 9), Err(StoreError::Failed(_))));
     // As if the process had ended between writing a document and committing it.
-    let write = store.database.begin_write().unwrap();
-    {
+    let ended: Result<()> = store.database.write(|write| {
         let mut table = write.open_table(DOCUMENTS).unwrap();
         table.insert(("c", "half"), &*bytes(&document("half", 1)).unwrap()).unwrap();
         let mut table = write.open_table(PASSAGES).unwrap();
         table.insert(("c", "half", 0), &*bytes(&passage("law")).unwrap()).unwrap();
-    }
-    drop(write);
+        Err(StoreError::of("ended"))
+    });
+    assert_eq!(ended.unwrap_err().to_string(), "the store failed: documents.redb: ended");
     drop(store);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!((rows(&store), store.collection_documents("c").unwrap()), (before, vec![kept]));
