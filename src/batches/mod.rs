@@ -28,6 +28,7 @@ pub use lines::{Line, lines};
 pub use store::{Created, Deleted, Store};
 
 use crate::storage::{Result, unix_micros};
+use crate::telemetry::metrics::batches as metrics;
 
 /// Lines of all batches together that run or wait in the engine at a time.
 pub const PLACES: usize = 32;
@@ -164,6 +165,21 @@ impl Batches {
         }
         run::close(self, id, Status::Cancelled)?;
         Ok(self.store.batch(id)?.map(|batch| (batch, true)))
+    }
+
+    /// Tells the metrics how many batches are open now, and what they wait for.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn measure(&self) -> Result<()> {
+        let open = self.store.unfinished()?;
+        for status in Status::OPEN {
+            let count = open.iter().filter(|batch| batch.status == status).count();
+            metrics::set_open(status.name(), count);
+        }
+        let left = |b: &StoredBatch| b.total.saturating_sub(b.completed + b.failed);
+        metrics::set_waiting(open.iter().map(left).sum());
+        Ok(())
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {

@@ -13,12 +13,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use redb::ReadableTable;
+
 use self::tables::{BATCHES, CONTENT, FILES, OPEN, REQUESTS};
 use super::after;
 use super::batch::{Answer, Status, StoredBatch};
 use super::file::{Purpose, StoredFile};
 use crate::storage::{
-    Database, Earlier, Made, Result, StoreError, admit, bytes, earlier, get, put,
+    Database, Earlier, Made, Result, StoreError, admit, bytes, earlier, get, put, value,
 };
 
 pub use self::files::Deleted;
@@ -106,6 +108,21 @@ impl Store {
     /// The ids of those that have not come to an end, the oldest first.
     pub fn open_batches(&self) -> Result<Vec<String>> {
         self.database.open_ids(OPEN)
+    }
+
+    /// Those that have not come to an end, as they are at one moment.
+    pub fn unfinished(&self) -> Result<Vec<StoredBatch>> {
+        self.database.read(|read| {
+            let open = read.open_table(OPEN).map_err(StoreError::of)?;
+            let batches = read.open_table(BATCHES).map_err(StoreError::of)?;
+            let mut found = Vec::new();
+            for entry in open.iter().map_err(StoreError::of)? {
+                let (key, _) = entry.map_err(StoreError::of)?;
+                let batch = batches.get(key.value().1).map_err(StoreError::of)?;
+                found.extend(batch.map(|batch| value(batch.value())).transpose()?);
+            }
+            Ok(found)
+        })
     }
 
     /// Changes a batch that goes on afterwards, unless `change` says that it may

@@ -10,8 +10,9 @@ use tokio::sync::OnceCell;
 use super::worker::Lines;
 use crate::api::error::ApiError;
 use crate::api::state::{AppState, Lifecycle, Shared, data_folder};
-use crate::batches::{Batches, Settings, Store};
+use crate::batches::{Batches, Settings, Status, Store};
 use crate::storage::{Result, StoreError, blocking};
+use crate::telemetry::metrics::batches as metrics;
 
 pub struct BatchStore {
     folder: std::result::Result<PathBuf, String>,
@@ -31,7 +32,16 @@ impl BatchStore {
             end: life.ended.clone(),
             running: life.running.clone(),
         };
+        metrics::register(Status::OPEN.map(Status::name), Status::FINAL.map(Status::name));
         Self { folder: data_folder(&app.config), settings, batches: OnceCell::new() }
+    }
+
+    /// Tells the metrics how batches are now, if there are any.
+    pub async fn measure(&self) {
+        let Some(batches) = self.batches.get().cloned() else { return };
+        if let Err(error) = blocking(move || batches.measure()).await {
+            tracing::error!(%error, "batches could not be counted");
+        }
     }
 
     /// Takes up the batches of the last run, if there is a store.
