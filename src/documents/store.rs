@@ -78,6 +78,12 @@ impl Store {
         })
     }
 
+    /// With so many bytes of memory for collections that are being searched.
+    pub fn with_room(mut self, bytes: usize) -> Self {
+        self.loaded.most = bytes;
+        self
+    }
+
     /// Whether there is a store in a folder.
     pub fn is_in(folder: &Path) -> bool {
         folder.join(FILE).exists()

@@ -25,6 +25,8 @@ pub struct Desk {
     engines: Engines,
     settings: Settings,
     jobs: OnceCell<Arc<Jobs>>,
+    /// Bytes for collections that are being searched.
+    room: usize,
     /// Collections whose models were seen to be those that made their vectors.
     pub checked: Mutex<BTreeSet<String>>,
     /// Characters that were translated since the start.
@@ -48,6 +50,7 @@ impl Desk {
             engines: app.engines.clone(),
             settings,
             jobs: OnceCell::new(),
+            room: app.config.collections_mib << 20,
             checked: Mutex::default(),
             characters: AtomicU64::new(0),
         }
@@ -74,7 +77,9 @@ impl Desk {
     pub async fn jobs(&self) -> Result<Arc<Jobs>, ApiError> {
         let open = || async {
             let folder = self.folder()?;
-            let store = Arc::new(blocking(move || Store::open(&folder)).await?);
+            let room = self.room;
+            let opened = blocking(move || Ok(Store::open(&folder)?.with_room(room)));
+            let store = Arc::new(opened.await?);
             Ok::<_, StoreError>(Jobs::start(store, self.engines.clone(), self.settings.clone()))
         };
         Ok(self.jobs.get_or_try_init(open).await?.clone())

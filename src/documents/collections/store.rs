@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::tables::{COLLECTIONS, DOCUMENTS, HASHES, LAST, PASSAGES, VECTORS};
 use super::{StoredCollection, StoredDocument};
@@ -32,12 +32,25 @@ pub enum Added {
 }
 
 impl Store {
-    /// Makes a collection.
+    /// Makes a collection, unless `most` are there: how many those are then.
     ///
     /// # Errors
     /// The disk fails or is full; so for all that follow.
-    pub fn create_collection(&self, collection: &StoredCollection) -> Result<()> {
-        self.database.put(COLLECTIONS, &collection.id, &bytes(collection)?)
+    pub fn create_collection(
+        &self,
+        collection: &StoredCollection,
+        most: u64,
+    ) -> Result<std::result::Result<(), u64>> {
+        self.database.write(|write| {
+            let table = write.open_table(COLLECTIONS).map_err(StoreError::of)?;
+            let there = table.len().map_err(StoreError::of)?;
+            drop(table);
+            if there >= most {
+                return Ok(Err(there));
+            }
+            put(write, COLLECTIONS, &collection.id, &bytes(collection)?)?;
+            Ok(Ok(()))
+        })
     }
 
     pub fn collection(&self, id: &str) -> Result<Option<StoredCollection>> {

@@ -1,7 +1,5 @@
 //! Collections on disk, from being made to being deleted.
 
-use redb::ReadableTableMetadata;
-
 use super::*;
 use crate::documents::search::{Encoder, Mode, Query};
 
@@ -81,8 +79,10 @@ fn a_collection_goes_its_way() {
     let store = Store::open(folder.path()).unwrap();
     let (a, b) = (document("a", 2), document("b", 3));
     assert_eq!(add(&store, "c", &a, 9).unwrap(), Added::Gone);
-    store.create_collection(&collection("c")).unwrap();
-    store.create_collection(&StoredCollection { created: 0, ..collection("d") }).unwrap();
+    store.create_collection(&collection("c"), 9).unwrap().unwrap();
+    let d = StoredCollection { created: 0, ..collection("d") };
+    assert_eq!(store.create_collection(&d, 1).unwrap(), Err(1));
+    store.create_collection(&d, 2).unwrap().unwrap();
     assert_eq!(found(&store, "c"), 0);
     assert_eq!(add(&store, "c", &a, 5).unwrap(), Added::New);
     assert_eq!(found(&store, "c"), 2, "what was loaded before is not seen again");
@@ -125,7 +125,7 @@ fn a_collection_goes_its_way() {
 fn a_document_is_stored_as_a_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    store.create_collection(&collection("c")).unwrap();
+    store.create_collection(&collection("c"), 9).unwrap().unwrap();
     let kept = document("a", 2);
     add(&store, "c", &kept, 9).unwrap();
     let before = rows(&store);
@@ -154,7 +154,7 @@ fn a_document_is_stored_as_a_whole_or_not_at_all() {
 fn deleting_frees() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    store.create_collection(&collection("c")).unwrap();
+    store.create_collection(&collection("c"), 9).unwrap().unwrap();
     let size = || std::fs::metadata(folder.path().join("documents.redb")).unwrap().len();
     let mut sizes = Vec::new();
     for _ in 0..6 {
