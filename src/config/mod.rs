@@ -246,6 +246,15 @@ pub struct Provision {
     pub wheels: bool,
 }
 
+impl Provision {
+    /// Where models, and what else can be had again, are kept; `None` where the user
+    /// has no folder for it.
+    pub fn cache_folder(&self) -> Option<PathBuf> {
+        let own = || dirs::cache_dir().map(|cache| cache.join("dragoman"));
+        self.cache_dir.clone().or_else(own)
+    }
+}
+
 /// How requests share a model.
 #[derive(Debug, Clone, confique::Config)]
 pub struct Engine {
