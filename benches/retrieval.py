@@ -17,15 +17,14 @@ the 30 English articles the same one; chance is 0.03.
 """
 
 import argparse
-import html
 import json
 import pathlib
-import re
 import struct
 import subprocess
 import sys
 import tempfile
 
+from declaration import articles
 from vectors import cosine
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "serving"))
@@ -40,17 +39,6 @@ PROMPTS = {"multilingual-e5-small": ("query", "passage"), "all-minilm-l6-v2": (N
 READ = {"all-minilm-l6-v2": ["fr", "es", "pt"]}
 # Longest text, in tokens: that of the position tables.
 LONGEST = 512
-
-
-def articles(folder, code):
-    page = (folder / f"{code}.html").read_text(encoding="utf-8")
-    texts = []
-    for article in re.findall(r"<article.*?</article>", page, re.S):
-        body = re.sub(r"<h\d.*?</h\d>", " ", article, flags=re.S)
-        texts.append(" ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split()))
-    if len(texts) != 30:
-        raise SystemExit(f"{code}.html has {len(texts)} articles, not 30")
-    return texts
 
 
 # Ours.

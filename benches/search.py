@@ -14,14 +14,14 @@ of each article's words, which words alone can answer.
 """
 
 import argparse
-import html
 import json
 import os
 import pathlib
-import re
 import sys
 import tempfile
 import time
+
+from declaration import articles
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "serving"))
 
@@ -30,17 +30,6 @@ from client import dragoman, request  # noqa: E402
 LANGUAGES = {"en": "eng", "fr": "fra", "es": "spa", "hi": "hin", "ar": "arb", "zh": "cmn_hans",
              "ru": "rus", "sw": "swh"}
 MODES = ("semantic", "lexical", "hybrid")
-
-
-def articles(folder, code):
-    page = (folder / f"{code}.html").read_text(encoding="utf-8")
-    texts = []
-    for article in re.findall(r"<article.*?</article>", page, re.S):
-        body = re.sub(r"<h\d.*?</h\d>", " ", article, flags=re.S)
-        texts.append(" ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split()))
-    if len(texts) != 30:
-        raise SystemExit(f"{code}.html has {len(texts)} articles, not 30")
-    return texts
 
 
 def post(url, path, body):

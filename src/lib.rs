@@ -17,5 +17,7 @@ pub mod documents;
 pub mod engine;
 pub mod models;
 pub mod provision;
+#[cfg(any(feature = "server", feature = "documents"))]
+pub mod storage;
 pub mod telemetry;
 pub mod text;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::wire::common::{ErrorBody, ErrorDetail};
 use crate::engine::SubmitError;
+use crate::storage::StoreError;
 
 /// Longest echo of client text in a message or a `param`, in characters. A
 /// field name can be as long as the body.
@@ -167,6 +168,23 @@ impl From<SubmitError> for ApiError {
             }
             SubmitError::Failed(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "model_failed", message)
+            }
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    /// 503 for a store that cannot be opened, 500 when the disk fails.
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::Open(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message)
+            }
+            StoreError::Full(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "memory_full", message),
+            StoreError::Failed(_) => {
+                tracing::error!("{message}");
+                Self::internal()
             }
         }
     }

@@ -62,5 +62,6 @@ fn reason(models: &[ModelHealth]) -> Option<String> {
 /// Prometheus' text format.
 pub async fn metrics(State(shared): State<Shared>) -> Response {
     const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    shared.batches.measure().await;
     ([(header::CONTENT_TYPE, TEXT_FORMAT)], shared.app.metrics.render()).into_response()
 }

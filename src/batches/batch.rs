@@ -22,9 +22,15 @@ pub enum Status {
 }
 
 impl Status {
+    /// The states of batches that go on.
+    pub const OPEN: [Self; 4] =
+        [Self::Validating, Self::InProgress, Self::Finalizing, Self::Cancelling];
+    /// The states that nothing leads on from.
+    pub const FINAL: [Self; 4] = [Self::Completed, Self::Failed, Self::Expired, Self::Cancelled];
+
     /// Nothing changes any more.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Expired | Self::Cancelled)
+        Self::FINAL.contains(&self)
     }
 
     pub fn name(self) -> &'static str {

@@ -15,7 +15,7 @@ mod supervise;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
@@ -25,7 +25,10 @@ use tokio_util::task::TaskTracker;
 pub use batch::{Answer, Fault, Status, StoredBatch, Usage};
 pub use file::{Purpose, StoredFile};
 pub use lines::{Line, lines};
-pub use store::{Created, Deleted, Result, Store, StoreError};
+pub use store::{Created, Deleted, Store};
+
+use crate::storage::{Result, unix_micros};
+use crate::telemetry::metrics::batches as metrics;
 
 /// Lines of all batches together that run or wait in the engine at a time.
 pub const PLACES: usize = 32;
@@ -164,26 +167,27 @@ impl Batches {
         Ok(self.store.batch(id)?.map(|batch| (batch, true)))
     }
 
+    /// Tells the metrics how many batches are open now, and what they wait for.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn measure(&self) -> Result<()> {
+        let open = self.store.unfinished()?;
+        for status in Status::OPEN {
+            let count = open.iter().filter(|batch| batch.status == status).count();
+            metrics::set_open(status.name(), count);
+        }
+        let left = |b: &StoredBatch| b.total.saturating_sub(b.completed + b.failed);
+        metrics::set_waiting(open.iter().map(left).sum());
+        Ok(())
+    }
+
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Now, in microseconds since 1970.
-pub fn unix_micros() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
-    elapsed.map_or(0, |elapsed| elapsed.as_micros() as i64)
-}
-
 /// A time of this module so much later.
 pub fn after(time: i64, wait: Duration) -> i64 {
     time.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
-}
-
-/// Does something with the store, off the network threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(StoreError::of(error)))
 }

@@ -9,9 +9,10 @@ use futures::stream::{self, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::lines::lines;
-use super::{Answered, Batches, Checked, PLACES, Status, StoredBatch, blocking, unix_micros};
+use super::{Answered, Batches, Checked, PLACES, Status, StoredBatch};
 use crate::batches::batch::Fault;
-use crate::batches::store::Result;
+use crate::storage::{Result, blocking, unix_micros};
+use crate::telemetry::metrics::batches as metrics;
 
 /// Until a batch is tried again that needs what is not there, which only a
 /// restart changes.
@@ -186,8 +187,18 @@ async fn work(batches: &Arc<Batches>, id: &str, ready: &Arc<Ready>) -> Result<Wo
             }
         }
         left -= answers.len();
+        let failed = answers.iter().filter(|(_, answer)| answer.failed).count() as u64;
+        let completed = answers.len() as u64 - failed;
         let (own, key) = (batches.clone(), id.to_owned());
-        if !blocking(move || own.store.put_answers(&key, &answers)).await? {
+        // Stored and counted, even if nobody waits for it any more.
+        let stored = move || {
+            let stored = own.store.put_answers(&key, &answers)?;
+            if stored {
+                metrics::answered(completed, failed);
+            }
+            Ok(stored)
+        };
+        if !blocking(stored).await? {
             return Ok(Worked::Cancelled);
         }
     }
@@ -217,6 +228,8 @@ pub(super) fn close(batches: &Batches, id: &str, status: Status) -> Result<()> {
     }
     if store.close_batch(id, status, &rest, now, batches.settings.retention)? {
         let unanswered = rest.len();
+        metrics::unanswered(unanswered as u64);
+        metrics::ended(status.name());
         tracing::info!(batch = id, status = status.name(), unanswered, "a batch has ended");
     }
     Ok(())

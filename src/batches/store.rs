@@ -13,33 +13,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::ReadableTable;
 
-use self::tables::{BATCHES, CONTENT, FILES, OPEN, REQUESTS, bytes, get, put, value};
+use self::tables::{BATCHES, CONTENT, FILES, OPEN, REQUESTS};
 use super::after;
 use super::batch::{Answer, Status, StoredBatch};
 use super::file::{Purpose, StoredFile};
+use crate::storage::{
+    Database, Earlier, Made, Result, StoreError, admit, bytes, earlier, get, put, value,
+};
 
 pub use self::files::Deleted;
 
 const FILE: &str = "batches.redb";
-
-/// The store failed, or cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("{0}")]
-    Open(String),
-    #[error("the store of files and batches failed: {0}")]
-    Failed(String),
-}
-
-impl StoreError {
-    pub(super) fn of(error: impl std::fmt::Display) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// What became of a new batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,19 +52,7 @@ impl Store {
     /// # Errors
     /// The folder cannot be written, or another server has its store open.
     pub fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join(FILE);
-        let failed = |error: &dyn std::fmt::Display| {
-            StoreError::Open(format!(
-                "{} cannot be opened: {error}; give the server a folder of its own with \
-                 server.data_dir",
-                path.display()
-            ))
-        };
-        std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
-        let database = Database::create(&path).map_err(|error| failed(&error))?;
-        let store = Self { database };
-        store.write(tables::make)?;
-        Ok(store)
+        Ok(Self { database: Database::open(folder, FILE, tables::make)? })
     }
 
     /// Whether there is a store in a folder.
@@ -97,34 +71,23 @@ impl Store {
         fingerprint: &str,
         most: u64,
     ) -> Result<Created> {
-        self.write(|write| {
-            let mut requests = write.open_table(REQUESTS).map_err(StoreError::of)?;
+        self.database.write(|write| {
             let request = batch.request.as_deref();
-            let known = request.map(|request| requests.get(request)).transpose();
-            let known = known.map_err(StoreError::of)?.flatten().map(|known| {
-                let (id, content) = known.value();
-                (id.to_owned(), content == fingerprint)
-            });
-            match known {
-                Some((_, false)) => return Ok(Created::Other),
-                Some((id, true)) => {
+            match earlier(write, REQUESTS, request, fingerprint)? {
+                Earlier::Other => return Ok(Created::Other),
+                Earlier::Same(id) => {
                     if let Some(known) = get(write, BATCHES, &id)? {
                         return Ok(Created::Known(Box::new(known)));
                     }
                 }
-                None => {}
+                Earlier::None => {}
             }
             if get::<StoredFile>(write, FILES, &batch.input)?.is_none() {
                 return Ok(Created::NoFile);
             }
-            let mut open = write.open_table(OPEN).map_err(StoreError::of)?;
-            let waiting = open.len().map_err(StoreError::of)?;
-            if waiting >= most {
+            let made = Made { id: &batch.id, created: batch.created, request, fingerprint };
+            if let Err(waiting) = admit(write, (OPEN, REQUESTS), made, most)? {
                 return Ok(Created::TooMany(waiting));
-            }
-            open.insert((batch.created, &*batch.id), ()).map_err(StoreError::of)?;
-            if let Some(request) = request {
-                requests.insert(request, (&*batch.id, fingerprint)).map_err(StoreError::of)?;
             }
             put(write, BATCHES, &batch.id, &bytes(batch)?)?;
             Ok(Created::New)
@@ -132,22 +95,34 @@ impl Store {
     }
 
     pub fn batch(&self, id: &str) -> Result<Option<StoredBatch>> {
-        self.one(BATCHES, id)
+        self.database.get(BATCHES, id)
     }
 
     /// All batches, the newest first.
     pub fn batches(&self) -> Result<Vec<StoredBatch>> {
-        let mut all: Vec<StoredBatch> = self.all(BATCHES)?;
+        let mut all: Vec<StoredBatch> = self.database.all(BATCHES)?;
         all.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
         Ok(all)
     }
 
     /// The ids of those that have not come to an end, the oldest first.
     pub fn open_batches(&self) -> Result<Vec<String>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(OPEN).map_err(StoreError::of)?;
-        let entries = table.iter().map_err(StoreError::of)?;
-        entries.map(|entry| Ok(entry.map_err(StoreError::of)?.0.value().1.to_owned())).collect()
+        self.database.open_ids(OPEN)
+    }
+
+    /// Those that have not come to an end, as they are at one moment.
+    pub fn unfinished(&self) -> Result<Vec<StoredBatch>> {
+        self.database.read(|read| {
+            let open = read.open_table(OPEN).map_err(StoreError::of)?;
+            let batches = read.open_table(BATCHES).map_err(StoreError::of)?;
+            let mut found = Vec::new();
+            for entry in open.iter().map_err(StoreError::of)? {
+                let (key, _) = entry.map_err(StoreError::of)?;
+                let batch = batches.get(key.value().1).map_err(StoreError::of)?;
+                found.extend(batch.map(|batch| value(batch.value())).transpose()?);
+            }
+            Ok(found)
+        })
     }
 
     /// Changes a batch that goes on afterwards, unless `change` says that it may
@@ -158,7 +133,7 @@ impl Store {
         id: &str,
         change: impl FnOnce(&mut StoredBatch) -> bool,
     ) -> Result<Option<(StoredBatch, bool)>> {
-        self.write(|write| {
+        self.database.write(|write| {
             let Some(mut batch) = get::<StoredBatch>(write, BATCHES, id)? else { return Ok(None) };
             let before = batch.clone();
             if !change(&mut batch) {
@@ -172,7 +147,7 @@ impl Store {
     /// Stores answers to lines of a batch by their numbers; false if it is not in
     /// progress any more.
     pub fn put_answers(&self, id: &str, answers: &[(u64, Answer)]) -> Result<bool> {
-        self.write(|write| {
+        self.database.write(|write| {
             let batch = get::<StoredBatch>(write, BATCHES, id)?;
             let Some(mut batch) = batch.filter(|batch| batch.status == Status::InProgress) else {
                 return Ok(false);
@@ -203,15 +178,16 @@ impl Store {
 
     /// The numbers of the lines of a batch whose answers are stored.
     pub fn answered(&self, batch: &StoredBatch) -> Result<BTreeSet<u64>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(CONTENT).map_err(StoreError::of)?;
-        let mut found = BTreeSet::new();
-        for file in [&*batch.output, &*batch.errors] {
-            for entry in table.range((file, 0)..=(file, u64::MAX)).map_err(StoreError::of)? {
-                found.insert(entry.map_err(StoreError::of)?.0.value().1);
+        self.database.read(|read| {
+            let table = read.open_table(CONTENT).map_err(StoreError::of)?;
+            let mut found = BTreeSet::new();
+            for file in [&*batch.output, &*batch.errors] {
+                for entry in table.range((file, 0)..=(file, u64::MAX)).map_err(StoreError::of)? {
+                    found.insert(entry.map_err(StoreError::of)?.0.value().1);
+                }
             }
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     /// Ends a batch: `rest` are the errors of its lines that have no answer, and
@@ -224,7 +200,7 @@ impl Store {
         now: i64,
         retention: Duration,
     ) -> Result<bool> {
-        self.write(|write| {
+        self.database.write(|write| {
             let Some(mut batch) = get::<StoredBatch>(write, BATCHES, id)? else {
                 return Ok(false);
             };
@@ -271,7 +247,7 @@ impl Store {
             files += usize::from(self.delete_file(&file.id)? == Deleted::Done);
         }
         if !old.is_empty() {
-            self.write(|write| {
+            self.database.write(|write| {
                 let mut table = write.open_table(BATCHES).map_err(StoreError::of)?;
                 let mut requests = write.open_table(REQUESTS).map_err(StoreError::of)?;
                 for batch in &old {
@@ -284,32 +260,6 @@ impl Store {
             })?;
         }
         Ok((files, old.len()))
-    }
-
-    /// Does all of something, or after an error nothing.
-    fn write<T>(&self, work: impl FnOnce(&redb::WriteTransaction) -> Result<T>) -> Result<T> {
-        let write = self.database.begin_write().map_err(StoreError::of)?;
-        let done = work(&write)?;
-        write.commit().map_err(StoreError::of)?;
-        Ok(done)
-    }
-
-    fn one<T: serde::de::DeserializeOwned>(
-        &self,
-        table: tables::Table<'_>,
-        id: &str,
-    ) -> Result<Option<T>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(table).map_err(StoreError::of)?;
-        let found = table.get(id).map_err(StoreError::of)?;
-        found.map(|found| value(found.value())).transpose()
-    }
-
-    fn all<T: serde::de::DeserializeOwned>(&self, table: tables::Table<'_>) -> Result<Vec<T>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(table).map_err(StoreError::of)?;
-        let entries = table.iter().map_err(StoreError::of)?;
-        entries.map(|entry| value(entry.map_err(StoreError::of)?.1.value())).collect()
     }
 }
 

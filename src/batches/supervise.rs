@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+use super::Batches;
 use super::batch::{Fault, Status, StoredBatch};
 use super::run::{self, Outcome};
-use super::{Batches, blocking, unix_micros};
-use crate::batches::store::Result;
+use crate::storage::{Result, blocking, unix_micros};
 
 /// Batches that run side by side, so that a short one does not wait for a long one.
 const AT_ONCE: usize = 2;

@@ -1,13 +1,16 @@
 //! `dragoman search`: passages of documents that answer a query, whatever the
 //! languages of both.
 
+mod cache;
+
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use self::cache::Cache;
 use super::summarise::read;
 use super::translate::within;
 use crate::config::Config;
@@ -39,6 +42,11 @@ pub struct Args {
     /// Only passages in this language, as a tag: fr, pt, zh; may be repeated.
     #[arg(long = "language", value_name = "LANGUAGE")]
     pub languages: Vec<String>,
+    /// Embed all documents again and keep nothing. Without it, embeddings are kept
+    /// in the cache folder, up to 1 GiB, and documents that were searched before
+    /// are not embedded again.
+    #[arg(long)]
+    pub no_cache: bool,
     /// Print JSON, an object a passage.
     #[arg(long)]
     pub json: bool,
@@ -86,10 +94,12 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let mode = Mode::from(args.mode);
     super::load::cpu(&config.engine, None)?;
     let engine = mode.embeds().then(|| super::load::embedder(config)).transpose()?;
+    let kept = config.provision.cache_folder().filter(|_| !args.no_cache);
+    let kept = kept.map(|folder| folder.join("embeddings"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         tokio::select! {
-            found = find(args, documents, engine.as_ref(), (mode, &languages)) => found,
+            found = find(args, documents, (engine.as_ref(), kept.as_deref()), (mode, &languages)) => found,
             _ = tokio::signal::ctrl_c() => bail!("stopped"),
         }
     });
@@ -134,12 +144,16 @@ fn documents(given: &[PathBuf]) -> anyhow::Result<Vec<(PathBuf, Source)>> {
 async fn find(
     args: &Args,
     documents: Vec<(PathBuf, Source)>,
-    engine: Option<&Engine>,
+    (engine, kept): (Option<&Engine>, Option<&Path>),
     (mode, languages): (Mode, &[String]),
 ) -> anyhow::Result<Vec<(Hit, Passage)>> {
     let vector = match engine {
         Some(engine) => Some(embed_query(engine, &args.query).await?),
         None => None,
+    };
+    let mut cache = match (engine, kept) {
+        (Some(engine), Some(kept)) => Some(Cache::of(engine, kept).await?),
+        _ => None,
     };
     let mut all: Vec<(PathBuf, Vec<Cut>)> = Vec::with_capacity(documents.len());
     for (path, source) in documents {
@@ -156,14 +170,24 @@ async fn find(
     let mut index = Index::new(vector.as_ref().map_or(0, Vec::len));
     let (mut texts, mut before) = (Vec::with_capacity(all.len()), 0);
     for (number, (path, cut)) in all.into_iter().enumerate() {
-        let vectors = match engine {
-            Some(engine) => {
-                embed(engine, &cut, |done| bar.set_position((before + done) as u64)).await
+        let known = cache.as_ref().and_then(|cache| cache.get(&cut));
+        let vectors = match (engine, known) {
+            (_, Some(known)) => known,
+            (None, None) => Vec::new(),
+            (Some(engine), None) => {
+                let told = |done| bar.set_position((before + done) as u64);
+                let vectors = embed(engine, &cut, told).await;
+                let vectors = vectors.with_context(|| path.display().to_string())?;
+                // Searching goes on without it.
+                if let Some(Err(error)) = cache.as_ref().map(|cache| cache.put(&cut, &vectors)) {
+                    tracing::warn!("{error:#}");
+                    cache = None;
+                }
+                vectors
             }
-            None => Ok(Vec::new()),
         };
         before += cut.len();
-        let vectors = vectors.with_context(|| path.display().to_string())?;
+        bar.set_position(before as u64);
         let own: Vec<Passage> = cut.into_iter().map(|cut| cut.passage).collect();
         ensure!(
             index.add(&number.to_string(), &path.display().to_string(), &own, &vectors),
@@ -173,6 +197,9 @@ async fn find(
         texts.push(own);
     }
     bar.finish_and_clear();
+    if let Some(cache) = cache {
+        cache.make_room();
+    }
     let hits = index.search(&Query {
         text: &args.query,
         vector: vector.as_deref(),
@@ -242,11 +269,12 @@ mod tests {
             limit: 5,
             mode: By::Lexical,
             languages: Vec::new(),
+            no_cache: true,
             json: false,
         };
         let read = documents(&args.files).unwrap();
         assert_eq!(read.len(), 2, "b.txt is there once, c.rs is no document");
-        let found = find(&args, read, None, (Mode::Lexical, &[])).await.unwrap();
+        let found = find(&args, read, (None, None), (Mode::Lexical, &[])).await.unwrap();
         let (hit, passage) = &found[0];
         let name = folder.path().join("a.md").display().to_string();
         let first = shown(1, hit, passage);

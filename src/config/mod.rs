@@ -107,6 +107,19 @@ pub struct Server {
     /// Most batches that wait or run; a further one is answered with 429.
     #[config(default = 100)]
     pub max_batches: u64,
+    /// Most collections of documents to be searched; a further one is answered with
+    /// 409.
+    #[config(default = 1000)]
+    pub max_collections: u64,
+    /// Most passages of a collection; a document that would bring more is answered
+    /// with 413.
+    #[config(default = 200000)]
+    pub max_passages: u64,
+    /// Memory for collections that are being searched, in MiB. Those that were not
+    /// searched for longest make room, and are loaded again when they are; one
+    /// alone may take more.
+    #[config(default = 1024)]
+    pub collections_mib: usize,
     /// Seconds that running requests get to finish when the server is told to
     /// stop; then they are cut off.
     #[config(default = 30)]
@@ -156,6 +169,9 @@ impl fmt::Debug for Server {
             .field("files_mib", &self.files_mib)
             .field("file_retention_h", &self.file_retention_h)
             .field("max_batches", &self.max_batches)
+            .field("max_collections", &self.max_collections)
+            .field("max_passages", &self.max_passages)
+            .field("collections_mib", &self.collections_mib)
             .field("shutdown_grace_s", &self.shutdown_grace_s)
             .field("cors_origins", &self.cors_origins)
             .field("responses_mib", &self.responses_mib)
@@ -228,6 +244,15 @@ pub struct Provision {
     /// package index it is set up for.
     #[config(default = true)]
     pub wheels: bool,
+}
+
+impl Provision {
+    /// Where models, and what else can be had again, are kept; `None` where the user
+    /// has no folder for it.
+    pub fn cache_folder(&self) -> Option<PathBuf> {
+        let own = || dirs::cache_dir().map(|cache| cache.join("dragoman"));
+        self.cache_dir.clone().or_else(own)
+    }
 }
 
 /// How requests share a model.

@@ -53,6 +53,10 @@ impl Checks<'_> {
         self.range("server.files_mib", server.files_mib, 1, 1 << 24);
         self.range("server.file_retention_h", server.file_retention_h, 1, 10 * 366 * 24);
         self.range("server.max_batches", server.max_batches, 1, 1 << 20);
+        self.range("server.max_collections", server.max_collections, 1, 1 << 20);
+        // Numbers of passages are 32 bits where they are searched.
+        self.range("server.max_passages", server.max_passages, 1, 100_000_000);
+        self.range("server.collections_mib", server.collections_mib as u64, 1, 1 << 24);
         self.range("server.shutdown_grace_s", server.shutdown_grace_s, 0, 3600);
         self.range("server.responses_mib", server.responses_mib as u64, 0, 1 << 20);
         self.range("server.responses_s", server.responses_s, 1, 366 * 86_400);

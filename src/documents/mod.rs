@@ -13,6 +13,7 @@ pub mod fragment;
 pub mod jobs;
 pub mod language;
 pub mod memory;
+mod offload;
 pub mod quality;
 pub mod record;
 pub mod search;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use super::collections::{self, Loaded};
@@ -14,10 +14,11 @@ use super::jobs;
 use super::memory::{Index, Unit};
 use super::record;
 use super::termbase::{Notice, Termbase};
+use crate::storage::{Database, Result, StoreError, Table, bytes, value};
 
 const FILE: &str = "documents.redb";
-const TERMBASES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("termbases");
-const MEMORIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("memories");
+const TERMBASES: Table<'_> = TableDefinition::new("termbases");
+const MEMORIES: Table<'_> = TableDefinition::new("memories");
 /// Units by the id of their memory and a number.
 const UNITS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("units");
 
@@ -63,63 +64,24 @@ pub struct StoredMemory {
     pub languages: Vec<String>,
 }
 
-/// The store failed, or cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("{0}")]
-    Open(String),
-    #[error("the store of termbases, memories, jobs and collections failed: {0}")]
-    Failed(String),
-    #[error("the memory would have more than {MAX_UNITS} units; split it")]
-    Full,
-}
-
-impl StoreError {
-    pub(super) fn of(error: impl std::fmt::Display) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-pub(super) type Result<T> = std::result::Result<T, StoreError>;
-
-pub(super) fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(StoreError::of)
-}
-
-pub(super) fn value<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(StoreError::of)
-}
-
 impl Store {
     /// Opens the store of a folder, and makes it if there is none.
     ///
     /// # Errors
     /// The folder cannot be written, or another server has its store open.
     pub fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join(FILE);
-        let failed = |error: &dyn std::fmt::Display| {
-            StoreError::Open(format!(
-                "{} cannot be opened: {error}; give the server a folder of its own with \
-                 server.data_dir",
-                path.display()
-            ))
-        };
-        std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
-        let database = Database::create(&path).map_err(|error| failed(&error))?;
-        let begin = database.begin_write().map_err(StoreError::of)?;
-        // So that reading finds the tables.
-        begin.open_table(TERMBASES).map_err(StoreError::of)?;
-        begin.open_table(MEMORIES).map_err(StoreError::of)?;
-        begin.open_table(UNITS).map_err(StoreError::of)?;
-        jobs::make_tables(&begin)?;
-        collections::make_tables(&begin)?;
-        begin.commit().map_err(StoreError::of)?;
         Ok(Self {
-            database,
+            database: Database::open(folder, FILE, make_tables)?,
             indexes: Mutex::default(),
             recorded: Mutex::default(),
             loaded: Loaded::default(),
         })
+    }
+
+    /// With so many bytes of memory for collections that are being searched.
+    pub fn with_room(mut self, bytes: usize) -> Self {
+        self.loaded.most = bytes;
+        self
     }
 
     /// Whether there is a store in a folder.
@@ -132,13 +94,13 @@ impl Store {
     /// # Errors
     /// The disk fails or is full.
     pub fn put_termbase(&self, termbase: &StoredTermbase) -> Result<()> {
-        self.put(TERMBASES, &termbase.id, &bytes(termbase)?)
+        self.database.put(TERMBASES, &termbase.id, &bytes(termbase)?)
     }
 
     /// # Errors
     /// The disk fails.
     pub fn termbase(&self, id: &str) -> Result<Option<StoredTermbase>> {
-        self.get(TERMBASES, id)
+        self.database.get(TERMBASES, id)
     }
 
     /// All termbases, the oldest first.
@@ -146,7 +108,7 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn termbases(&self) -> Result<Vec<StoredTermbase>> {
-        let mut all: Vec<StoredTermbase> = self.all(TERMBASES)?;
+        let mut all: Vec<StoredTermbase> = self.database.all(TERMBASES)?;
         all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         Ok(all)
     }
@@ -156,7 +118,7 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn delete_termbase(&self, id: &str) -> Result<bool> {
-        self.delete(TERMBASES, id)
+        self.database.delete(TERMBASES, id)
     }
 
     /// Makes a memory of units.
@@ -165,7 +127,7 @@ impl Store {
     /// There are too many units; the disk fails or is full.
     pub fn create_memory(&self, mut memory: StoredMemory, units: &[Unit]) -> Result<StoredMemory> {
         memory.units = 0;
-        self.put(MEMORIES, &memory.id, &bytes(&memory)?)?;
+        self.database.put(MEMORIES, &memory.id, &bytes(&memory)?)?;
         match self.add_units(&memory.id, units) {
             Ok(Some(memory)) => Ok(memory),
             Ok(None) => Ok(memory),
@@ -181,7 +143,7 @@ impl Store {
     /// # Errors
     /// As [`Store::create_memory`].
     pub fn add_units(&self, id: &str, units: &[Unit]) -> Result<Option<StoredMemory>> {
-        let memory = self.write(|write| add_units(write, id, units))?;
+        let memory = self.database.write(|write| add_units(write, id, units))?;
         self.forget_indexes(id);
         Ok(memory)
     }
@@ -194,7 +156,7 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn memory(&self, id: &str) -> Result<Option<StoredMemory>> {
-        self.get(MEMORIES, id)
+        self.database.get(MEMORIES, id)
     }
 
     /// All memories, the oldest first.
@@ -202,7 +164,7 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn memories(&self) -> Result<Vec<StoredMemory>> {
-        let mut all: Vec<StoredMemory> = self.all(MEMORIES)?;
+        let mut all: Vec<StoredMemory> = self.database.all(MEMORIES)?;
         all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         Ok(all)
     }
@@ -212,10 +174,11 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn units(&self, id: &str) -> Result<Vec<Unit>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(UNITS).map_err(StoreError::of)?;
-        let range = table.range((id, 0)..=(id, u64::MAX)).map_err(StoreError::of)?;
-        range.map(|entry| value(entry.map_err(StoreError::of)?.1.value())).collect()
+        self.database.read(|read| {
+            let table = read.open_table(UNITS).map_err(StoreError::of)?;
+            let range = table.range((id, 0)..=(id, u64::MAX)).map_err(StoreError::of)?;
+            range.map(|entry| value(entry.map_err(StoreError::of)?.1.value())).collect()
+        })
     }
 
     /// What a record says of a memory as it is now; `None` if there is no such
@@ -241,7 +204,7 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn delete_memory(&self, id: &str) -> Result<bool> {
-        let there = self.write(|write| {
+        let there = self.database.write(|write| {
             let mut memories = write.open_table(MEMORIES).map_err(StoreError::of)?;
             let there = memories.remove(id).map_err(StoreError::of)?.is_some();
             let mut units = write.open_table(UNITS).map_err(StoreError::of)?;
@@ -286,51 +249,15 @@ impl Store {
     fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Index>>> {
         self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Does all of something, or after an error nothing.
-    pub(super) fn write<T>(&self, work: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
-        let write = self.database.begin_write().map_err(StoreError::of)?;
-        let done = work(&write)?;
-        write.commit().map_err(StoreError::of)?;
-        Ok(done)
-    }
-
-    fn put(&self, table: TableDefinition<'_, &str, &[u8]>, id: &str, bytes: &[u8]) -> Result<()> {
-        self.write(|write| {
-            let mut table = write.open_table(table).map_err(StoreError::of)?;
-            table.insert(id, bytes).map_err(StoreError::of)?;
-            Ok(())
-        })
-    }
-
-    pub(super) fn get<T: for<'de> Deserialize<'de>>(
-        &self,
-        table: TableDefinition<'_, &str, &[u8]>,
-        id: &str,
-    ) -> Result<Option<T>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(table).map_err(StoreError::of)?;
-        let found = table.get(id).map_err(StoreError::of)?;
-        found.map(|found| value(found.value())).transpose()
-    }
-
-    pub(super) fn all<T: for<'de> Deserialize<'de>>(
-        &self,
-        table: TableDefinition<'_, &str, &[u8]>,
-    ) -> Result<Vec<T>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(table).map_err(StoreError::of)?;
-        let entries = table.iter().map_err(StoreError::of)?;
-        entries.map(|entry| value(entry.map_err(StoreError::of)?.1.value())).collect()
-    }
-
-    fn delete(&self, table: TableDefinition<'_, &str, &[u8]>, id: &str) -> Result<bool> {
-        self.write(|write| {
-            let mut table = write.open_table(table).map_err(StoreError::of)?;
-            let there = table.remove(id).map_err(StoreError::of)?.is_some();
-            Ok(there)
-        })
-    }
+/// So that reading finds the tables.
+fn make_tables(write: &WriteTransaction) -> Result<()> {
+    write.open_table(TERMBASES).map_err(StoreError::of)?;
+    write.open_table(MEMORIES).map_err(StoreError::of)?;
+    write.open_table(UNITS).map_err(StoreError::of)?;
+    jobs::make_tables(write)?;
+    collections::make_tables(write)
 }
 
 /// Adds units to a memory, within something larger; see [`Store::add_units`].
@@ -344,7 +271,8 @@ pub(super) fn add_units(
     let Some(found) = found else { return Ok(None) };
     let mut memory: StoredMemory = found?;
     if memory.units + units.len() as u64 > MAX_UNITS {
-        return Err(StoreError::Full);
+        let message = format!("the memory would have more than {MAX_UNITS} units; split it");
+        return Err(StoreError::Full(message));
     }
     let mut table = write.open_table(UNITS).map_err(StoreError::of)?;
     for unit in units {

@@ -131,7 +131,7 @@ impl Provisioner {
     ) -> Result<Self, ProvisionError> {
         Ok(Self {
             catalogue: Catalogue::built_in()?,
-            store: Store::open(config.cache_dir.as_deref())?,
+            store: Store::open(config.cache_folder().ok_or(ProvisionError::NoCacheDir)?),
             hub: hub::Hub::new(
                 HubSettings::from_env(),
                 Duration::from_millis(config.connect_timeout_ms),

@@ -59,13 +59,9 @@ pub struct Store {
 const RECEIPT: &str = "receipt.json";
 
 impl Store {
-    /// The cache at `folder`, or at its usual place for this user.
-    pub fn open(folder: Option<&Path>) -> Result<Self, ProvisionError> {
-        let root = match folder {
-            Some(folder) => folder.to_owned(),
-            None => dirs::cache_dir().ok_or(ProvisionError::NoCacheDir)?.join("dragoman"),
-        };
-        Ok(Self { root })
+    /// The cache in a folder.
+    pub fn open(root: PathBuf) -> Self {
+        Self { root }
     }
 
     /// The folder of the model `name` (a catalogue name or a hub id).

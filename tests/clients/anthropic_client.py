@@ -8,13 +8,11 @@ The model knows tools. Prints one line for each check and `N passed, N failed` a
 end; exits with 1 when a check failed.
 """
 
-import argparse
 import json
-import sys
 
 import anthropic
 
-from checks import check, raises, run
+from checks import check, main, raises
 
 WEATHER = {
     "name": "get_weather",
@@ -199,13 +197,5 @@ def unknown_models_are_not_found(c):
     assert error.body["error"]["type"] == "not_found_error"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--base-url", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--api-key", default="none")
-    return run(Context(parser.parse_args()))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main(__doc__, Context, ["--base-url", "--model"], {"--api-key": "none"})

@@ -1,5 +1,7 @@
 """What the scripts of this folder share: their checks, one line for each, and the count."""
 
+import argparse
+import sys
 import traceback
 
 CHECKS = []
@@ -16,6 +18,17 @@ def raises(kind, call):
     except kind as error:
         return error
     raise AssertionError(f"{kind.__name__} was not raised")
+
+
+def main(about, context, required, optional=()):
+    """Runs a script: all its checks, on what `context` makes of its arguments. Those that are
+    optional come with what stands for them."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    for name in required:
+        parser.add_argument(name, required=True)
+    for name, default in dict(optional).items():
+        parser.add_argument(name, default=default)
+    sys.exit(run(context(parser.parse_args())))
 
 
 def run(context):

@@ -10,11 +10,9 @@ With --rerank-url the rerankers are tried as well, on a server that has one. Pri
 each check and `N passed, N failed` at the end; exits with 1 when a check failed.
 """
 
-import argparse
 import asyncio
 import math
 import os
-import sys
 
 # None of them may ask anyone but the server.
 os.environ["LANGSMITH_TRACING"] = "false"
@@ -31,7 +29,7 @@ from llama_index.llms.openai_like import OpenAILike
 from llama_index.postprocessor.tei_rerank import TextEmbeddingInference as TeiRerank
 from pydantic import BaseModel
 
-from checks import check, raises, run
+from checks import check, main, raises
 
 KEY = "none"
 
@@ -213,14 +211,5 @@ def refusals_come_through(c):
     raises(litellm.NotFoundError, lambda: c.litellm(model="openai/none"))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--chat-model", required=True)
-    parser.add_argument("--embedding-model", required=True)
-    parser.add_argument("--rerank-url")
-    return run(Context(parser.parse_args()))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main(__doc__, Context, ["--url", "--chat-model", "--embedding-model"], {"--rerank-url": None})

@@ -5,13 +5,12 @@
 Prints one line a check and ends with "N passed, M failed".
 """
 
-import argparse
 
 import numpy as np
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 
-from checks import check, run
+from checks import check, main
 
 def client(url, path):
     # With a whole address as its model the client asks there.
@@ -65,11 +64,5 @@ def sentence_similarity(url):
     assert near > far, (near, far)
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--url", required=True)
-    raise SystemExit(run(parser.parse_args().url))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, lambda args: args.url, ["--url"])

@@ -9,16 +9,14 @@ Prints one line for each check and `N passed, N failed` at the end; exits with 1
 when a check failed.
 """
 
-import argparse
 import io
 import json
-import sys
 import time
 
 import openai
 from openai import OpenAI
 
-from checks import check, raises, run
+from checks import check, main, raises
 
 ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -177,14 +175,10 @@ def a_request_may_be_sent_again(c):
     assert c.ended(first).status == "completed"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--base-url", required=True, help="ends in /v1")
-    parser.add_argument("--chat-model", required=True)
-    parser.add_argument("--embedding-model", required=True)
-    parser.add_argument("--api-key", default="none")
-    return run(Context(parser.parse_args()))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main(
+        __doc__,
+        Context,
+        ["--base-url", "--chat-model", "--embedding-model"],
+        {"--api-key": "none"},
+    )

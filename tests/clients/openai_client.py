@@ -8,17 +8,15 @@ Prints one line for each check and `N passed, N failed` at the end; exits with 1
 when a check failed.
 """
 
-import argparse
 import json
 import asyncio
 import math
-import sys
 import time
 
 import openai
 from openai import AsyncOpenAI, OpenAI
 
-from checks import check, raises, run
+from checks import check, main, raises
 
 class Context:
     def __init__(self, args):
@@ -271,14 +269,10 @@ def eight_streams_at_once(c):
     assert len(texts) == 8 and all(texts), texts
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--base-url", required=True, help="ends in /v1")
-    parser.add_argument("--chat-model", required=True)
-    parser.add_argument("--embedding-model", required=True)
-    parser.add_argument("--api-key", default="none")
-    return run(Context(parser.parse_args()))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main(
+        __doc__,
+        Context,
+        ["--base-url", "--chat-model", "--embedding-model"],
+        {"--api-key": "none"},
+    )

@@ -8,15 +8,13 @@ The model knows tools. Prints one line for each check and `N passed, N failed` a
 end; exits with 1 when a check failed.
 """
 
-import argparse
 import json
-import sys
 from typing import Literal
 
 import openai
 import pydantic
 
-from checks import check, raises, run
+from checks import check, main, raises
 
 SCHEMA = {
     "type": "object",
@@ -233,13 +231,5 @@ def bad_responses_name_their_field(c):
     check_param("text.format.type", "json_schema", text={"format": {"type": "xml"}})
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--base-url", required=True, help="ends in /v1")
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--api-key", default="none")
-    return run(Context(parser.parse_args()))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    main(__doc__, Context, ["--base-url", "--model"], {"--api-key": "none"})

@@ -2,6 +2,7 @@
 //! once, whatever happens meanwhile.
 
 mod answers;
+mod metrics;
 mod requests;
 mod restart;
 

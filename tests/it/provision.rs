@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dragoman::config;
-use dragoman::provision::{Catalogue, HubSettings, Provisioner, progress::Silent};
+use dragoman::provision::{Catalogue, HubSettings, ProvisionError, Provisioner, progress::Silent};
 use sha2::{Digest, Sha256};
 
 /// A folder for one test: its cache, its fake pip, its Hugging Face cache.
@@ -106,4 +106,14 @@ fn manifest(name: &str, sources: &str) -> String {
         "name = '{name}'\ntitle = 'T'\ntask = 'generation'\narchitecture = 'llama'\nparameters = 1\n\
          licence = 'MIT'\nlanguages = {{ good = ['en'], basis = 'authors' }}\ncontext_length = 8\n{sources}"
     )
+}
+
+/// The error of the only source that was tried.
+fn only(error: ProvisionError) -> ProvisionError {
+    match error {
+        ProvisionError::NoSource { mut attempts, .. } if attempts.len() == 1 => {
+            attempts.remove(0).1
+        }
+        other => panic!("{other}"),
+    }
 }

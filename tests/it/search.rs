@@ -1,6 +1,7 @@
 //! Collections over HTTP: what is stored, found, and found again after a restart.
 //! Tiny random models embed where what they say is not judged.
 
+mod command;
 mod found;
 mod mistakes;
 mod restart;

@@ -7,7 +7,7 @@ use candle_core::Device;
 use dragoman::api::{self, AppState};
 pub use dragoman::bench::stats::cosine;
 use dragoman::config::{self, Config};
-use dragoman::engine::{Engine, EngineOptions, Engines};
+use dragoman::engine::{Engine, EngineOptions, Engines, ModelSource};
 use dragoman::models::{LoadOptions, LoadedModel, ModelPaths, Quantize, load};
 use dragoman::provision::{ModelFiles, Provisioner, progress};
 use dragoman::telemetry::metrics;
@@ -53,6 +53,26 @@ pub fn tiny_with(name: &str, config: &str, options: LoadOptions<'_>) -> LoadedMo
         },
     };
     load(&paths, options).unwrap_or_else(|e| panic!("{name}, {config}: {e}"))
+}
+
+/// The files of such a model under a name, with a tokenizer of our own, and the
+/// folder of that. It is kept as long as the model, which is until the process
+/// ends: records read it.
+pub fn tiny_source((name, id): (&str, &str), tokenizer: &Value) -> (ModelSource, PathBuf) {
+    let folder = tempfile::tempdir().unwrap().keep();
+    let tokenizer_file = folder.join("tokenizer.json");
+    std::fs::write(&tokenizer_file, tokenizer.to_string()).unwrap();
+    let dir = fixture("tiny").join(name);
+    let source = ModelSource {
+        id: id.to_owned(),
+        paths: ModelPaths {
+            weights: vec![dir.join("model.safetensors")],
+            config: Some(dir.join("config.json")),
+        },
+        tokenizer: Some(tokenizer_file),
+        ..Default::default()
+    };
+    (source, folder)
 }
 
 /// Weights stay in f32, in which the references were computed.

@@ -5,11 +5,10 @@ use std::sync::OnceLock;
 
 use dragoman::config::Config;
 use dragoman::engine::{Engine, EngineOptions, Engines, ModelKind, ModelSource, PredictionRequest};
-use dragoman::models::ModelPaths;
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use crate::support::{fixture, post, post_ok, relative_error, serve};
+use crate::support::{post, post_ok, relative_error, serve, tiny_source};
 
 /// Words `w4` to `w95` stand for their number; BERT's tokens go around them.
 pub fn tokenizer() -> Value {
@@ -56,26 +55,17 @@ pub fn tiny() -> &'static Tiny {
 
 /// A tiny model under a name; `sparse` makes sparse vectors.
 pub fn start(name: &str, id: &str) -> Engine {
-    let folder = tempfile::tempdir().unwrap();
-    let tokenizer_file = folder.path().join("tokenizer.json");
-    std::fs::write(&tokenizer_file, tokenizer().to_string()).unwrap();
-    let modules = folder.path().join("modules.json");
+    let (source, folder) = tiny_source((name, id), &tokenizer());
+    let modules = folder.join("modules.json");
     let splade = json!([{"path": "1_SpladePooling", "type": "x.SpladePooling"}]);
     std::fs::write(&modules, splade.to_string()).unwrap();
-    std::fs::create_dir(folder.path().join("1_SpladePooling")).unwrap();
+    std::fs::create_dir(folder.join("1_SpladePooling")).unwrap();
     let how = json!({"pooling_strategy": "max"}).to_string();
-    std::fs::write(folder.path().join("1_SpladePooling/config.json"), how).unwrap();
-    let dir = fixture("tiny").join(name);
+    std::fs::write(folder.join("1_SpladePooling/config.json"), how).unwrap();
     let source = ModelSource {
-        id: id.to_owned(),
-        paths: ModelPaths {
-            weights: vec![dir.join("model.safetensors")],
-            config: Some(dir.join("config.json")),
-        },
-        tokenizer: Some(tokenizer_file),
         modules_config: (id == "sparse").then_some(modules),
         prompts: [("query".to_owned(), "w9 ".to_owned())].into(),
-        ..Default::default()
+        ..source
     };
     Engine::start(source, EngineOptions::default(), |_, _| {}).unwrap()
 }

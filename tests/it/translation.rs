@@ -16,7 +16,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::{fixture, json, post, post_ok, serve};
+use crate::support::{fixture, json, post, post_ok, serve, tiny_source};
 
 #[derive(Deserialize)]
 struct Fixture {
@@ -60,23 +60,13 @@ pub fn tokenizer(name: &str) -> Value {
 
 /// A tiny model, running under a name.
 pub fn start(name: &str, id: &str, options: EngineOptions) -> Engine {
-    // Kept as long as the model, which is until the process ends: records read it.
-    let folder = tempfile::tempdir().unwrap().keep();
-    let tokenizer_file = folder.join("tokenizer.json");
-    std::fs::write(&tokenizer_file, tokenizer(name).to_string()).unwrap();
+    let (source, folder) = tiny_source((name, id), &tokenizer(name));
     let config_file = folder.join("tokenizer_config.json");
     std::fs::write(&config_file, json!({"eos_token": "w2"}).to_string()).unwrap();
-    let dir = fixture("tiny").join(name);
     let source = ModelSource {
-        id: id.to_owned(),
-        paths: ModelPaths {
-            weights: vec![dir.join("model.safetensors")],
-            config: Some(dir.join("config.json")),
-        },
-        tokenizer: Some(tokenizer_file),
         tokenizer_config: (name == "m2m").then_some(config_file),
-        generation_config: Some(dir.join("generation_config.json")),
-        ..Default::default()
+        generation_config: Some(fixture("tiny").join(name).join("generation_config.json")),
+        ..source
     };
     Engine::start(source, options, |_, _| {}).unwrap()
 }

@@ -16,7 +16,8 @@ use crate::api::extract::Json;
 use crate::api::idempotency::{key, reused};
 use crate::api::state::Shared;
 use crate::api::wire::batches::{Batch, BatchRequest};
-use crate::batches::{Created, Purpose, Status, StoredBatch, Usage, after, unix_micros};
+use crate::batches::{Created, Purpose, Status, StoredBatch, Usage, after};
+use crate::storage::unix_micros;
 
 /// Hours that a batch may take.
 const WINDOW: std::ops::RangeInclusive<u64> = 1..=168;

@@ -16,7 +16,8 @@ use crate::api::multipart::Upload;
 use crate::api::path::Path;
 use crate::api::state::Shared;
 use crate::api::wire::files::{FileDeleted, FileObject, FileRequest, FilesQuery, Page};
-use crate::batches::{Deleted, Purpose, StoredFile, after, unix_micros};
+use crate::batches::{Deleted, Purpose, StoredFile, after};
+use crate::storage::unix_micros;
 
 /// Files of a list, and most of them.
 const LISTED: Cut = Cut { usual: 10_000, most: 10_000 };

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use tokio::sync::OnceCell;
 
 use super::worker::Lines;
 use crate::api::error::ApiError;
 use crate::api::state::{AppState, Lifecycle, Shared, data_folder};
-use crate::batches::{Batches, Result, Settings, Store, StoreError};
+use crate::batches::{Batches, Settings, Status, Store};
+use crate::storage::{Result, StoreError, blocking};
+use crate::telemetry::metrics::batches as metrics;
 
 pub struct BatchStore {
     folder: std::result::Result<PathBuf, String>,
@@ -31,7 +32,16 @@ impl BatchStore {
             end: life.ended.clone(),
             running: life.running.clone(),
         };
+        metrics::register(Status::OPEN.map(Status::name), Status::FINAL.map(Status::name));
         Self { folder: data_folder(&app.config), settings, batches: OnceCell::new() }
+    }
+
+    /// Tells the metrics how batches are now, if there are any.
+    pub async fn measure(&self) {
+        let Some(batches) = self.batches.get().cloned() else { return };
+        if let Err(error) = blocking(move || batches.measure()).await {
+            tracing::error!(%error, "batches could not be counted");
+        }
     }
 
     /// Takes up the batches of the last run, if there is a store.
@@ -49,9 +59,9 @@ impl BatchStore {
             let folder = self.folder.clone().map_err(StoreError::Open)?;
             let store = blocking(move || Store::open(&folder)).await?;
             let worker = Arc::new(Lines::new(shared));
-            Ok(Batches::start(store, worker, self.settings.clone()))
+            Ok::<_, StoreError>(Batches::start(store, worker, self.settings.clone()))
         };
-        Ok(self.batches.get_or_try_init(open).await.map_err(error)?.clone())
+        Ok(self.batches.get_or_try_init(open).await?.clone())
     }
 }
 
@@ -64,25 +74,5 @@ pub async fn with<T: Send + 'static>(
     work: impl FnOnce(&Batches) -> Result<T> + Send + 'static,
 ) -> std::result::Result<T, ApiError> {
     let batches = shared.batches.open(shared).await?;
-    blocking(move || work(&batches)).await.map_err(error)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
-}
-
-fn error(error: StoreError) -> ApiError {
-    let message = error.to_string();
-    match error {
-        StoreError::Open(_) => {
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message)
-        }
-        StoreError::Failed(_) => {
-            tracing::error!("{message}");
-            ApiError::internal()
-        }
-    }
+    Ok(blocking(move || work(&batches)).await?)
 }

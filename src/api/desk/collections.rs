@@ -22,9 +22,7 @@ use crate::api::path::Path;
 use crate::api::state::Shared;
 use crate::api::wire::desk::{Deleted, List};
 use crate::api::wire::search::{AddDocument, CollectionDocument, CollectionInfo, CreateCollection};
-use crate::documents::collections::{
-    Added, Addition, MAX_PASSAGES, StoredCollection, StoredDocument,
-};
+use crate::documents::collections::{Added, Addition, StoredCollection, StoredDocument};
 use crate::documents::format::{Document, Kind};
 use crate::documents::search::{Cut, Encoder, Passage, cut, embed};
 use crate::documents::source::Source;
@@ -46,7 +44,15 @@ pub async fn create(
         bytes: 0,
     };
     let info = info(&collection);
-    desk.with(move |store| store.create_collection(&collection)).await?;
+    let most = shared.app.config.max_collections;
+    let created = desk.with(move |store| store.create_collection(&collection, most)).await?;
+    created.map_err(|there| {
+        let message = format!(
+            "{there} collections are there, which is the limit; delete one, or raise \
+             server.max_collections"
+        );
+        ApiError::new(StatusCode::CONFLICT, "too_many_collections", message)
+    })?;
     Ok((StatusCode::CREATED, axum::Json(info)).into_response())
 }
 
@@ -136,8 +142,9 @@ pub async fn add(
         let message = format!("{field} has no words in it, so there is nothing to be found");
         return Err(ApiError::invalid(field, message));
     }
-    if collection.passages.saturating_add(cut.len() as u64) > MAX_PASSAGES {
-        return Err(full(&collection, cut.len()));
+    let most = shared.app.config.max_passages;
+    if collection.passages.saturating_add(cut.len() as u64) > most {
+        return Err(full(&collection, cut.len(), most));
     }
     let vectors = embed(&engine, &cut, |_| {}).await?;
     let passages: Vec<Passage> = cut.into_iter().map(|Cut { passage, .. }| passage).collect();
@@ -157,13 +164,13 @@ pub async fn add(
     let added = desk
         .with(move |store| {
             let addition = Addition { document: &new, passages: &passages, vectors: &vectors };
-            store.add_document(&key, addition, MAX_PASSAGES)
+            store.add_document(&key, addition, most)
         })
         .await?;
     match added {
         Added::New => Ok((StatusCode::CREATED, axum::Json(shown(&id, &document))).into_response()),
         Added::Known(known) => Ok(axum::Json(shown(&id, &known)).into_response()),
-        Added::Full => Err(full(&collection, count)),
+        Added::Full => Err(full(&collection, count, most)),
         Added::Gone => Err(missing("collection", &id)),
     }
 }
@@ -204,10 +211,10 @@ pub async fn encoder(
     Ok(engine.clone())
 }
 
-fn full(collection: &StoredCollection, more: usize) -> ApiError {
+fn full(collection: &StoredCollection, more: usize, most: u64) -> ApiError {
     let message = format!(
-        "the collection has {} passages and the document {more}, more than {MAX_PASSAGES} \
-         together; make another collection for it",
+        "the collection has {} passages and the document {more}, more than {most} together; make \
+         another collection for it, or raise server.max_passages",
         collection.passages
     );
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "collection_full", message)

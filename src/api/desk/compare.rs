@@ -5,11 +5,11 @@ use std::ops::Range;
 use axum::body::Bytes;
 use axum::extract::State;
 
-use super::paragraphs::paragraphs;
+use super::paragraphs::{paragraphs, read};
 use super::record::{held, record};
 use crate::api::error::ApiError;
 use crate::api::extract::Kept;
-use crate::api::state::{Shared, offload};
+use crate::api::state::Shared;
 use crate::api::wire::compare::{
     ChangeBody, CompareRequest, CompareResponse, Counts, PassageBody, RowBody, TextField,
 };
@@ -70,8 +70,7 @@ pub async fn answer(
 
 async fn source(within: &'static str, field: TextField) -> Result<(Source, bool), ApiError> {
     let (paragraphs, named) = paragraphs(within, field.text, field.paragraphs)?;
-    let size = paragraphs.iter().map(|paragraph| paragraph.text.len()).sum();
-    Ok((offload(size, move || Source::new(paragraphs)).await?, named))
+    Ok((read(paragraphs).await?, named))
 }
 
 fn counts(found: &Comparison) -> Counts {

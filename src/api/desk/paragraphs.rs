@@ -2,7 +2,7 @@
 
 use crate::api::error::ApiError;
 use crate::api::wire::summary::ParagraphField;
-use crate::documents::source::Paragraph;
+use crate::documents::source::{Paragraph, Source};
 
 /// The paragraphs of a request, and whether they have names of the caller's.
 /// `within` is where the two fields stand: "" or "a.".
@@ -34,4 +34,14 @@ pub fn paragraphs(
             Err(ApiError::invalid(format!("{within}text"), message))
         }
     }
+}
+
+/// Paragraphs to be read. Telling the language of a few sentences takes longer
+/// than the network threads have.
+///
+/// # Errors
+/// 500 when that fails.
+pub async fn read(paragraphs: Vec<Paragraph>) -> Result<Source, ApiError> {
+    let done = tokio::task::spawn_blocking(move || Source::new(paragraphs));
+    done.await.map_err(|_| ApiError::internal())
 }

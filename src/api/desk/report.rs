@@ -13,8 +13,8 @@ use crate::api::wire::desk::Place;
 use crate::api::wire::jobs::{JobReport, NumberedSegment, Origins};
 use crate::documents::jobs::{StoredJob, StoredSegment};
 use crate::documents::quality::overall;
-use crate::documents::store::StoreError;
 use crate::documents::translate::Origin;
+use crate::storage::StoreError;
 
 /// Of a job that still runs, what is known so far.
 pub async fn report(

@@ -7,24 +7,26 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use tokio::sync::OnceCell;
 
 use super::record;
 use crate::api::error::ApiError;
 pub use crate::api::error::missing;
 use crate::api::state::{AppState, Lifecycle, data_folder};
-pub use crate::documents::jobs::unix_micros as now;
 use crate::documents::jobs::{Jobs, Settings};
 use crate::documents::record::{RecordError, Signer};
-use crate::documents::store::{Store, StoreError};
+use crate::documents::store::Store;
 use crate::engine::Engines;
+pub use crate::storage::unix_micros as now;
+use crate::storage::{StoreError, blocking};
 
 pub struct Desk {
     folder: Result<PathBuf, String>,
     engines: Engines,
     settings: Settings,
     jobs: OnceCell<Arc<Jobs>>,
+    /// Bytes for collections that are being searched.
+    room: usize,
     /// Collections whose models were seen to be those that made their vectors.
     pub checked: Mutex<BTreeSet<String>>,
     /// Characters that were translated since the start.
@@ -48,6 +50,7 @@ impl Desk {
             engines: app.engines.clone(),
             settings,
             jobs: OnceCell::new(),
+            room: app.config.collections_mib << 20,
             checked: Mutex::default(),
             characters: AtomicU64::new(0),
         }
@@ -74,10 +77,12 @@ impl Desk {
     pub async fn jobs(&self) -> Result<Arc<Jobs>, ApiError> {
         let open = || async {
             let folder = self.folder()?;
-            let store = Arc::new(blocking(move || Store::open(&folder)).await?);
-            Ok(Jobs::start(store, self.engines.clone(), self.settings.clone()))
+            let room = self.room;
+            let opened = blocking(move || Ok(Store::open(&folder)?.with_room(room)));
+            let store = Arc::new(opened.await?);
+            Ok::<_, StoreError>(Jobs::start(store, self.engines.clone(), self.settings.clone()))
         };
-        Ok(self.jobs.get_or_try_init(open).await.map_err(error)?.clone())
+        Ok(self.jobs.get_or_try_init(open).await?.clone())
     }
 
     /// Does something with who signs records, off the network threads.
@@ -117,27 +122,6 @@ impl Desk {
         work: impl FnOnce(&Jobs) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let jobs = self.jobs().await?;
-        blocking(move || work(&jobs)).await.map_err(error)
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
-}
-
-fn error(error: StoreError) -> ApiError {
-    let message = error.to_string();
-    match error {
-        StoreError::Open(_) => {
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message)
-        }
-        StoreError::Full => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "memory_full", message),
-        StoreError::Failed(_) => {
-            tracing::error!("{message}");
-            ApiError::internal()
-        }
+        Ok(blocking(move || work(&jobs)).await?)
     }
 }

@@ -7,14 +7,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
-use super::paragraphs::paragraphs;
+use super::paragraphs::{paragraphs, read};
 use super::record::{held, record};
 use super::store::Desk;
 use super::texts;
 use crate::api::error::ApiError;
 use crate::api::extract::Kept;
 use crate::api::progress;
-use crate::api::state::{Shared, offload};
+use crate::api::state::Shared;
 use crate::api::wire::summary::{
     CitationBody, Length, StatementBody, SummarizeRequest, SummarizeResponse, SummaryProgress,
     SummaryUsage, TaskField,
@@ -71,8 +71,7 @@ impl Prepared {
         let target = body.target.as_deref();
         let target = target.map(|target| texts::language(&engine, "target", target)).transpose()?;
         let (paragraphs, named) = paragraphs("", body.text, body.paragraphs)?;
-        let size = paragraphs.iter().map(|paragraph| paragraph.text.len()).sum();
-        let source = offload(size, move || Source::new(paragraphs)).await?;
+        let source = read(paragraphs).await?;
         let Some(target) = target.or_else(|| source.language().map(str::to_owned)) else {
             let message = "the document's language cannot be told; say with target which to write";
             return Err(ApiError::invalid("target", message));

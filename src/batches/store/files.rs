@@ -1,11 +1,12 @@
 //! Files, and the pieces that their content lies in.
 
-use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{ReadableTable, WriteTransaction};
 
-use super::tables::{BATCHES, CONTENT, FILES, OPEN, bytes, get, put, value};
-use super::{Result, Store, StoreError};
+use super::Store;
+use super::tables::{BATCHES, CONTENT, FILES, OPEN};
 use crate::batches::batch::StoredBatch;
 use crate::batches::file::StoredFile;
+use crate::storage::{Result, StoreError, bytes, get, put, value};
 
 /// Bytes of a piece of an uploaded file.
 const PIECE: usize = 1 << 20;
@@ -30,7 +31,7 @@ impl Store {
         content: &[u8],
         most: u64,
     ) -> Result<std::result::Result<(), u64>> {
-        self.write(|write| {
+        self.database.write(|write| {
             let there = total(write)?;
             if there.saturating_add(file.bytes) > most {
                 return Ok(Err(there));
@@ -45,12 +46,12 @@ impl Store {
     }
 
     pub fn file(&self, id: &str) -> Result<Option<StoredFile>> {
-        self.one(FILES, id)
+        self.database.get(FILES, id)
     }
 
     /// All files, the newest first.
     pub fn files(&self) -> Result<Vec<StoredFile>> {
-        let mut all: Vec<StoredFile> = self.all(FILES)?;
+        let mut all: Vec<StoredFile> = self.database.all(FILES)?;
         all.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
         Ok(all)
     }
@@ -58,17 +59,18 @@ impl Store {
     /// The content of a file from a piece on, about [`PIECE`] bytes of it, and the
     /// piece to go on from, if there is more.
     pub fn content(&self, id: &str, from: u64) -> Result<(Vec<u8>, Option<u64>)> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(CONTENT).map_err(StoreError::of)?;
-        let mut content = Vec::new();
-        for entry in table.range((id, from)..=(id, u64::MAX)).map_err(StoreError::of)? {
-            let (key, piece) = entry.map_err(StoreError::of)?;
-            if content.len() + piece.value().len() > PIECE && !content.is_empty() {
-                return Ok((content, Some(key.value().1)));
+        self.database.read(|read| {
+            let table = read.open_table(CONTENT).map_err(StoreError::of)?;
+            let mut content = Vec::new();
+            for entry in table.range((id, from)..=(id, u64::MAX)).map_err(StoreError::of)? {
+                let (key, piece) = entry.map_err(StoreError::of)?;
+                if content.len() + piece.value().len() > PIECE && !content.is_empty() {
+                    return Ok((content, Some(key.value().1)));
+                }
+                content.extend_from_slice(piece.value());
             }
-            content.extend_from_slice(piece.value());
-        }
-        Ok((content, None))
+            Ok((content, None))
+        })
     }
 
     /// All of a file; `None` if it is not there.
@@ -86,7 +88,7 @@ impl Store {
 
     /// Deletes a file, unless a batch that has not come to its end needs it.
     pub fn delete_file(&self, id: &str) -> Result<Deleted> {
-        self.write(|write| {
+        self.database.write(|write| {
             let user = |batch: &StoredBatch| batch.input == id;
             if let Some(batch) = open(write)?.into_iter().find(user) {
                 return Ok(Deleted::InUse(batch.id));

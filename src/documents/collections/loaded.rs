@@ -4,14 +4,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::documents::search::Index;
 
-/// Memory that collections may take together, in bytes; those that were not
-/// searched for longest make room, and one alone may take more.
-const MOST: usize = 1 << 30;
-
 /// What is loaded, by the ids of the collections; what was used last stands last.
-#[derive(Default)]
 pub struct Loaded {
     slots: Mutex<Vec<(String, Arc<Slot>)>>,
+    /// Memory that collections may take together, in bytes; those that were not
+    /// searched for longest make room, and one alone may take more.
+    pub most: usize,
+}
+
+impl Default for Loaded {
+    fn default() -> Self {
+        Self { slots: Mutex::default(), most: 1 << 30 }
+    }
 }
 
 /// One collection. While it is loaded, others who want it wait.
@@ -40,12 +44,8 @@ impl Loaded {
         self.slots().retain(|(known, _)| known != id);
     }
 
-    /// Drops what was not used for longest, until the rest takes [`MOST`].
+    /// Drops what was not used for longest, until the rest takes [`Self::most`].
     pub fn make_room(&self) {
-        self.make_room_for(MOST);
-    }
-
-    fn make_room_for(&self, most: usize) {
         let mut slots = self.slots();
         // What is being loaded is held, and counts when that is done.
         let size = |slot: &Slot| {
@@ -53,7 +53,7 @@ impl Loaded {
             held.and_then(|held| held.as_ref().map(|index| index.size())).unwrap_or(0)
         };
         let mut total: usize = slots.iter().map(|(_, slot)| size(slot)).sum();
-        while total > most && slots.len() > 1 {
+        while total > self.most && slots.len() > 1 {
             total -= size(&slots.remove(0).1);
         }
     }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn those_not_used_for_longest_make_room() {
-        let loaded = Loaded::default();
+        let mut loaded = Loaded::default();
         let mut index = Index::new(256);
         index.add("d", "D", &[], &[]);
         let passage = crate::documents::search::Passage {
@@ -87,13 +87,15 @@ mod tests {
         for id in ["a", "b", "c", "a"] {
             *loaded.slot(id).index() = Some(index.clone());
         }
-        loaded.make_room_for(2 * index.size());
-        let left = |id: &str| loaded.slot(id).index().is_some();
-        assert!(!left("b") && left("c") && left("a"));
-        loaded.make_room_for(1);
-        assert!(left("a"), "one alone may take more");
-        assert!(!left("c"));
+        loaded.most = 2 * index.size();
+        loaded.make_room();
+        let left = |loaded: &Loaded, id: &str| loaded.slot(id).index().is_some();
+        assert!(!left(&loaded, "b") && left(&loaded, "c") && left(&loaded, "a"));
+        loaded.most = 1;
+        loaded.make_room();
+        assert!(left(&loaded, "a"), "one alone may take more");
+        assert!(!left(&loaded, "c"));
         loaded.forget("a");
-        assert!(!left("a"));
+        assert!(!left(&loaded, "a"));
     }
 }

@@ -20,9 +20,6 @@ pub(super) use tables::make_tables;
 
 use super::search::Encoder;
 
-/// Most passages of a collection.
-pub const MAX_PASSAGES: u64 = 200_000;
-
 /// A collection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredCollection {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::tables::{COLLECTIONS, DOCUMENTS, HASHES, LAST, PASSAGES, VECTORS};
 use super::{StoredCollection, StoredDocument};
 use crate::documents::search::{Index, Passage};
-use crate::documents::store::{Result, Store, StoreError, bytes, value};
+use crate::documents::store::Store;
+use crate::storage::{Result, StoreError, bytes, get, put, value};
 
 /// A document to be added.
 #[derive(Debug, Clone, Copy)]
@@ -31,28 +32,41 @@ pub enum Added {
 }
 
 impl Store {
-    /// Makes a collection.
+    /// Makes a collection, unless `most` are there: how many those are then.
     ///
     /// # Errors
     /// The disk fails or is full; so for all that follow.
-    pub fn create_collection(&self, collection: &StoredCollection) -> Result<()> {
-        self.write(|write| put(write, collection))
+    pub fn create_collection(
+        &self,
+        collection: &StoredCollection,
+        most: u64,
+    ) -> Result<std::result::Result<(), u64>> {
+        self.database.write(|write| {
+            let table = write.open_table(COLLECTIONS).map_err(StoreError::of)?;
+            let there = table.len().map_err(StoreError::of)?;
+            drop(table);
+            if there >= most {
+                return Ok(Err(there));
+            }
+            put(write, COLLECTIONS, &collection.id, &bytes(collection)?)?;
+            Ok(Ok(()))
+        })
     }
 
     pub fn collection(&self, id: &str) -> Result<Option<StoredCollection>> {
-        self.get(COLLECTIONS, id)
+        self.database.get(COLLECTIONS, id)
     }
 
     /// All collections, the oldest first.
     pub fn collections(&self) -> Result<Vec<StoredCollection>> {
-        let mut all: Vec<StoredCollection> = self.all(COLLECTIONS)?;
+        let mut all: Vec<StoredCollection> = self.database.all(COLLECTIONS)?;
         all.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         Ok(all)
     }
 
     /// Deletes a collection with its documents; false if there is none.
     pub fn delete_collection(&self, id: &str) -> Result<bool> {
-        let there = self.write(|write| {
+        let there = self.database.write(|write| {
             let mut collections = write.open_table(COLLECTIONS).map_err(StoreError::of)?;
             let there = collections.remove(id).map_err(StoreError::of)?.is_some();
             let all = (id, "")..=(id, LAST);
@@ -74,8 +88,8 @@ impl Store {
     /// Adds a document to a collection, which may have `most` passages.
     pub fn add_document(&self, id: &str, addition: Addition<'_>, most: u64) -> Result<Added> {
         let Addition { document, passages, vectors } = addition;
-        let added = self.write(|write| {
-            let Some(mut collection) = read(write, id)? else { return Ok(Added::Gone) };
+        let added = self.database.write(|write| {
+            let Some(mut collection) = collection(write, id)? else { return Ok(Added::Gone) };
             let mut documents = write.open_table(DOCUMENTS).map_err(StoreError::of)?;
             let mut hashes = write.open_table(HASHES).map_err(StoreError::of)?;
             let known = hashes.get((id, &*document.sha256)).map_err(StoreError::of)?;
@@ -95,7 +109,7 @@ impl Store {
             collection.documents += 1;
             collection.passages += count;
             collection.bytes += document.bytes;
-            put(write, &collection)?;
+            put(write, COLLECTIONS, id, &bytes(&collection)?)?;
             let key = (id, &*document.id);
             documents.insert(key, &*bytes(document)?).map_err(StoreError::of)?;
             hashes.insert((id, &*document.sha256), &*document.id).map_err(StoreError::of)?;
@@ -117,34 +131,34 @@ impl Store {
 
     /// The document of a collection that a file with this hash became.
     pub fn document_of(&self, id: &str, sha256: &str) -> Result<Option<StoredDocument>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let hashes = read.open_table(HASHES).map_err(StoreError::of)?;
-        let Some(known) = hashes.get((id, sha256)).map_err(StoreError::of)? else {
-            return Ok(None);
-        };
-        let documents = read.open_table(DOCUMENTS).map_err(StoreError::of)?;
-        let found = documents.get((id, known.value())).map_err(StoreError::of)?;
-        found.map(|found| value(found.value())).transpose()
+        self.database.read(|read| {
+            let hashes = read.open_table(HASHES).map_err(StoreError::of)?;
+            let Some(known) = hashes.get((id, sha256)).map_err(StoreError::of)? else {
+                return Ok(None);
+            };
+            let documents = read.open_table(DOCUMENTS).map_err(StoreError::of)?;
+            let found = documents.get((id, known.value())).map_err(StoreError::of)?;
+            found.map(|found| value(found.value())).transpose()
+        })
     }
 
     /// The documents of a collection, the oldest first.
     pub fn collection_documents(&self, id: &str) -> Result<Vec<StoredDocument>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        documents(&read, id)
+        self.database.read(|read| documents(read, id))
     }
 
     /// Deletes a document of a collection; whether there was one.
     pub fn delete_document(&self, id: &str, document: &str) -> Result<bool> {
-        let there = self.write(|write| {
+        let there = self.database.write(|write| {
             let mut documents = write.open_table(DOCUMENTS).map_err(StoreError::of)?;
             let removed = documents.remove((id, document)).map_err(StoreError::of)?;
             let removed = removed.map(|removed| value::<StoredDocument>(removed.value()));
             let Some(removed) = removed.transpose()? else { return Ok(false) };
-            if let Some(mut collection) = read(write, id)? {
+            if let Some(mut collection) = collection(write, id)? {
                 collection.documents -= 1;
                 collection.passages -= removed.passages;
                 collection.bytes -= removed.bytes;
-                put(write, &collection)?;
+                put(write, COLLECTIONS, id, &bytes(&collection)?)?;
             }
             let mut hashes = write.open_table(HASHES).map_err(StoreError::of)?;
             hashes.remove((id, &*removed.sha256)).map_err(StoreError::of)?;
@@ -162,13 +176,14 @@ impl Store {
     /// Passages of a collection by their documents and numbers; `None` for those
     /// that are gone.
     pub fn passages(&self, id: &str, places: &[(&str, u64)]) -> Result<Vec<Option<Passage>>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(PASSAGES).map_err(StoreError::of)?;
-        let passage = |(document, number): &(&str, u64)| {
-            let found = table.get((id, *document, *number)).map_err(StoreError::of)?;
-            found.map(|found| value(found.value())).transpose()
-        };
-        places.iter().map(passage).collect()
+        self.database.read(|read| {
+            let table = read.open_table(PASSAGES).map_err(StoreError::of)?;
+            let passage = |(document, number): &(&str, u64)| {
+                let found = table.get((id, *document, *number)).map_err(StoreError::of)?;
+                found.map(|found| value(found.value())).transpose()
+            };
+            places.iter().map(passage).collect()
+        })
     }
 
     /// A collection ready to be searched, loaded if it is not; `None` if there is
@@ -179,7 +194,7 @@ impl Store {
         if let Some(index) = &*held {
             return Ok(Some(index.clone()));
         }
-        let Some(index) = self.load(id)?.map(Arc::new) else {
+        let Some(index) = self.database.read(|read| load(read, id))?.map(Arc::new) else {
             self.loaded.forget(id);
             return Ok(None);
         };
@@ -188,35 +203,34 @@ impl Store {
         self.loaded.make_room();
         Ok(Some(index))
     }
-
-    fn load(&self, id: &str) -> Result<Option<Index>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(COLLECTIONS).map_err(StoreError::of)?;
-        let Some(found) = table.get(id).map_err(StoreError::of)? else { return Ok(None) };
-        let collection: StoredCollection = value(found.value())?;
-        let mut index = Index::new(collection.encoder.dimensions);
-        let passages = read.open_table(PASSAGES).map_err(StoreError::of)?;
-        let vectors = read.open_table(VECTORS).map_err(StoreError::of)?;
-        for StoredDocument { id: document, name, .. } in documents(&read, id)? {
-            let range = (id, &*document, 0)..=(id, &*document, u64::MAX);
-            let range = passages.range(range).map_err(StoreError::of)?;
-            let own: Result<Vec<Passage>> =
-                range.map(|entry| value(entry.map_err(StoreError::of)?.1.value())).collect();
-            let stored = vectors.get((id, &*document)).map_err(StoreError::of)?;
-            let numbers: Vec<f32> = stored.map_or_else(Vec::new, |stored| {
-                let (numbers, _) = stored.value().as_chunks::<4>();
-                numbers.iter().map(|number| f32::from_le_bytes(*number)).collect()
-            });
-            if !index.add(&document, &name, &own?, &numbers) {
-                let message = format!("document {document} of collection {id} lacks vectors");
-                return Err(StoreError::Failed(message));
-            }
-        }
-        Ok(Some(index))
-    }
 }
 
-fn documents(read: &redb::ReadTransaction, id: &str) -> Result<Vec<StoredDocument>> {
+fn load(read: &ReadTransaction, id: &str) -> Result<Option<Index>> {
+    let table = read.open_table(COLLECTIONS).map_err(StoreError::of)?;
+    let Some(found) = table.get(id).map_err(StoreError::of)? else { return Ok(None) };
+    let collection: StoredCollection = value(found.value())?;
+    let mut index = Index::new(collection.encoder.dimensions);
+    let passages = read.open_table(PASSAGES).map_err(StoreError::of)?;
+    let vectors = read.open_table(VECTORS).map_err(StoreError::of)?;
+    for StoredDocument { id: document, name, .. } in documents(read, id)? {
+        let range = (id, &*document, 0)..=(id, &*document, u64::MAX);
+        let range = passages.range(range).map_err(StoreError::of)?;
+        let own: Result<Vec<Passage>> =
+            range.map(|entry| value(entry.map_err(StoreError::of)?.1.value())).collect();
+        let stored = vectors.get((id, &*document)).map_err(StoreError::of)?;
+        let numbers: Vec<f32> = stored.map_or_else(Vec::new, |stored| {
+            let (numbers, _) = stored.value().as_chunks::<4>();
+            numbers.iter().map(|number| f32::from_le_bytes(*number)).collect()
+        });
+        if !index.add(&document, &name, &own?, &numbers) {
+            let message = format!("document {document} of collection {id} lacks vectors");
+            return Err(StoreError::Failed(message));
+        }
+    }
+    Ok(Some(index))
+}
+
+fn documents(read: &ReadTransaction, id: &str) -> Result<Vec<StoredDocument>> {
     let table = read.open_table(DOCUMENTS).map_err(StoreError::of)?;
     let range = table.range((id, "")..=(id, LAST)).map_err(StoreError::of)?;
     let all: Result<Vec<StoredDocument>> =
@@ -227,16 +241,8 @@ fn documents(read: &redb::ReadTransaction, id: &str) -> Result<Vec<StoredDocumen
 }
 
 /// A collection as the transaction sees it.
-fn read(write: &WriteTransaction, id: &str) -> Result<Option<StoredCollection>> {
-    let table = write.open_table(COLLECTIONS).map_err(StoreError::of)?;
-    let found = table.get(id).map_err(StoreError::of)?;
-    found.map(|found| value(found.value())).transpose()
-}
-
-fn put(write: &WriteTransaction, collection: &StoredCollection) -> Result<()> {
-    let mut table = write.open_table(COLLECTIONS).map_err(StoreError::of)?;
-    table.insert(&*collection.id, &*bytes(collection)?).map_err(StoreError::of)?;
-    Ok(())
+fn collection(write: &WriteTransaction, id: &str) -> Result<Option<StoredCollection>> {
+    get(write, COLLECTIONS, id)
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use redb::{TableDefinition, WriteTransaction};
 
-use crate::documents::store::{Result, StoreError};
+use crate::storage::{Result, StoreError, Table};
 
-pub const COLLECTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("collections");
+pub const COLLECTIONS: Table<'_> = TableDefinition::new("collections");
 /// By the ids of the collection and of the document.
 pub const DOCUMENTS: TableDefinition<'_, (&str, &str), &[u8]> =
     TableDefinition::new("collection_documents");

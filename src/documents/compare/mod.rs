@@ -17,6 +17,7 @@ use similar::{ChangeTag, TextDiff};
 use align::{Likeness, Step, align, cross};
 use likeness::{ByVectors, ByWords};
 
+use crate::documents::offload::offload;
 use crate::documents::quality::{Checked, Finding, Kind, SegmentReport};
 use crate::documents::segment::spans;
 use crate::documents::source::Source;
@@ -161,7 +162,10 @@ impl Sides<'_> {
         let (n, m) = (a.len(), b.len());
         match self.embedder {
             Some(engine) => together(n, m, ByVectors::new(engine, a, b).await?).await,
-            None => together(n, m, ByWords::new(a, b)).await,
+            None => {
+                let (a, b) = (a.to_vec(), b.to_vec());
+                together(n, m, offload(move || ByWords::new(&a, &b)).await?).await
+            }
         }
     }
 
@@ -198,28 +202,12 @@ impl Sides<'_> {
                 }
             }
         }
+        let languages = (self.a.language(), self.b.language());
         match self.embedder {
-            None => row.changes = changes(&a, &b),
-            Some(_) => row.notes = self.notes(&a, &b),
+            None => row.changes = offload(move || changes(&a, &b)).await?,
+            Some(_) => row.notes = offload(move || notes((&a, &b), languages)).await?,
         }
         Ok(row)
-    }
-
-    fn notes(&self, a: &str, b: &str) -> Vec<String> {
-        let report = SegmentReport::new(Checked {
-            source: &Tagged::from(a),
-            target: &Tagged::from(b),
-            source_language: self.a.language().unwrap_or_default(),
-            target_language: self.b.language().unwrap_or_default(),
-            glossary: None,
-            faults: &[],
-            similarity: None,
-        });
-        let told = |finding: &Finding| {
-            matches!(finding.kind, Kind::Number | Kind::Date | Kind::Reference | Kind::Link)
-        };
-        let told = report.findings.iter().filter(|finding| told(finding));
-        told.map(|finding| finding.said_of("a", "b")).collect()
     }
 }
 
@@ -247,8 +235,25 @@ async fn together(
         };
         steps.into_iter().enumerate().map(found).collect()
     };
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| SubmitError::Failed(error.to_string()))
+    offload(work).await
+}
+
+/// Numbers, dates, references and links that are not in both.
+fn notes((a, b): (&str, &str), (of_a, of_b): (Option<&str>, Option<&str>)) -> Vec<String> {
+    let report = SegmentReport::new(Checked {
+        source: &Tagged::from(a),
+        target: &Tagged::from(b),
+        source_language: of_a.unwrap_or_default(),
+        target_language: of_b.unwrap_or_default(),
+        glossary: None,
+        faults: &[],
+        similarity: None,
+    });
+    let told = |finding: &Finding| {
+        matches!(finding.kind, Kind::Number | Kind::Date | Kind::Reference | Kind::Link)
+    };
+    let told = report.findings.iter().filter(|finding| told(finding));
+    told.map(|finding| finding.said_of("a", "b")).collect()
 }
 
 fn sentences(text: &str, language: Option<&str>) -> Vec<String> {

@@ -15,7 +15,7 @@ mod supervise;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -27,8 +27,9 @@ pub(super) use store::make_tables;
 pub use store::{Created, Finished, Upload};
 
 use super::record::Signer;
-use super::store::{Result, Store};
+use super::store::Store;
 use crate::engine::Engines;
+use crate::storage::{Result, unix_micros};
 
 /// Segments of all jobs together that run or wait in the engine at a time.
 const PLACES: usize = 32;
@@ -150,18 +151,4 @@ impl Jobs {
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Now, in microseconds since 1970.
-pub fn unix_micros() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
-    elapsed.map_or(0, |elapsed| elapsed.as_micros() as i64)
-}
-
-/// Does something with the store, off the network threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(super::store::StoreError::of(error)))
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use super::job::{Options, StoredJob};
 use super::recorded;
 use super::run::Outcome;
-use super::{Jobs, supervise, unix_micros};
+use super::{Jobs, supervise};
 use crate::documents::format::Document;
 use crate::documents::record::{Facts, RecordError, Role};
 use crate::documents::segment::Cut;
-use crate::documents::store::Result;
 use crate::documents::tagged::Tagged;
 use crate::documents::termbase::glossaries;
 use crate::documents::translate::{Job, Prepared, Translator};
 use crate::engine::ModelKind;
+use crate::storage::{Result, unix_micros};
 
 /// Goes before interactive requests only after five minutes of waiting.
 const PRIORITY: i32 = 30;

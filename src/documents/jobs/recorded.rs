@@ -6,9 +6,9 @@ use super::Jobs;
 use super::job::{Options, StoredJob};
 use crate::documents::format::Kind;
 use crate::documents::record::{Blob, Facts, Form, RecordError, Role, Terms, Work, plain};
-use crate::documents::store::StoreError;
 use crate::documents::termbase::Termbase;
 use crate::engine::Engine;
+use crate::storage::StoreError;
 
 /// What will have made the result, as far as it is known at the start.
 ///

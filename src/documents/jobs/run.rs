@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::ready::{Ready, ready};
 use super::recorded;
 use super::segment::StoredSegment;
-use super::{Finished, Jobs, PLACES, blocking, unix_micros};
-use crate::documents::store::{Result, StoreError};
+use super::{Finished, Jobs, PLACES};
 use crate::documents::tagged::Tagged;
 use crate::documents::translate::SegmentError;
 use crate::engine::SubmitError;
+use crate::storage::{Result, StoreError, blocking, unix_micros};
 
 /// Until a job is tried again whose model is busy or stopped.
 const BUSY: Duration = Duration::from_secs(5);

@@ -4,17 +4,15 @@
 
 mod tables;
 
-use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata};
-
 use self::tables::{
-    DOCUMENTS, JOBS, OPEN, RECORDS, REQUESTS, RESULTS, SEGMENTS, TERMS, Table, delete, keep, put,
-    read,
+    DOCUMENTS, JOBS, OPEN, RECORDS, REQUESTS, RESULTS, SEGMENTS, TERMS, delete, keep, read,
 };
 use super::job::{State, StoredJob};
 use super::segment::StoredSegment;
 use crate::documents::memory::Unit;
-use crate::documents::store::{Result, Store, StoreError, add_units, bytes, value};
+use crate::documents::store::{Store, add_units};
 use crate::documents::termbase::Termbase;
+use crate::storage::{Earlier, Made, Result, StoreError, admit, bytes, earlier, put, value};
 
 pub use self::tables::make_tables;
 
@@ -58,32 +56,20 @@ impl Store {
     /// # Errors
     /// The disk fails or is full; so for all that follow.
     pub fn create_job(&self, job: &StoredJob, upload: &Upload, most: u64) -> Result<Created> {
-        self.write(|write| {
-            let mut requests = write.open_table(REQUESTS).map_err(StoreError::of)?;
-            let request = job.request.as_deref();
-            let known = request.map(|request| requests.get(request)).transpose();
-            let known = known.map_err(StoreError::of)?.flatten().map(|known| {
-                let (id, fingerprint) = known.value();
-                (id.to_owned(), fingerprint == upload.fingerprint)
-            });
-            match known {
-                Some((_, false)) => return Ok(Created::Other),
-                Some((id, true)) => {
+        self.database.write(|write| {
+            let (request, fingerprint) = (job.request.as_deref(), &*upload.fingerprint);
+            match earlier(write, REQUESTS, request, fingerprint)? {
+                Earlier::Other => return Ok(Created::Other),
+                Earlier::Same(id) => {
                     if let Some(known) = read(write, &id)? {
                         return Ok(Created::Known(Box::new(known)));
                     }
                 }
-                None => {}
+                Earlier::None => {}
             }
-            let mut open = write.open_table(OPEN).map_err(StoreError::of)?;
-            let waiting = open.len().map_err(StoreError::of)?;
-            if waiting >= most {
+            let made = Made { id: &job.id, created: job.created, request, fingerprint };
+            if let Err(waiting) = admit(write, (OPEN, REQUESTS), made, most)? {
                 return Ok(Created::TooMany(waiting));
-            }
-            open.insert((job.created, &*job.id), ()).map_err(StoreError::of)?;
-            if let Some(request) = request {
-                let made = (&*job.id, &*upload.fingerprint);
-                requests.insert(request, made).map_err(StoreError::of)?;
             }
             put(write, JOBS, &job.id, &bytes(job)?)?;
             put(write, DOCUMENTS, &job.id, &upload.document)?;
@@ -93,27 +79,24 @@ impl Store {
     }
 
     pub fn job(&self, id: &str) -> Result<Option<StoredJob>> {
-        self.get(JOBS, id)
+        self.database.get(JOBS, id)
     }
 
     /// All jobs, the newest first.
     pub fn jobs(&self) -> Result<Vec<StoredJob>> {
-        let mut all: Vec<StoredJob> = self.all(JOBS)?;
+        let mut all: Vec<StoredJob> = self.database.all(JOBS)?;
         all.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
         Ok(all)
     }
 
     /// The ids of those that have not come to an end, the oldest first.
     pub fn open_jobs(&self) -> Result<Vec<String>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(OPEN).map_err(StoreError::of)?;
-        let entries = table.iter().map_err(StoreError::of)?;
-        entries.map(|entry| Ok(entry.map_err(StoreError::of)?.0.value().1.to_owned())).collect()
+        self.database.open_ids(OPEN)
     }
 
     /// A job's document and terms, until it has come to its end.
     pub fn upload(&self, id: &str) -> Result<Option<(Vec<u8>, Vec<Termbase>)>> {
-        let (document, terms) = (self.raw(DOCUMENTS, id)?, self.get(TERMS, id)?);
+        let (document, terms) = (self.database.raw(DOCUMENTS, id)?, self.database.get(TERMS, id)?);
         Ok(document.zip(terms))
     }
 
@@ -124,7 +107,7 @@ impl Store {
         id: &str,
         change: impl FnOnce(&mut StoredJob) -> bool,
     ) -> Result<Option<(StoredJob, bool)>> {
-        self.write(|write| {
+        self.database.write(|write| {
             let Some(mut job) = read(write, id)? else { return Ok(None) };
             let before = job.clone();
             if !change(&mut job) {
@@ -143,7 +126,7 @@ impl Store {
         segments: &[(usize, StoredSegment)],
         seconds_left: Option<u64>,
     ) -> Result<bool> {
-        self.write(|write| {
+        self.database.write(|write| {
             let job = read(write, id)?.filter(|job| job.state == State::Running);
             let Some(mut job) = job else { return Ok(false) };
             let mut table = write.open_table(SEGMENTS).map_err(StoreError::of)?;
@@ -163,15 +146,16 @@ impl Store {
 
     /// The stored segments of a job with their numbers, in their order.
     pub fn job_segments(&self, id: &str) -> Result<Vec<(usize, StoredSegment)>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(SEGMENTS).map_err(StoreError::of)?;
-        let range = table.range((id, 0)..=(id, u64::MAX)).map_err(StoreError::of)?;
-        range
-            .map(|entry| {
-                let (key, stored) = entry.map_err(StoreError::of)?;
-                Ok((key.value().1 as usize, value(stored.value())?))
-            })
-            .collect()
+        self.database.read(|read| {
+            let table = read.open_table(SEGMENTS).map_err(StoreError::of)?;
+            let range = table.range((id, 0)..=(id, u64::MAX)).map_err(StoreError::of)?;
+            range
+                .map(|entry| {
+                    let (key, stored) = entry.map_err(StoreError::of)?;
+                    Ok((key.value().1 as usize, value(stored.value())?))
+                })
+                .collect()
+        })
     }
 
     /// Ends a job that runs with its result, and adds to its memory; false if it
@@ -179,7 +163,7 @@ impl Store {
     pub fn finish_job(&self, id: &str, finished: Finished<'_>, now: i64) -> Result<bool> {
         let Finished { result, record, note, learnt } = finished;
         let mut memory = None;
-        let finished = self.write(|write| {
+        let finished = self.database.write(|write| {
             let job = read(write, id)?.filter(|job| job.state == State::Running);
             let Some(mut job) = job else { return Ok(false) };
             let mut notes: Vec<String> = note.into_iter().collect();
@@ -188,8 +172,8 @@ impl Store {
                 let note = match add_units(write, &to, learnt) {
                     Ok(Some(_)) => None,
                     Ok(None) => Some("the memory is gone, so nothing was added to it".to_owned()),
-                    Err(StoreError::Full) => {
-                        Some(format!("nothing was added to the memory: {}", StoreError::Full))
+                    Err(full @ StoreError::Full(_)) => {
+                        Some(format!("nothing was added to the memory: {full}"))
                     }
                     Err(error) => return Err(error),
                 };
@@ -211,17 +195,17 @@ impl Store {
 
     /// The translated file of a job that is done.
     pub fn job_result(&self, id: &str) -> Result<Option<Vec<u8>>> {
-        self.raw(RESULTS, id)
+        self.database.raw(RESULTS, id)
     }
 
     /// The signed record of a job that is done, if it has one.
     pub fn job_record(&self, id: &str) -> Result<Option<Vec<u8>>> {
-        self.raw(RECORDS, id)
+        self.database.raw(RECORDS, id)
     }
 
     /// Whether there was one.
     pub fn delete_job(&self, id: &str) -> Result<bool> {
-        self.write(|write| match read(write, id)? {
+        self.database.write(|write| match read(write, id)? {
             None => Ok(false),
             Some(job) => delete(write, &job).map(|()| true),
         })
@@ -232,16 +216,9 @@ impl Store {
         let old = |job: &StoredJob| job.finished.is_some_and(|at| at < finished);
         let old: Vec<StoredJob> = self.jobs()?.into_iter().filter(old).collect();
         if !old.is_empty() {
-            self.write(|write| old.iter().try_for_each(|job| delete(write, job)))?;
+            self.database.write(|write| old.iter().try_for_each(|job| delete(write, job)))?;
         }
         Ok(old.len())
-    }
-
-    fn raw(&self, table: Table<'_>, id: &str) -> Result<Option<Vec<u8>>> {
-        let read = self.database.begin_read().map_err(StoreError::of)?;
-        let table = read.open_table(table).map_err(StoreError::of)?;
-        let found = table.get(id).map_err(StoreError::of)?;
-        Ok(found.map(|found| found.value().to_vec()))
     }
 }
 

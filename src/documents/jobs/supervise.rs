@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+use super::Jobs;
 use super::job::{State, StoredJob};
 use super::run::{self, Outcome};
-use super::{Jobs, blocking, unix_micros};
-use crate::documents::store::Result;
+use crate::storage::{Result, blocking, unix_micros};
 
 /// Jobs that run side by side, so that a short one does not wait for a long one.
 const AT_ONCE: usize = 2;

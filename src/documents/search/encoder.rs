@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::passages::{Cut, passages};
+use crate::documents::offload::offload;
 use crate::documents::source::Source;
 use crate::documents::vectors::dot;
 use crate::engine::{EmbeddingRequest, Embeddings, Engine, ModelInfo, SubmitError};
@@ -118,8 +119,7 @@ pub async fn cut(
         encoded.map_err(|error| SubmitError::Failed(error.to_string()))
     };
     let work = move || passages(&source, language.as_deref(), limit, tokens);
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(SubmitError::Failed(error.to_string())))
+    offload(work).await?
 }
 
 /// The vectors of passages, of length 1, end to end. `done` is told how many

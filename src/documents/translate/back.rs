@@ -5,6 +5,7 @@ use super::job::{Job, Translated};
 use super::model::{Ask, ask};
 use super::prompt::{Request, task};
 use super::segment::Work;
+use crate::documents::offload::offload;
 use crate::documents::quality::{BackTranslation, Measure, chrf};
 use crate::documents::vectors::similarity;
 use crate::engine::{Engine, ModelKind, SubmitError, Usage};
@@ -63,7 +64,10 @@ pub(super) async fn back(
         Some(embedder) if !text.is_empty() => {
             (similarity(embedder, [source, text.clone()]).await?, Measure::Embeddings)
         }
-        _ => (chrf(&source, &text), Measure::Characters),
+        _ => {
+            let back = text.clone();
+            (offload(move || chrf(&source, &back)).await?, Measure::Characters)
+        }
     };
     Ok(Some((BackTranslation { text, similarity, measure }, answer.usage)))
 }

@@ -13,6 +13,7 @@ mod segment;
 
 use std::sync::Arc;
 
+use futures::TryFutureExt;
 use futures::stream::{self, Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ pub use job::{Context, Job, Origin, SegmentError, Tone, Translated};
 pub use prompt::PROMPTS;
 
 use crate::documents::language;
+use crate::documents::offload::offload;
 use crate::documents::tagged::Tagged;
 use crate::engine::Engine;
 
@@ -45,14 +47,18 @@ impl Translator {
         &self,
         job: Job,
     ) -> impl Stream<Item = Result<Translated, SegmentError>> + Send + use<> {
-        let prepared = self.prepare(job);
-        stream::iter(0..prepared.0.job.segments.len())
-            .map(move |index| prepared.clone().segment(index))
-            .buffer_unordered(WINDOW)
+        let translator = self.clone();
+        let prepared = offload(move || translator.prepare(job));
+        let segments = prepared.map_ok(|prepared| {
+            stream::iter(0..prepared.0.job.segments.len())
+                .map(move |index| prepared.clone().segment(index))
+                .buffer_unordered(WINDOW)
+        });
+        segments.map_err(|error| SegmentError { index: 0, error }).try_flatten_stream()
     }
 
-    /// Finds the languages of a job's segments, which takes its time with many,
-    /// so that they can be translated in any order.
+    /// Finds the languages of a job's segments, so that they can be translated in
+    /// any order. Takes its time with many: not for a thread that serves requests.
     pub fn prepare(&self, job: Job) -> Prepared {
         let languages = languages(&job);
         Prepared(Arc::new(segment::Work { translator: self.clone(), job, languages }))

@@ -4,6 +4,7 @@
 //! [`ModelMetrics`], whose handles are registered once, so that a step of the
 //! engine costs a few atomic writes and no lookup.
 
+pub mod batches;
 mod model;
 pub mod names;
 
@@ -116,6 +117,13 @@ fn describe() {
     describe_counter!(PREEMPTIONS, "Requests that gave their cache back to others for a while.");
     describe_counter!(DRAFT_TOKENS, "Tokens guessed ahead.");
     describe_counter!(ACCEPTED_TOKENS, "Tokens guessed ahead that were right.");
+    describe_gauge!(BATCHES, "Batches that have not come to an end, by state.");
+    describe_gauge!(
+        BATCH_REQUESTS_WAITING,
+        "Requests of such batches that have no answer, of files that were read."
+    );
+    describe_counter!(BATCHES_ENDED, "Batches that came to an end, by state.");
+    describe_counter!(BATCH_REQUESTS, "Requests of batches that came to an end, by outcome.");
     describe_histogram!(TIME_TO_FIRST_TOKEN, "Seconds from submission to the first token.");
     describe_histogram!(INTER_TOKEN_LATENCY, "Seconds between two tokens of one request.");
     describe_histogram!(E2E_LATENCY, "Seconds from submission to the end of the request.");

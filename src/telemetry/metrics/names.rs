@@ -1,9 +1,15 @@
-//! Metric names. Every metric carries the label [`MODEL_LABEL`].
+//! Metric names. Every metric but those of batches carries the label
+//! [`MODEL_LABEL`].
 
 /// Label with the model's public name.
 pub const MODEL_LABEL: &str = "model_name";
 /// Label of [`REQUEST_SUCCESS`]: `stop`, `length`, `timeout` or `repetition`.
 pub const REASON_LABEL: &str = "finished_reason";
+
+/// Label of [`BATCHES`] and [`BATCHES_ENDED`]: the state, as the API has it.
+pub const STATUS_LABEL: &str = "status";
+/// Label of [`BATCH_REQUESTS`]: `completed`, `failed` or `unanswered`.
+pub const OUTCOME_LABEL: &str = "outcome";
 
 pub const REQUESTS_WAITING: &str = "dragoman_requests_waiting";
 pub const REQUESTS_RUNNING: &str = "dragoman_requests_running";
@@ -22,6 +28,10 @@ pub const TIME_TO_FIRST_TOKEN: &str = "dragoman_time_to_first_token_seconds";
 pub const INTER_TOKEN_LATENCY: &str = "dragoman_inter_token_latency_seconds";
 pub const E2E_LATENCY: &str = "dragoman_e2e_request_latency_seconds";
 pub const QUEUE_TIME: &str = "dragoman_request_queue_time_seconds";
+pub const BATCHES: &str = "dragoman_batches";
+pub const BATCHES_ENDED: &str = "dragoman_batches_ended_total";
+pub const BATCH_REQUESTS: &str = "dragoman_batch_requests_total";
+pub const BATCH_REQUESTS_WAITING: &str = "dragoman_batch_requests_waiting";
 
 /// The gauges under the names that Kubernetes inference gateways look for
 /// (Gateway API Inference Extension, model server protocol).

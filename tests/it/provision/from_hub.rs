@@ -5,7 +5,7 @@ use std::fs;
 use dragoman::provision::{Presence, ProvisionError};
 
 use super::mock_hub::{COMMIT, MockHub};
-use super::{Site, manifest, noise, sha256};
+use super::{Site, manifest, noise, only, sha256};
 
 const SOURCE: &str = "[[sources]]\nkind = 'hub'\nrepo = 'o/n'\nfiles = [\n\
     { path = 'config.json', role = 'config' },\n\
@@ -24,15 +24,6 @@ fn site() -> (Site, MockHub, Vec<u8>) {
     hub.publish("o/n", FIRST, &weights);
     hub.publish("o/n", SECOND, &noise(4, 2000));
     (site, hub, weights)
-}
-
-fn only(error: ProvisionError) -> ProvisionError {
-    match error {
-        ProvisionError::NoSource { mut attempts, .. } if attempts.len() == 1 => {
-            attempts.remove(0).1
-        }
-        other => panic!("{other}"),
-    }
 }
 
 #[test]

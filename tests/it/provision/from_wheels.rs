@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use dragoman::provision::{Presence, ProvisionError};
 
 use super::fake_pip::{calls, fail, mend, publish};
-use super::{Site, manifest, noise, sha256};
+use super::{Site, manifest, noise, only, sha256};
 
 const REFUSED: &str = "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('<pip._vendor\
     .urllib3.connection.HTTPSConnection object at 0x7f>: Failed to establish a new connection: [Errno 111] Connection \
@@ -49,16 +49,6 @@ fn model(site: &Site) -> Model {
         sha256(TOKENIZER)
     );
     Model { weights, manifest: manifest("m", &sources) }
-}
-
-/// The error of the only source that was tried.
-fn only(error: ProvisionError) -> ProvisionError {
-    match error {
-        ProvisionError::NoSource { mut attempts, .. } if attempts.len() == 1 => {
-            attempts.remove(0).1
-        }
-        other => panic!("{other}"),
-    }
 }
 
 #[test]

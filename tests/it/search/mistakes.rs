@@ -1,6 +1,6 @@
 //! What is refused, and how it is told.
 
-use dragoman::config::Config;
+use dragoman::config::{self, Config};
 use dragoman::engine::Engines;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -71,6 +71,35 @@ async fn mistakes_are_named() {
     }
     let about = super::get(url, &format!("/v1/collections/{id}")).await.1;
     assert_eq!(about["documents"], 1, "nothing that was refused is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_full_names_its_setting() {
+    let config = config::Server {
+        data_dir: Some(data_dir()),
+        max_collections: 1,
+        max_passages: 3,
+        ..Config::default().server
+    };
+    let url = &serve(crate::tei::tiny().engines.clone(), config);
+    let id = collection(url).await;
+    let documents = format!("/v1/collections/{id}/documents");
+    add(url, &id, json!({"paragraphs": ["w5 w6 w7 w8.", "w6 w7 w8 w9."]})).await;
+    let two = json!({"paragraphs": ["w7 w8 w9 w5.", "w8 w9 w5 w6."]});
+    for (path, body, status, code, setting) in [
+        ("/v1/collections", json!({"name": "x"}), 409, "too_many_collections", "max_collections"),
+        (&*documents, two, 413, "collection_full", "max_passages"),
+    ] {
+        let (found, answer) = post(url, path, body).await;
+        let error = &answer["error"];
+        assert_eq!((found, &error["code"]), (status, &json!(code)), "{answer}");
+        assert!(error["message"].as_str().unwrap().contains(&format!("server.{setting}")));
+    }
+    let about = super::get(url, &format!("/v1/collections/{id}")).await.1;
+    assert_eq!((&about["documents"], &about["passages"]), (&json!(1), &json!(2)));
+    add(url, &id, json!({"paragraphs": ["w9 w8 w7 w6."]})).await;
+    assert_eq!(call(url, Method::DELETE, &format!("/v1/collections/{id}")).await.0, 200);
+    collection(url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

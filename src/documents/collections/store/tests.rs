@@ -1,7 +1,5 @@
 //! Collections on disk, from being made to being deleted.
 
-use redb::ReadableTableMetadata;
-
 use super::*;
 use crate::documents::search::{Encoder, Mode, Query};
 
@@ -63,15 +61,16 @@ fn found(store: &Store, id: &str) -> usize {
 
 /// Rows of every table.
 fn rows(store: &Store) -> [u64; 5] {
-    let read = store.database.begin_read().unwrap();
-    let documents = read.open_table(DOCUMENTS).unwrap().len().unwrap();
-    [
-        read.open_table(COLLECTIONS).unwrap().len().unwrap(),
-        documents,
-        read.open_table(HASHES).unwrap().len().unwrap(),
-        read.open_table(PASSAGES).unwrap().len().unwrap(),
-        read.open_table(VECTORS).unwrap().len().unwrap(),
-    ]
+    let counted = store.database.read(|read| {
+        Ok([
+            read.open_table(COLLECTIONS).unwrap().len().unwrap(),
+            read.open_table(DOCUMENTS).unwrap().len().unwrap(),
+            read.open_table(HASHES).unwrap().len().unwrap(),
+            read.open_table(PASSAGES).unwrap().len().unwrap(),
+            read.open_table(VECTORS).unwrap().len().unwrap(),
+        ])
+    });
+    counted.unwrap()
 }
 
 #[test]
@@ -80,8 +79,10 @@ fn a_collection_goes_its_way() {
     let store = Store::open(folder.path()).unwrap();
     let (a, b) = (document("a", 2), document("b", 3));
     assert_eq!(add(&store, "c", &a, 9).unwrap(), Added::Gone);
-    store.create_collection(&collection("c")).unwrap();
-    store.create_collection(&StoredCollection { created: 0, ..collection("d") }).unwrap();
+    store.create_collection(&collection("c"), 9).unwrap().unwrap();
+    let d = StoredCollection { created: 0, ..collection("d") };
+    assert_eq!(store.create_collection(&d, 1).unwrap(), Err(1));
+    store.create_collection(&d, 2).unwrap().unwrap();
     assert_eq!(found(&store, "c"), 0);
     assert_eq!(add(&store, "c", &a, 5).unwrap(), Added::New);
     assert_eq!(found(&store, "c"), 2, "what was loaded before is not seen again");
@@ -124,7 +125,7 @@ fn a_collection_goes_its_way() {
 fn a_document_is_stored_as_a_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    store.create_collection(&collection("c")).unwrap();
+    store.create_collection(&collection("c"), 9).unwrap().unwrap();
     let kept = document("a", 2);
     add(&store, "c", &kept, 9).unwrap();
     let before = rows(&store);
@@ -134,14 +135,14 @@ fn a_document_is_stored_as_a_whole_or_not_at_all() {
     let addition = Addition { document: &damaged, passages: &passages, vectors: &[1.0] };
     assert!(matches!(store.add_document("c", addition, 9), Err(StoreError::Failed(_))));
     // As if the process had ended between writing a document and committing it.
-    let write = store.database.begin_write().unwrap();
-    {
+    let ended: Result<()> = store.database.write(|write| {
         let mut table = write.open_table(DOCUMENTS).unwrap();
         table.insert(("c", "half"), &*bytes(&document("half", 1)).unwrap()).unwrap();
         let mut table = write.open_table(PASSAGES).unwrap();
         table.insert(("c", "half", 0), &*bytes(&passage("law")).unwrap()).unwrap();
-    }
-    drop(write);
+        Err(StoreError::of("ended"))
+    });
+    assert_eq!(ended.unwrap_err().to_string(), "the store failed: documents.redb: ended");
     drop(store);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!((rows(&store), store.collection_documents("c").unwrap()), (before, vec![kept]));
@@ -153,7 +154,7 @@ fn a_document_is_stored_as_a_whole_or_not_at_all() {
 fn deleting_frees() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    store.create_collection(&collection("c")).unwrap();
+    store.create_collection(&collection("c"), 9).unwrap().unwrap();
     let size = || std::fs::metadata(folder.path().join("documents.redb")).unwrap().len();
     let mut sizes = Vec::new();
     for _ in 0..6 {

@@ -1,15 +1,13 @@
 //! The tables that jobs lie in, and what a transaction does with one of them.
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{TableDefinition, WriteTransaction};
 
 use crate::documents::jobs::job::StoredJob;
-use crate::documents::store::{Result, StoreError, bytes, value};
-
-pub type Table<'a> = TableDefinition<'a, &'static str, &'static [u8]>;
+use crate::storage::{Open, Requests, Result, StoreError, Table, bytes, get, put};
 
 pub const JOBS: Table<'_> = TableDefinition::new("jobs");
-/// Jobs that have not come to an end, the oldest first.
-pub const OPEN: TableDefinition<'_, (i64, &str), ()> = TableDefinition::new("open_jobs");
+/// Jobs that have not come to an end.
+pub const OPEN: Open<'_> = TableDefinition::new("open_jobs");
 /// Documents and terms of jobs that have not come to an end.
 pub const DOCUMENTS: Table<'_> = TableDefinition::new("job_documents");
 pub const TERMS: Table<'_> = TableDefinition::new("job_terms");
@@ -18,8 +16,8 @@ pub const SEGMENTS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::n
 pub const RESULTS: Table<'_> = TableDefinition::new("job_results");
 /// Signed records of what made the results.
 pub const RECORDS: Table<'_> = TableDefinition::new("job_records");
-/// By the clients' names for their requests: the job, and what was sent.
-pub const REQUESTS: TableDefinition<'_, &str, (&str, &str)> = TableDefinition::new("job_requests");
+/// The requests that made jobs.
+pub const REQUESTS: Requests<'_> = TableDefinition::new("job_requests");
 
 /// So that reading finds the tables.
 pub fn make_tables(write: &WriteTransaction) -> Result<()> {
@@ -34,16 +32,7 @@ pub fn make_tables(write: &WriteTransaction) -> Result<()> {
 
 /// A job as the transaction sees it.
 pub fn read(write: &WriteTransaction, id: &str) -> Result<Option<StoredJob>> {
-    let table = write.open_table(JOBS).map_err(StoreError::of)?;
-    let found = table.get(id).map_err(StoreError::of)?;
-    found.map(|found| value(found.value())).transpose()
-}
-
-/// Writes bytes, in place of those that were there.
-pub fn put(write: &WriteTransaction, table: Table<'_>, id: &str, bytes: &[u8]) -> Result<()> {
-    let mut table = write.open_table(table).map_err(StoreError::of)?;
-    table.insert(id, bytes).map_err(StoreError::of)?;
-    Ok(())
+    get(write, JOBS, id)
 }
 
 /// Writes a job that changed. One that has come to its end needs no document.
