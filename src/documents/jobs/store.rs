@@ -155,7 +155,8 @@ impl Store {
                 job.prompt_tokens += segment.prompt_tokens;
                 job.completion_tokens += segment.completion_tokens;
             }
-            (job.seconds_left, job.tries) = (seconds_left, 0);
+            job.seconds_left = seconds_left;
+            job.tries = if segments.is_empty() { job.tries } else { 0 };
             put(write, JOBS, id, &bytes(&job)?)?;
             Ok(true)
         })
