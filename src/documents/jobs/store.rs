@@ -2,6 +2,7 @@
 //! changes in one transaction, so that a crash leaves a job before or after a
 //! step, never within one.
 
+mod steps;
 mod tables;
 
 use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata};
