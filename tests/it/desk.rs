@@ -1,6 +1,8 @@
 //! Translating, termbases and memories over HTTP. What a small model writes is
 //! not judged; what the server does with it is.
 
+mod stream;
+
 use std::sync::OnceLock;
 
 use dragoman::config::{self, Config};

@@ -70,7 +70,7 @@ pub async fn translate(
         tone: tone(engine, "formality", body.formality)?,
         ..Job::new(all.iter().flat_map(|text| text.segments.clone()).collect(), &target)
     };
-    let done = texts::run(&translator, job, &all, "text").await?;
+    let done = texts::run(&translator, job, (&all, "text"), &|_| {}).await?;
     let counts: Vec<usize> = body.text.iter().map(|text| text.chars().count()).collect();
     desk.characters.fetch_add(counts.iter().sum::<usize>() as u64, Relaxed);
     let shown = body.show_billed_characters.unwrap_or(false);

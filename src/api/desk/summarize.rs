@@ -50,7 +50,7 @@ pub async fn summarize(
     }
     let prepared = Prepared::new(&shared, given.body, given.bytes).await.map_err(named)?;
     if stream {
-        return Ok(progress::respond(&shared.life, move |send| async move {
+        return Ok(progress::respond(&shared.life, "progress", move |send| async move {
             // Nobody reads it any more when the receiver is gone.
             let answer = prepared.answer(&move |report| drop(send.send(report))).await;
             answer.map_err(|error| error.rename("text", field))

@@ -1,8 +1,10 @@
 //! From texts to the segments of a job, and from their translations to texts.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use futures::StreamExt;
 
 use super::store::{Desk, missing};
 use crate::api::error::{ApiError, echo};
@@ -207,15 +209,16 @@ pub async fn remember(
     desk.with(move |store| store.add_units(&id, &units)).await.map(|_| ())
 }
 
-/// Runs a job whose segments are those of texts, one after another.
+/// Runs a job whose segments are those of texts, one after another. `each` hears
+/// of every segment, as soon as all before it are finished too.
 ///
 /// # Errors
 /// As the engine has them; `field` is what the texts are called.
 pub async fn run(
     translator: &Translator,
     job: Job,
-    texts: &[Text],
-    field: &str,
+    (texts, field): (&[Text], &str),
+    each: &(dyn Fn(&Translated) + Send + Sync),
 ) -> Result<Vec<Vec<Translated>>, ApiError> {
     let place = |index: usize| {
         let mut before = 0;
@@ -234,7 +237,21 @@ pub async fn run(
             false => error,
         }
     };
-    let mut all = translator.translate_all(job).await.map_err(failed)?.into_iter();
+    let mut finished: Vec<Option<Translated>> = vec![None; job.segments.len()];
+    let mut told = 0;
+    let mut results = pin!(translator.translate(job));
+    while let Some(result) = results.next().await {
+        let translated = result.map_err(failed)?;
+        let index = translated.index;
+        if let Some(place) = finished.get_mut(index) {
+            *place = Some(translated);
+        }
+        while let Some(Some(next)) = finished.get(told) {
+            each(next);
+            told += 1;
+        }
+    }
+    let mut all = finished.into_iter().flatten();
     Ok(texts.iter().map(|text| all.by_ref().take(text.segments.len()).collect()).collect())
 }
 

@@ -52,6 +52,9 @@ pub struct TranslateRequest {
     pub formality: Option<Formality>,
     /// "text", "html" or "xml".
     pub format: Option<Format>,
+    /// Answer with server-sent events: `segment` with each finished segment in the
+    /// order of the texts, and `result` with all of the answer.
+    pub stream: Option<bool>,
     /// Try once more where terms or tags are missed; true without it.
     pub enforce: Option<bool>,
     /// Answer with a signed record of what made the translation.
@@ -148,6 +151,17 @@ pub struct TranslateResponse {
 pub struct Translation {
     pub text: String,
     pub segments: Vec<Segment>,
+}
+
+/// A finished segment, in a stream.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SegmentEvent {
+    /// Number of the text that it belongs to, from 0.
+    pub text_index: usize,
+    /// Its number in the text, from 0.
+    pub segment_index: usize,
+    #[serde(flatten)]
+    pub content: Segment,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

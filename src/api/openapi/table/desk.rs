@@ -10,8 +10,8 @@ use crate::api::wire::deepl::{
     MultilingualGlossary, Usage,
 };
 use crate::api::wire::desk::{
-    CreateMemory, CreateTermbase, Deleted, List, MemoryInfo, TermbaseInfo, TranslateRequest,
-    TranslateResponse,
+    CreateMemory, CreateTermbase, Deleted, List, MemoryInfo, SegmentEvent, TermbaseInfo,
+    TranslateRequest, TranslateResponse,
 };
 use crate::api::wire::jobs::{DocumentRequest, JobInfo, JobList, JobReport};
 use crate::api::wire::record::{RecordBody, RecordKey};
@@ -65,6 +65,7 @@ pub const DESK: &[Operation] = &[
     OURS.post("/v1/translate", "Translates texts sentence by sentence.")
         .takes::<TranslateRequest>()
         .gives::<TranslateResponse>()
+        .streams::<Any<(SegmentEvent, TranslateResponse)>>()
         .works(),
     OURS.post(
         "/v1/summarize",
