@@ -78,13 +78,13 @@ pub async fn translate(
         .map(|((text, done), characters)| {
             let longest = done.iter().max_by_key(|translated| translated.report.weight);
             let code = longest.and_then(|translated| translated.source_language.code.as_deref());
-            Translation {
+            Ok(Translation {
                 detected_source_language: code.map_or_else(String::new, languages::upper),
-                text: text.join(&targets(done)),
+                text: text.join(&targets(done), "text")?,
                 billed_characters: shown.then_some(characters),
-            }
+            })
         })
-        .collect();
+        .collect::<Result<_, ApiError>>()?;
     Ok(axum::Json(TranslateResponse { translations }))
 }
 

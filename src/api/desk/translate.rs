@@ -93,7 +93,7 @@ impl Prepared {
         let source = body.source.as_deref().filter(|source| *source != "auto");
         let source = source.map(|source| texts::language(engine, "source", source)).transpose()?;
         let format = body.format.unwrap_or(Format::Text);
-        let texts = parse(&given, format, source.as_deref())?;
+        let texts = parse(&given, format, (source.as_deref(), &body.target))?;
         let mut stored = Vec::new();
         let mut names = Vec::new();
         if let Some(id) = &body.termbase {
@@ -179,18 +179,20 @@ impl Prepared {
             completion_tokens: flat.iter().map(|t| t.usage.completion_tokens).sum(),
             characters,
         };
-        let translation = |(text, done): (&Text, &Vec<Translated>)| Translation {
-                text: text.join(&targets(done)),
+        let translation = |(number, (text, done)): (usize, (&Text, &Vec<Translated>))| {
+            Ok(Translation {
+                text: text.join(&targets(done), &format!("texts[{number}]"))?,
                 segments: (text.segments.iter().zip(done))
                     .map(|(source, translated)| segment(source, translated, quality))
                     .collect(),
+            })
         };
-        let translations = texts.iter().zip(&done).map(translation);
+        let translations = texts.iter().zip(&done).enumerate().map(translation);
         let mut answer = TranslateResponse {
             model: translator.engine.info().id.clone(),
             quality: quality.then(|| document(&done)),
             target,
-            translations: translations.collect(),
+            translations: translations.collect::<Result<_, ApiError>>()?,
             usage,
             record: None,
         };
@@ -218,7 +220,12 @@ async fn facts(
     Ok(facts)
 }
 
-fn parse(given: &[String], format: Format, source: Option<&str>) -> Result<Vec<Text>, ApiError> {
+/// `source` and `target` are the languages, as far as they are known.
+fn parse(
+    given: &[String],
+    format: Format,
+    (source, target): (Option<&str>, &str),
+) -> Result<Vec<Text>, ApiError> {
     if given.is_empty() || given.len() > MAX_TEXTS {
         let message = format!("texts has {}; send 1 to {MAX_TEXTS}", given.len());
         return Err(ApiError::invalid("texts", message));
@@ -227,6 +234,7 @@ fn parse(given: &[String], format: Format, source: Option<&str>) -> Result<Vec<T
     let parsed = |(at, text): (usize, &String)| {
         let parsed = match format {
             Format::Text => Ok(Text::plain(text, Cut::Lines, source)),
+            Format::Markdown => Text::markdown(text, source, target),
             Format::Html => marked(text, Markup::Html),
             Format::Xml => marked(text, Markup::Xml),
         };

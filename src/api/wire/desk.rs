@@ -50,7 +50,8 @@ pub struct TranslateRequest {
     pub back_translation: Option<bool>,
     /// "more" or "less".
     pub formality: Option<Formality>,
-    /// "text", "html" or "xml".
+    /// "text", "markdown", "html" or "xml"; text without it. Of Markdown, emphasis,
+    /// links, code, footnotes and tables stay as they are in documents of it.
     pub format: Option<Format>,
     /// Answer with server-sent events: `segment` with each finished segment in the
     /// order of the texts, and `result` with all of the answer.
@@ -107,6 +108,7 @@ pub enum Formality {
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     Text,
+    Markdown,
     Html,
     Xml,
 }
