@@ -136,7 +136,7 @@ fn plain_types(reason: &str) -> String {
     };
     let expected = match expected {
         "usize" | "u64" | "u32" => "a whole number, 0 or more",
-        "i64" => "a whole number",
+        "i64" | "i32" => "a whole number",
         "f32" | "f64" => "a number",
         "a boolean" => "true or false",
         "a sequence" => "an array",

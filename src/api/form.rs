@@ -121,7 +121,10 @@ pub fn put<T: Form>(
 /// What a field's text stands for; a text where it is none of that.
 fn value_of<T: Form>(name: &str, text: String) -> Value {
     let read = match name {
-        name if T::NUMBERS.contains(&name) => text.parse::<u64>().ok().map(Value::from),
+        name if T::NUMBERS.contains(&name) => {
+            let below = || text.parse::<i64>().ok().map(Value::from);
+            text.parse::<u64>().ok().map(Value::from).or_else(below)
+        }
         name if T::DECIMALS.contains(&name) => {
             text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from)
         }
@@ -155,7 +158,7 @@ mod tests {
             ("q=%C3%A9&q=%E6%B0%B4&alternatives=3", r#"{"q":["é","水"],"alternatives":3}"#),
             (
                 "q=100%&alternatives=-1&num_beams",
-                r#"{"q":"100%","alternatives":"-1","num_beams":""}"#,
+                r#"{"q":"100%","alternatives":-1,"num_beams":""}"#,
             ),
             ("", "{}"),
         ] {

@@ -16,7 +16,7 @@ use super::body::is_multipart;
 use super::body::{check_encoding, read};
 use super::error::{ApiError, echo};
 #[cfg(feature = "documents")]
-use super::extract::Json;
+use super::extract::Kept;
 use super::fields::Fields;
 use super::form::{Form, put, typed};
 use super::state::{Shared, offload};
@@ -71,11 +71,11 @@ where
     }
 }
 
-/// A file with fields, or JSON with the same fields and no file.
+/// A file with fields, or JSON with the same fields and no file, and its bytes.
 #[cfg(feature = "documents")]
-pub struct FileOrJson<T> {
-    pub fields: T,
-    pub file: Option<File>,
+pub enum FileOrJson<T> {
+    File(Upload<T>),
+    Json(T, Bytes),
 }
 
 #[cfg(feature = "documents")]
@@ -87,11 +87,10 @@ where
 
     async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
         if is_multipart(request.headers()) {
-            let Upload { fields, file, .. } = Upload::from_request(request, shared).await?;
-            return Ok(Self { fields, file: Some(file) });
+            return Upload::from_request(request, shared).await.map(Self::File);
         }
-        let Json(fields) = Json::from_request(request, shared).await?;
-        Ok(Self { fields, file: None })
+        let Kept(fields, bytes) = Kept::from_request(request, shared).await?;
+        Ok(Self::Json(fields, bytes))
     }
 }
 
@@ -139,7 +138,8 @@ where
     Ok(Upload { fields: typed(object)?, file, fingerprint: hashed })
 }
 
-fn fingerprint(start: &[u8], bytes: &[u8]) -> String {
+/// Stands for all of a request's content.
+pub fn fingerprint(start: &[u8], bytes: &[u8]) -> String {
     let hash = Sha256::new().chain_update(start).chain_update(bytes).finalize();
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

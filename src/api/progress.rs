@@ -1,5 +1,5 @@
-//! Long work as server-sent events: how far it is, and at the end what came of
-//! it.
+//! Long work as server-sent events: how far it is, or what is finished of it, and
+//! at the end what came of it.
 //!
 //! The response body owns the work: when the client leaves, it is dropped, and
 //! with it everything that the engine still does for it.
@@ -22,6 +22,8 @@ use super::stream::{KEEP_ALIVE, KEEP_ALIVE_FRAME, events, write_named_event};
 type Work<R> = Pin<Box<dyn Future<Output = Result<R, ApiError>> + Send>>;
 
 struct Running<P, R> {
+    /// Of the reports.
+    name: &'static str,
     /// `None` when its result was written.
     work: Option<Work<R>>,
     reports: UnboundedReceiver<P>,
@@ -30,9 +32,13 @@ struct Running<P, R> {
     _running: TaskTrackerToken,
 }
 
-/// Answers with events named `progress`, one for each report of the work, and a
-/// last one, `result` or `error`.
-pub fn respond<P, R, F>(life: &Lifecycle, work: impl FnOnce(UnboundedSender<P>) -> F) -> Response
+/// Answers with events of this name, one for each report of the work, and a last
+/// one, `result` or `error`.
+pub fn respond<P, R, F>(
+    life: &Lifecycle,
+    name: &'static str,
+    work: impl FnOnce(UnboundedSender<P>) -> F,
+) -> Response
 where
     P: Serialize + Send + 'static,
     R: Serialize + 'static,
@@ -40,6 +46,7 @@ where
 {
     let (send, reports) = unbounded_channel();
     let running = Running {
+        name,
         work: Some(Box::pin(work(send)) as Work<R>),
         reports,
         ended: life.ended.clone(),
@@ -57,9 +64,13 @@ impl<P: Serialize, R: Serialize> Running<P, R> {
         let mut out = Vec::new();
         tokio::select! {
             biased;
-            Some(report) = self.reports.recv() => write_named_event("progress", &report, &mut out),
+            Some(report) = self.reports.recv() => write_named_event(self.name, &report, &mut out),
             result = work => {
                 self.work = None;
+                // What it told on its way to the end.
+                while let Ok(report) = self.reports.try_recv() {
+                    write_named_event(self.name, &report, &mut out);
+                }
                 match result {
                     Ok(result) => write_named_event("result", &result, &mut out),
                     Err(error) => write_named_event("error", &error.body(), &mut out),

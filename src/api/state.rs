@@ -80,16 +80,20 @@ impl Shared {
     pub fn new(app: AppState, life: Lifecycle) -> Self {
         let lifetime = Duration::from_secs(app.config.responses_s);
         let responses = Store::new(app.config.responses_mib << 20, lifetime);
-        #[cfg(feature = "documents")]
-        let desk = Arc::new(Desk::new(&app, &life));
         let batches = BatchStore::new(&app, &life);
-        Self(Arc::new(Inner {
-            app,
-            life,
-            responses,
-            batches,
+        Self(Arc::new_cyclic(|shared| {
             #[cfg(feature = "documents")]
-            desk,
+            let desk = Arc::new(Desk::new(&app, &life, shared.clone()));
+            #[cfg(not(feature = "documents"))]
+            let _ = shared;
+            Inner {
+                app,
+                life,
+                responses,
+                batches,
+                #[cfg(feature = "documents")]
+                desk,
+            }
         }))
     }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::documents::format::Document;
 use crate::documents::language;
 use crate::documents::segment::spans;
@@ -33,7 +35,7 @@ pub struct Sentence {
 }
 
 /// A sentence that is quoted, word for word.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Citation {
     /// Number of the paragraph, from 0.
     pub paragraph: usize,

@@ -1,6 +1,9 @@
 //! Translating, termbases and memories over HTTP. What a small model writes is
 //! not judged; what the server does with it is.
 
+mod markdown;
+mod stream;
+
 use std::sync::OnceLock;
 
 use dragoman::config::{self, Config};

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use dragoman::config::{self, Config};
-use dragoman::engine::{Engine, Engines};
+use dragoman::engine::Engines;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
@@ -20,7 +20,6 @@ use crate::translation::{exact, start};
 
 struct Server {
     url: String,
-    engine: Engine,
 }
 
 /// The server that these tests share. Its model knows `w0` to `w63`, English and
@@ -31,7 +30,7 @@ fn server() -> &'static Server {
         let engine = start("m2m", "m2m-jobs", exact());
         let config =
             config::Server { data_dir: Some(data_dir()), max_jobs: 20, ..Config::default().server };
-        Server { url: serve(Engines::new(vec![engine.clone()]), config), engine }
+        Server { url: serve(Engines::new(vec![engine]), config) }
     })
 }
 
@@ -59,13 +58,13 @@ async fn send(url: &str, form: Form, key: Option<&str>) -> (u16, Value) {
     json(request.send().await.unwrap()).await
 }
 
-async fn json(response: Response) -> (u16, Value) {
+pub async fn json(response: Response) -> (u16, Value) {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-async fn call(url: &str, method: Method, path: &str) -> (u16, Value) {
+pub async fn call(url: &str, method: Method, path: &str) -> (u16, Value) {
     json(Client::new().request(method, format!("{url}{path}")).send().await.unwrap()).await
 }
 
@@ -85,7 +84,7 @@ pub async fn ended(url: &str, path: &str) -> Value {
     until(url, path, |job| !["queued", "running"].contains(&job["status"].as_str().unwrap())).await
 }
 
-async fn until(url: &str, path: &str, condition: impl Fn(&Value) -> bool) -> Value {
+pub async fn until(url: &str, path: &str, condition: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let (status, job) = get(url, path).await;

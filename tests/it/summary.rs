@@ -1,6 +1,8 @@
 //! Summaries over HTTP. What a small model says is not judged; that every quote
 //! is the document's is.
 
+mod jobs;
+
 use reqwest::Client;
 use serde_json::{Value, json};
 

@@ -17,7 +17,7 @@ use super::submit::unreadable;
 use super::termbases::{language, name};
 use crate::api::error::ApiError;
 use crate::api::extract::Json;
-use crate::api::multipart::{File, FileOrJson};
+use crate::api::multipart::{File, FileOrJson, Upload};
 use crate::api::path::Path;
 use crate::api::state::Shared;
 use crate::api::wire::desk::{Deleted, List};
@@ -120,8 +120,12 @@ pub async fn add(
     State(shared): State<Shared>,
     Extension(desk): Extension<Arc<Desk>>,
     Path(id): Path<String>,
-    FileOrJson { fields, file }: FileOrJson<AddDocument>,
+    sent: FileOrJson<AddDocument>,
 ) -> Result<Response, ApiError> {
+    let (fields, file) = match sent {
+        FileOrJson::File(Upload { fields, file, .. }) => (fields, Some(file)),
+        FileOrJson::Json(fields, _) => (fields, None),
+    };
     let collection = stored(&desk, &id).await?;
     let language = fields.language.as_deref().map(|tag| language("language", tag)).transpose()?;
     let given = given(fields, file)?;

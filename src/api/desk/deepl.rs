@@ -70,7 +70,7 @@ pub async fn translate(
         tone: tone(engine, "formality", body.formality)?,
         ..Job::new(all.iter().flat_map(|text| text.segments.clone()).collect(), &target)
     };
-    let done = texts::run(&translator, job, &all, "text").await?;
+    let done = texts::run(&translator, job, (&all, "text"), &|_| {}).await?;
     let counts: Vec<usize> = body.text.iter().map(|text| text.chars().count()).collect();
     desk.characters.fetch_add(counts.iter().sum::<usize>() as u64, Relaxed);
     let shown = body.show_billed_characters.unwrap_or(false);
@@ -78,13 +78,13 @@ pub async fn translate(
         .map(|((text, done), characters)| {
             let longest = done.iter().max_by_key(|translated| translated.report.weight);
             let code = longest.and_then(|translated| translated.source_language.code.as_deref());
-            Translation {
+            Ok(Translation {
                 detected_source_language: code.map_or_else(String::new, languages::upper),
-                text: text.join(&targets(done)),
+                text: text.join(&targets(done), "text")?,
                 billed_characters: shown.then_some(characters),
-            }
+            })
         })
-        .collect();
+        .collect::<Result<_, ApiError>>()?;
     Ok(axum::Json(TranslateResponse { translations }))
 }
 

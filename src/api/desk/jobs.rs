@@ -15,7 +15,7 @@ use crate::api::form::parse;
 use crate::api::path::Path;
 use crate::api::wire::desk::Deleted;
 use crate::api::wire::jobs::{JobInfo, JobList, JobUsage, JobsQuery, Progress};
-use crate::documents::jobs::{State, StoredJob};
+use crate::documents::jobs::{State, StoredJob, Work};
 
 /// Bytes of a file's name that a header does not carry as they are (RFC 8187).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~');
@@ -91,7 +91,7 @@ pub async fn remove(
     }
 }
 
-/// The translated file.
+/// The translated file, or the answer to a request for a summary.
 pub async fn result(
     Extension(desk): Extension<Arc<Desk>>,
     Path(id): Path<String>,
@@ -100,7 +100,7 @@ pub async fn result(
     file(&desk, job).await
 }
 
-/// The translated file of a job, as something to be saved.
+/// What came of a job, as something to be saved.
 ///
 /// # Errors
 /// 409 when there is none: not yet, or never.
@@ -109,9 +109,15 @@ pub async fn file(desk: &Desk, job: StoredJob) -> Result<Response, ApiError> {
     let key = job.id.clone();
     let bytes = desk.with(move |store| store.job_result(&key)).await?;
     let bytes = bytes.ok_or_else(|| missing("job", &job.id))?;
-    let name = job.written.translated_name(&job.name, &job.options.to);
+    let (name, media) = match job.work {
+        Work::Translate => {
+            let name = job.written.translated_name(&job.name, &job.options.to);
+            (name, job.written.media_type())
+        }
+        Work::Summarize => (summary_name(&job.name), "application/json"),
+    };
     let headers = [
-        (header::CONTENT_TYPE, job.written.media_type().to_owned()),
+        (header::CONTENT_TYPE, media.to_owned()),
         (header::CONTENT_DISPOSITION, disposition(&name)),
     ];
     Ok((headers, bytes).into_response())
@@ -127,10 +133,11 @@ pub fn done(job: &StoredJob) -> Result<(), ApiError> {
         State::Done => Ok(()),
         State::Queued | State::Running => {
             let message = format!(
-                "the job is {}; {} of {} segments are done",
+                "the job is {}; {} of {} {} are done",
                 job.state.name(),
                 job.done,
-                job.segments
+                job.segments,
+                job.work.parts()
             );
             refused("job_not_done", message).map_err(|error| error.with_retry(COME_AGAIN))
         }
@@ -139,6 +146,12 @@ pub fn done(job: &StoredJob) -> Result<(), ApiError> {
             refused("job_without_result", format!("the job is {}{why}", job.state.name()))
         }
     }
+}
+
+/// `resolution.docx` becomes `resolution.summary.json`.
+fn summary_name(name: &str) -> String {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    format!("{stem}.summary.json")
 }
 
 /// To be saved under a name; old clients get one in ASCII.
@@ -156,6 +169,7 @@ pub fn info(job: &StoredJob, retention: Duration) -> JobInfo {
     JobInfo {
         id: job.id.clone(),
         object: "job",
+        work: job.work.name(),
         status: job.state.name(),
         message: job.note.clone(),
         name: job.name.clone(),

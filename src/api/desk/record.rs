@@ -148,7 +148,8 @@ pub async fn replay(
         Work::Translate => {
             let mut body = parse::<TranslateRequest>(&request)?;
             body.record = Some(true);
-            translate::answer(&shared, body, request).await?.record
+            let prepared = translate::Prepared::new(&shared, body, request).await?;
+            prepared.answer(&|_| {}).await?.record
         }
         Work::Summarize => {
             let mut body = parse::<SummarizeRequest>(&request)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::http::StatusCode;
 
 use super::jobs::{found, progress};
 use super::store::Desk;
@@ -11,7 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::path::Path;
 use crate::api::wire::desk::Place;
 use crate::api::wire::jobs::{JobReport, NumberedSegment, Origins};
-use crate::documents::jobs::{StoredJob, StoredSegment};
+use crate::documents::jobs::{StoredJob, StoredSegment, Work};
 use crate::documents::quality::overall;
 use crate::documents::translate::Origin;
 use crate::storage::StoreError;
@@ -22,6 +23,10 @@ pub async fn report(
     Path(id): Path<String>,
 ) -> Result<axum::Json<JobReport>, ApiError> {
     let job = found(&desk, &id).await?;
+    if job.work == Work::Summarize {
+        let message = "a summary has no report; what to look at is in its result";
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "not_found", message));
+    }
     let report = desk.with(move |store| {
         let segments = store.job_segments(&id)?;
         build(job, &segments).map_err(|error| StoreError::Failed(error.to_string()))

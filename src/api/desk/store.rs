@@ -4,15 +4,16 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
 use super::record;
+use super::summarize::Requests;
 use crate::api::error::ApiError;
 pub use crate::api::error::missing;
-use crate::api::state::{AppState, Lifecycle, data_folder};
+use crate::api::state::{AppState, Inner, Lifecycle, data_folder};
 use crate::documents::jobs::{Jobs, Settings};
 use crate::documents::record::{RecordError, Signer};
 use crate::documents::store::Store;
@@ -35,8 +36,8 @@ pub struct Desk {
 
 impl Desk {
     /// With its store in the configured folder, or in one of the user. Its jobs
-    /// stop as requests do.
-    pub fn new(app: &AppState, life: &Lifecycle) -> Self {
+    /// stop as requests do, and are answered with the models of all that is shared.
+    pub fn new(app: &AppState, life: &Lifecycle, shared: Weak<Inner>) -> Self {
         let settings = Settings {
             most: app.config.max_jobs,
             retention: Duration::from_secs(app.config.job_retention_h * 3600),
@@ -44,6 +45,7 @@ impl Desk {
             end: life.ended.clone(),
             running: life.running.clone(),
             signer: Arc::new(Signer::new(app.config.record_key_file())),
+            summaries: Arc::new(Requests::new(shared)),
         };
         Self {
             folder: data_folder(&app.config),

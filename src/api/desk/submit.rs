@@ -11,7 +11,7 @@ use crate::api::error::ApiError;
 use crate::api::idempotency::reused;
 use crate::api::multipart::File;
 use crate::documents::format::{Document, FormatError, Kind};
-use crate::documents::jobs::{Created, Options, State, StoredJob, Upload};
+use crate::documents::jobs::{Created, Options, StoredJob, Upload};
 use crate::documents::segment::Cut;
 use crate::documents::termbase::Termbase;
 
@@ -48,14 +48,26 @@ pub async fn submit(desk: &Desk, wanted: Wanted) -> Result<(StoredJob, bool), Ap
     }
     let reading = tokio::task::spawn_blocking(move || read(wanted));
     let (job, upload) = reading.await.map_err(|_| ApiError::internal())??;
-    let characters = job.characters;
+    let (job, new) = store(desk, job, upload).await?;
+    if new {
+        desk.characters.fetch_add(job.characters as u64, Relaxed);
+    }
+    Ok((job, new))
+}
+
+/// Stores a job that is put together; as [`submit`].
+///
+/// # Errors
+/// 422 for another content under the name of an earlier request, 429 when too many
+/// jobs wait.
+pub async fn store(
+    desk: &Desk,
+    job: StoredJob,
+    upload: Upload,
+) -> Result<(StoredJob, bool), ApiError> {
     let stored = job.clone();
-    let created = desk.with_jobs(move |jobs| jobs.submit(&stored, &upload)).await?;
-    match created {
-        Created::New => {
-            desk.characters.fetch_add(characters as u64, Relaxed);
-            Ok((job, true))
-        }
+    match desk.with_jobs(move |jobs| jobs.submit(&stored, &upload)).await? {
+        Created::New => Ok((job, true)),
         Created::Known(known) => Ok((*known, false)),
         Created::Other => Err(reused()),
         Created::TooMany(waiting) => Err(ApiError::new(
@@ -78,27 +90,14 @@ fn read(wanted: Wanted) -> Result<(StoredJob, Upload), ApiError> {
     let sentences = cut.sentences();
     let (request, fingerprint) = request.unzip();
     let job = StoredJob {
-        id: Uuid::new_v4().to_string(),
-        created: now(),
-        started: None,
-        finished: None,
-        state: State::Queued,
-        note: None,
         name: file.name.unwrap_or_else(|| format!("document.{}", document.kind().extension())),
         kind: document.kind(),
         written: document.written_kind(),
-        model,
-        options,
         segments: sentences.len(),
-        done: 0,
         characters: sentences.iter().map(|text| text.plain().chars().count()).sum(),
-        done_characters: 0,
-        prompt_tokens: 0,
-        completion_tokens: 0,
-        seconds_left: None,
-        tries: 0,
         secret,
         request,
+        ..StoredJob::new(Uuid::new_v4().to_string(), now(), (model, options))
     };
     let fingerprint = fingerprint.unwrap_or_default();
     Ok((job, Upload { document: file.bytes.to_vec(), terms, fingerprint }))

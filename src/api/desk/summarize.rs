@@ -1,44 +1,62 @@
 //! `POST /v1/summarize`.
 
+mod answer;
+mod background;
+mod given;
+
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value};
 
+use self::answer::answer;
+pub use self::background::Requests;
+use self::given::Given;
 use super::paragraphs::{paragraphs, read};
 use super::record::{held, record};
 use super::store::Desk;
 use super::texts;
 use crate::api::error::ApiError;
-use crate::api::extract::Kept;
+use crate::api::idempotency::key;
+use crate::api::multipart::FileOrJson;
 use crate::api::progress;
-use crate::api::state::Shared;
+use crate::api::state::{Shared, offload};
+use crate::api::wire::record::RecordBody;
 use crate::api::wire::summary::{
-    CitationBody, Length, StatementBody, SummarizeRequest, SummarizeResponse, SummaryProgress,
-    SummaryUsage, TaskField,
+    Length, SummarizeRequest, SummarizeResponse, SummaryProgress, TaskField,
 };
 use crate::documents::record::{Facts, Form, Role, Work};
-use crate::documents::source::{Citation, Source};
-use crate::documents::summary::{
-    MAX_STATEMENTS, NOTE, Request, Statement, Summarizer, Summary, Task,
-};
+use crate::documents::source::Source;
+use crate::documents::summary::{MAX_STATEMENTS, Request, Summarizer, Summary, Task};
 use crate::engine::ModelKind;
 
+/// Answers with the summary, with events, or with a job: 202 for a new one, 200 for
+/// that of an earlier request with the same `Idempotency-Key` and content.
 pub async fn summarize(
     State(shared): State<Shared>,
-    Kept(body, request): Kept<SummarizeRequest>,
+    headers: HeaderMap,
+    sent: FileOrJson<SummarizeRequest>,
 ) -> Result<Response, ApiError> {
-    let stream = body.stream.unwrap_or(false);
-    let prepared = Prepared::new(&shared, body, request).await?;
+    let given = Given::read(sent).await?;
+    let field = given.field;
+    // What is wrong with the words is wrong with where they stand.
+    let named = |error: ApiError| error.rename("text", field);
+    let stream = given.body.stream.unwrap_or(false);
+    if given.body.background.unwrap_or(false) {
+        let key = key(&headers)?;
+        return background::submit(&shared, given, key).await.map_err(named);
+    }
+    let prepared = Prepared::new(&shared, given.body, given.bytes).await.map_err(named)?;
     if stream {
-        return Ok(progress::respond(&shared.life, |send| async move {
+        return Ok(progress::respond(&shared.life, "progress", move |send| async move {
             // Nobody reads it any more when the receiver is gone.
-            prepared.answer(&move |report| drop(send.send(report))).await
+            let answer = prepared.answer(&move |report| drop(send.send(report))).await;
+            answer.map_err(|error| error.rename("text", field))
         }));
     }
-    Ok(axum::Json(prepared.answer(&|_| {}).await?).into_response())
+    Ok(axum::Json(prepared.answer(&|_| {}).await.map_err(named)?).into_response())
 }
 
 /// A request that can be answered.
@@ -114,13 +132,24 @@ impl Prepared {
         let summary = self.summarizer.summarise(&self.source, &self.request, progress).await;
         // What is too long is a sentence of the document.
         let summary = summary.map_err(|error| ApiError::from(error).rename("prompt", "text"))?;
-        let model = self.summarizer.engine.info().id.clone();
-        let mut answer =
-            answer(summary, &self.source, &self.request, (model, self.task, self.named));
-        if let Some((facts, request)) = self.facts {
-            answer.record = Some(record(&self.desk, facts, request, &answer).await?);
-        }
+        let (mut answer, record) = self.written(summary, None).await;
+        answer.record = record.transpose()?;
         Ok(answer)
+    }
+
+    /// The answer without its record, and that, where one is wanted. `varies` says
+    /// why another run may give another answer.
+    async fn written(
+        self,
+        summary: Summary,
+        varies: Option<String>,
+    ) -> (SummarizeResponse, Option<Result<RecordBody, ApiError>>) {
+        let model = self.summarizer.engine.info().id.clone();
+        let answer = answer(summary, &self.source, &self.request, (model, self.task, self.named));
+        let Some((mut facts, request)) = self.facts else { return (answer, None) };
+        facts.varies.extend(varies);
+        let record = record(&self.desk, facts, request, &answer).await;
+        (answer, Some(record))
     }
 }
 
@@ -138,61 +167,4 @@ fn statements(given: Option<usize>, length: Option<Length>) -> Result<usize, Api
         (None, Some(Length::Medium) | None) => Ok(10),
         (None, Some(Length::Long)) => Ok(20),
     }
-}
-
-fn answer(
-    summary: Summary,
-    source: &Source,
-    request: &Request,
-    (model, task, named): (String, TaskField, bool),
-) -> SummarizeResponse {
-    let lines: Vec<String> = summary.statements.iter().map(Statement::line).collect();
-    let body = |statement: &Statement| StatementBody {
-        fields: fields(request.task, statement),
-        citations: vec![citation(source, &statement.citation, named)],
-        support: statement.support,
-        notes: statement.notes.clone(),
-    };
-    SummarizeResponse {
-        model,
-        task,
-        target: request.target.clone(),
-        source_language: source.language().map(str::to_owned),
-        statements: summary.statements.iter().map(body).collect(),
-        text: lines.join("\n"),
-        paragraphs: source.paragraphs().len(),
-        broken: summary.broken,
-        note: NOTE,
-        usage: SummaryUsage {
-            prompt_tokens: summary.usage.prompt_tokens,
-            completion_tokens: summary.usage.completion_tokens,
-        },
-        record: None,
-    }
-}
-
-fn citation(source: &Source, citation: &Citation, named: bool) -> CitationBody {
-    let paragraph = source.paragraphs().get(citation.paragraph);
-    let before = paragraph.and_then(|p| p.text.get(..citation.span.start));
-    let start = before.map_or(0, |before| before.chars().count());
-    let quote = source.quote(citation).to_owned();
-    CitationBody {
-        paragraph: citation.paragraph + 1,
-        id: paragraph.map(|p| p.id.clone()).filter(|_| named),
-        end: start + quote.chars().count(),
-        start,
-        quote,
-    }
-}
-
-fn fields(task: Task, statement: &Statement) -> Map<String, Value> {
-    let texts = task.fields().iter().zip(&statement.texts);
-    let value = |(name, text): (&&str, &String)| {
-        let value = match text.is_empty() {
-            true => Value::Null,
-            false => Value::String(text.clone()),
-        };
-        ((*name).to_owned(), value)
-    };
-    texts.map(value).collect()
 }

@@ -1,14 +1,17 @@
 //! From texts to the segments of a job, and from their translations to texts.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use futures::StreamExt;
 
 use super::store::{Desk, missing};
 use crate::api::error::{ApiError, echo};
+use crate::documents::format::{Document, Kind};
 use crate::documents::fragment::{Fragment, Markup};
 use crate::documents::memory::{Index, Unit};
-use crate::documents::segment::Segments;
+use crate::documents::segment::{self as document, Segments};
 use crate::documents::tagged::Tagged;
 use crate::documents::translate::{Job, SegmentError, Translated, Translator};
 use crate::engine::{Engine, ModelKind};
@@ -23,7 +26,21 @@ pub struct Text {
     between: Vec<String>,
     lines: Vec<Line>,
     pub segments: Vec<Tagged>,
-    fragment: Option<Fragment>,
+    form: Form,
+}
+
+/// What is around the words.
+enum Form {
+    Plain,
+    Fragment(Fragment),
+    Markdown(Box<Page>),
+}
+
+/// A text that is a document, and the language that it is to be in.
+struct Page {
+    document: Document,
+    cut: document::Cut,
+    to: String,
 }
 
 /// A line, or a whole text.
@@ -66,7 +83,7 @@ impl Text {
 
     fn empty() -> Self {
         let between = vec![String::new()];
-        Self { between, lines: Vec::new(), segments: Vec::new(), fragment: None }
+        Self { between, lines: Vec::new(), segments: Vec::new(), form: Form::Plain }
     }
 
     fn glue(&mut self, text: &str) {
@@ -100,11 +117,37 @@ impl Text {
         let mut parsed = Self::empty();
         parsed.add(fragment.words.clone(), cut, language);
         parsed.between.push(String::new());
-        Ok(Self { fragment: Some(fragment), ..parsed })
+        Ok(Self { form: Form::Fragment(fragment), ..parsed })
     }
 
-    /// The text with its segments translated.
-    pub fn join(&self, translated: &[Tagged]) -> String {
+    /// Markdown, as documents of it are read. `to` is the language to write.
+    ///
+    /// # Errors
+    /// It is no text.
+    pub fn markdown(text: &str, language: Option<&str>, to: &str) -> Result<Self, String> {
+        let document = Document::read(text.as_bytes(), Some(Kind::Markdown), None)
+            .map_err(|error| error.to_string())?;
+        let (cut, _) = document::Cut::in_language(&document, language);
+        let segments = cut.sentences();
+        let page = Page { document, cut, to: to.to_owned() };
+        Ok(Self { segments, form: Form::Markdown(Box::new(page)), ..Self::empty() })
+    }
+
+    /// The text with its segments translated; `field` is what it is called.
+    ///
+    /// # Errors
+    /// 500 for words that cannot be written in Markdown.
+    pub fn join(&self, translated: &[Tagged], field: &str) -> Result<String, ApiError> {
+        if let Form::Markdown(page) = &self.form {
+            let written = page.document.write(&page.cut.join(translated), Some(&page.to));
+            let unwritable = |error: String| {
+                let message = format!("{field}: the translation cannot be written: {error}");
+                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "unwritable", message)
+                    .with_param(field)
+            };
+            let written = written.map_err(|error| unwritable(error.to_string()))?;
+            return String::from_utf8(written).map_err(|error| unwritable(error.to_string()));
+        }
         let mut left = translated.iter().cloned();
         let mut text = self.between[0].clone();
         for (line, after) in self.lines.iter().zip(&self.between[1..]) {
@@ -115,13 +158,13 @@ impl Text {
                     sentences.join(&texts)
                 }
             };
-            text += &match &self.fragment {
-                Some(fragment) => fragment.write(&line),
-                None => line.plain(),
+            text += &match &self.form {
+                Form::Fragment(fragment) => fragment.write(&line),
+                Form::Plain | Form::Markdown(_) => line.plain(),
             };
             text += after;
         }
-        text
+        Ok(text)
     }
 }
 
@@ -207,15 +250,16 @@ pub async fn remember(
     desk.with(move |store| store.add_units(&id, &units)).await.map(|_| ())
 }
 
-/// Runs a job whose segments are those of texts, one after another.
+/// Runs a job whose segments are those of texts, one after another. `each` hears
+/// of every segment, as soon as all before it are finished too.
 ///
 /// # Errors
 /// As the engine has them; `field` is what the texts are called.
 pub async fn run(
     translator: &Translator,
     job: Job,
-    texts: &[Text],
-    field: &str,
+    (texts, field): (&[Text], &str),
+    each: &(dyn Fn(&Translated) + Send + Sync),
 ) -> Result<Vec<Vec<Translated>>, ApiError> {
     let place = |index: usize| {
         let mut before = 0;
@@ -234,7 +278,21 @@ pub async fn run(
             false => error,
         }
     };
-    let mut all = translator.translate_all(job).await.map_err(failed)?.into_iter();
+    let mut finished: Vec<Option<Translated>> = vec![None; job.segments.len()];
+    let mut told = 0;
+    let mut results = pin!(translator.translate(job));
+    while let Some(result) = results.next().await {
+        let translated = result.map_err(failed)?;
+        let index = translated.index;
+        if let Some(place) = finished.get_mut(index) {
+            *place = Some(translated);
+        }
+        while let Some(Some(next)) = finished.get(told) {
+            each(next);
+            told += 1;
+        }
+    }
+    let mut all = finished.into_iter().flatten();
     Ok(texts.iter().map(|text| all.by_ref().take(text.segments.len()).collect()).collect())
 }
 
@@ -248,7 +306,7 @@ mod tests {
             let parsed = Text::plain(text, cut, Some("en"));
             let found: Vec<String> = parsed.segments.iter().map(Tagged::plain).collect();
             assert_eq!(found, expected, "{text:?}");
-            assert_eq!(parsed.join(&parsed.segments), text);
+            assert_eq!(parsed.join(&parsed.segments, "text").unwrap(), text);
         };
         check("a\n\n b \r\nc", Cut::Lines, &["a", "b", "c"]);
         check("An egg. A dog.\nE", Cut::Lines, &["An egg.", "A dog.", "E"]);
@@ -258,6 +316,11 @@ mod tests {
         let html = "<p>An <b>egg. A</b> dog.</p>";
         let parsed = Text::marked_up(html, (Markup::Html, &[]), Cut::Sentences, None).unwrap();
         assert_eq!(parsed.segments.len(), 2);
-        assert_eq!(parsed.join(&parsed.segments), html);
+        assert_eq!(parsed.join(&parsed.segments, "text").unwrap(), html);
+        let markdown = "An **egg. A** dog[^1], `a.b`.\n\n[^1]: A note.";
+        let parsed = Text::markdown(markdown, Some("en"), "en").unwrap();
+        assert_eq!(parsed.segments.len(), 3);
+        assert_eq!(parsed.join(&parsed.segments, "text").unwrap(), markdown);
+        assert!(Text::markdown("%PDF-", None, "en").is_err());
     }
 }

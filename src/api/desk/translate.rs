@@ -1,148 +1,206 @@
 //! `POST /v1/translate`.
 
-use std::ops::Range;
+mod options;
+mod report;
+
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 
+use self::options::context;
+pub use self::options::{back, neighbours, termbase, threshold, told, tone};
+use self::report::document;
+pub use self::report::{quality, segment};
 use super::record::{failed, held, record};
 use super::store::{Desk, missing};
 use super::termbases;
 use super::texts::{self, Cut, MAX_TEXTS, Text, targets};
 use crate::api::error::ApiError;
 use crate::api::extract::Kept;
+use crate::api::progress;
 use crate::api::state::Shared;
 use crate::api::wire::desk::{
-    BackTranslationBody, ContextField, Entry, Formality, Format, Place, Quality, QualityError,
-    Segment, SegmentQuality, Span, TermReport, TranslateRequest, TranslateResponse, TranslateUsage,
-    Translation,
+    Format, SegmentEvent, TranslateRequest, TranslateResponse, TranslateUsage, Translation,
 };
 use crate::documents::fragment::Markup;
-use crate::documents::quality::{NOTE, Report, overall};
 use crate::documents::record::{Facts, Form as RecordForm, Role, Terms, Work};
-use crate::documents::tagged::Tagged;
-use crate::documents::termbase::{Concept, Outcome, Term, TermUse, Termbase, glossaries};
-use crate::documents::translate::{Context, Job, Origin, Tone, Translated, Translator, goes_back};
-use crate::engine::{Engine, ModelKind};
-
-const MAX_NEIGHBOURS: usize = 5;
+use crate::documents::termbase::glossaries;
+use crate::documents::translate::{Job, Translated, Translator};
 
 pub async fn translate(
     State(shared): State<Shared>,
     Kept(body, request): Kept<TranslateRequest>,
-) -> Result<axum::Json<TranslateResponse>, ApiError> {
-    Ok(axum::Json(answer(&shared, body, request).await?))
+) -> Result<Response, ApiError> {
+    let stream = body.stream.unwrap_or(false);
+    let prepared = Prepared::new(&shared, body, request).await?;
+    if stream {
+        return Ok(progress::respond(&shared.life, "segment", |send| async move {
+            // Nobody reads it any more when the receiver is gone.
+            prepared.answer(&move |segment| drop(send.send(segment()))).await
+        }));
+    }
+    Ok(axum::Json(prepared.answer(&|_| {}).await?).into_response())
 }
 
-/// The answer to a request, whose bytes are for its record.
-///
-/// # Errors
-/// As the route has them.
-pub async fn answer(
-    shared: &Shared,
-    body: TranslateRequest,
-    request: Bytes,
-) -> Result<TranslateResponse, ApiError> {
-    let desk = &shared.desk;
-    let back_translation = body.back_translation.unwrap_or(false);
-    let quality = body.quality.unwrap_or(false) || back_translation;
-    let translator = texts::translator(shared, body.model.as_deref(), quality)?;
-    let engine = &translator.engine;
-    if back_translation {
-        back(engine)?;
-    }
-    let deterministic = held(body.deterministic, [engine].into_iter().chain(&translator.embedder))?;
-    let given = match (body.text, body.texts) {
-        (Some(text), None) => vec![text],
-        (None, Some(texts)) => texts,
-        _ => return Err(ApiError::invalid("text", "send one of text and texts")),
-    };
-    let target = texts::language(engine, "target", &body.target)?;
-    let source = body.source.as_deref().filter(|source| *source != "auto");
-    let source = source.map(|source| texts::language(engine, "source", source)).transpose()?;
-    let all = parse(&given, body.format.unwrap_or(Format::Text), source.as_deref())?;
-    let mut stored = Vec::new();
-    let mut names = Vec::new();
-    if let Some(id) = &body.termbase {
-        let found = termbases::stored(desk, id.clone()).await?;
-        names.push((Some(found.id), found.name));
-        stored.push(found.termbase);
-    }
-    if !body.glossary.is_empty() {
-        let Some(source) = &source else {
-            return Err(ApiError::invalid("source", "source is required with a glossary"));
+/// A request that can be answered.
+pub struct Prepared {
+    desk: Arc<Desk>,
+    translator: Translator,
+    texts: Vec<Text>,
+    /// Its segments are those of the texts.
+    job: Job,
+    /// Report on the quality.
+    quality: bool,
+    characters: usize,
+    /// The id of the memory that learns.
+    learns: Option<String>,
+    /// With the request's bytes, for its record.
+    facts: Option<(Facts, Bytes)>,
+}
+
+/// Hears of a finished segment; what it hears is only made if it wants it.
+type Each<'a> = &'a (dyn Fn(&dyn Fn() -> SegmentEvent) + Send + Sync);
+
+impl Prepared {
+    /// Reads a request, and the texts in it.
+    ///
+    /// # Errors
+    /// As the route has them.
+    pub async fn new(
+        shared: &Shared,
+        body: TranslateRequest,
+        request: Bytes,
+    ) -> Result<Self, ApiError> {
+        let desk = &shared.desk;
+        let back_translation = body.back_translation.unwrap_or(false);
+        let quality = body.quality.unwrap_or(false) || back_translation;
+        let translator = texts::translator(shared, body.model.as_deref(), quality)?;
+        let engine = &translator.engine;
+        if back_translation {
+            back(engine)?;
+        }
+        let deterministic =
+            held(body.deterministic, [engine].into_iter().chain(&translator.embedder))?;
+        let given = match (body.text, body.texts) {
+            (Some(text), None) => vec![text],
+            (None, Some(texts)) => texts,
+            _ => return Err(ApiError::invalid("text", "send one of text and texts")),
         };
-        stored.push(termbase(&body.glossary, "glossary", source, &target)?);
-        names.push((None, "glossary".to_owned()));
-    }
-    let facts = match body.record.unwrap_or(false) {
-        true => {
-            let mut facts = facts(desk, &translator, body.memory.clone()).await?;
-            for (termbase, (id, name)) in stored.iter().zip(&names) {
-                facts.terms.push(Terms::new(id.as_deref(), name, termbase).map_err(failed)?);
-            }
-            if let (Some(memory), Some(true)) = (facts.memories.first(), body.memory_store) {
-                facts.varies.push(format!("the memory {} has learnt of it", memory.name));
-            }
-            Some(Facts { deterministic, ..facts })
+        let target = texts::language(engine, "target", &body.target)?;
+        let source = body.source.as_deref().filter(|source| *source != "auto");
+        let source = source.map(|source| texts::language(engine, "source", source)).transpose()?;
+        let format = body.format.unwrap_or(Format::Text);
+        let texts = parse(&given, format, (source.as_deref(), &body.target))?;
+        let mut stored = Vec::new();
+        let mut names = Vec::new();
+        if let Some(id) = &body.termbase {
+            let found = termbases::stored(desk, id.clone()).await?;
+            names.push((Some(found.id), found.name));
+            stored.push(found.termbase);
         }
-        false => None,
-    };
-    let memories = match &body.memory {
-        Some(id) => texts::memories(desk, id, source.as_deref(), &target).await?,
-        None => Vec::new(),
-    };
-    let job = Job {
-        glossaries: glossaries(&stored, source.as_deref(), &target),
-        memories,
-        context: context(body.context, engine)?,
-        fuzzy: threshold(body.memory_threshold)?,
-        neighbours: neighbours(body.neighbours)?,
-        tone: tone(engine, "formality", body.formality)?,
-        enforce: body.enforce.unwrap_or(true),
-        back: back_translation,
-        priority: body.priority.unwrap_or(0),
-        source,
-        ..Job::new(all.iter().flat_map(|text| text.segments.clone()).collect(), &target)
-    };
-    let segments = job.segments.clone();
-    let done = texts::run(&translator, job, &all, "texts").await?;
-    let flat: Vec<Translated> = done.iter().flatten().cloned().collect();
-    match (&body.memory, body.memory_store.unwrap_or(false)) {
-        (Some(id), true) => texts::remember(desk, id, (&segments, &target), &flat).await?,
-        (None, true) => {
-            return Err(ApiError::invalid("memory_store", "memory_store only goes with memory"));
+        if !body.glossary.is_empty() {
+            let Some(source) = &source else {
+                return Err(ApiError::invalid("source", "source is required with a glossary"));
+            };
+            stored.push(termbase(&body.glossary, "glossary", source, &target)?);
+            names.push((None, "glossary".to_owned()));
         }
-        _ => {}
+        let learns = body.memory_store.unwrap_or(false);
+        if learns && body.memory.is_none() {
+            let message = "memory_store only goes with memory";
+            return Err(ApiError::invalid("memory_store", message));
+        }
+        let facts = match body.record.unwrap_or(false) {
+            true => {
+                let mut facts = facts(desk, &translator, body.memory.clone()).await?;
+                for (termbase, (id, name)) in stored.iter().zip(&names) {
+                    facts.terms.push(Terms::new(id.as_deref(), name, termbase).map_err(failed)?);
+                }
+                if let Some(memory) = facts.memories.first().filter(|_| learns) {
+                    facts.varies.push(format!("the memory {} has learnt of it", memory.name));
+                }
+                Some((Facts { deterministic, ..facts }, request))
+            }
+            false => None,
+        };
+        let memories = match &body.memory {
+            Some(id) => texts::memories(desk, id, source.as_deref(), &target).await?,
+            None => Vec::new(),
+        };
+        let job = Job {
+            glossaries: glossaries(&stored, source.as_deref(), &target),
+            memories,
+            context: context(body.context, engine)?,
+            fuzzy: threshold(body.memory_threshold)?,
+            neighbours: neighbours(body.neighbours)?,
+            tone: tone(engine, "formality", body.formality)?,
+            enforce: body.enforce.unwrap_or(true),
+            back: back_translation,
+            priority: body.priority.unwrap_or(0),
+            source,
+            ..Job::new(texts.iter().flat_map(|text| text.segments.clone()).collect(), &target)
+        };
+        let characters = given.iter().map(|text| text.chars().count()).sum();
+        let (desk, learns) = (desk.clone(), body.memory.filter(|_| learns));
+        Ok(Self { desk, translator, texts, job, quality, characters, learns, facts })
     }
-    let characters = given.iter().map(|text| text.chars().count()).sum();
-    desk.characters.fetch_add(characters as u64, Relaxed);
-    let usage = TranslateUsage {
-        prompt_tokens: flat.iter().map(|t| t.usage.prompt_tokens).sum(),
-        completion_tokens: flat.iter().map(|t| t.usage.completion_tokens).sum(),
-        characters,
-    };
-    let translations = (all.iter().zip(&done))
-        .map(|(text, done)| Translation {
-            text: text.join(&targets(done)),
-            segments: (text.segments.iter().zip(done))
-                .map(|(source, translated)| segment(source, translated, quality))
-                .collect(),
-        })
-        .collect();
-    let mut answer = TranslateResponse {
-        model: engine.info().id.clone(),
-        quality: quality.then(|| document(&done)),
-        target,
-        translations,
-        usage,
-        record: None,
-    };
-    if let Some(facts) = facts {
-        answer.record = Some(record(desk, facts, request, &answer).await?);
+
+    /// The answer; `each` hears of the segments in the order of the texts.
+    ///
+    /// # Errors
+    /// As the route has them.
+    pub async fn answer(self, each: Each<'_>) -> Result<TranslateResponse, ApiError> {
+        let Self { desk, translator, texts, job, quality, characters, learns, facts } = self;
+        let places: Vec<(usize, usize)> = (texts.iter().enumerate())
+            .flat_map(|(text, parsed)| (0..parsed.segments.len()).map(move |at| (text, at)))
+            .collect();
+        let (segments, target) = (job.segments.clone(), job.target.clone());
+        let told = |translated: &Translated| {
+            let index = translated.index;
+            if let (Some(source), Some(&(text, at))) = (segments.get(index), places.get(index)) {
+                each(&|| SegmentEvent {
+                    text_index: text,
+                    segment_index: at,
+                    content: segment(source, translated, quality),
+                });
+            }
+        };
+        let done = texts::run(&translator, job, (&texts, "texts"), &told).await?;
+        let flat: Vec<Translated> = done.iter().flatten().cloned().collect();
+        if let Some(id) = &learns {
+            texts::remember(&desk, id, (&segments, &target), &flat).await?;
+        }
+        desk.characters.fetch_add(characters as u64, Relaxed);
+        let usage = TranslateUsage {
+            prompt_tokens: flat.iter().map(|t| t.usage.prompt_tokens).sum(),
+            completion_tokens: flat.iter().map(|t| t.usage.completion_tokens).sum(),
+            characters,
+        };
+        let translation = |(number, (text, done)): (usize, (&Text, &Vec<Translated>))| {
+            Ok(Translation {
+                text: text.join(&targets(done), &format!("texts[{number}]"))?,
+                segments: (text.segments.iter().zip(done))
+                    .map(|(source, translated)| segment(source, translated, quality))
+                    .collect(),
+            })
+        };
+        let translations = texts.iter().zip(&done).enumerate().map(translation);
+        let mut answer = TranslateResponse {
+            model: translator.engine.info().id.clone(),
+            quality: quality.then(|| document(&done)),
+            target,
+            translations: translations.collect::<Result<_, ApiError>>()?,
+            usage,
+            record: None,
+        };
+        if let Some((facts, request)) = facts {
+            answer.record = Some(record(&desk, facts, request, &answer).await?);
+        }
+        Ok(answer)
     }
-    Ok(answer)
 }
 
 /// What is known of the models and of a memory before they are used.
@@ -162,228 +220,26 @@ async fn facts(
     Ok(facts)
 }
 
-fn parse(given: &[String], format: Format, source: Option<&str>) -> Result<Vec<Text>, ApiError> {
+/// `source` and `target` are the languages, as far as they are known.
+fn parse(
+    given: &[String],
+    format: Format,
+    (source, target): (Option<&str>, &str),
+) -> Result<Vec<Text>, ApiError> {
     if given.is_empty() || given.len() > MAX_TEXTS {
         let message = format!("texts has {}; send 1 to {MAX_TEXTS}", given.len());
         return Err(ApiError::invalid("texts", message));
     }
-    let markup = match format {
-        Format::Text => {
-            return Ok(given.iter().map(|text| Text::plain(text, Cut::Lines, source)).collect());
-        }
-        Format::Html => Markup::Html,
-        Format::Xml => Markup::Xml,
-    };
+    let marked = |text: &str, markup| Text::marked_up(text, (markup, &[]), Cut::Sentences, source);
     let parsed = |(at, text): (usize, &String)| {
-        Text::marked_up(text, (markup, &[]), Cut::Sentences, source)
+        let parsed = match format {
+            Format::Text => Ok(Text::plain(text, Cut::Lines, source)),
+            Format::Markdown => Text::markdown(text, source, target),
+            Format::Html => marked(text, Markup::Html),
+            Format::Xml => marked(text, Markup::Xml),
+        };
+        parsed
             .map_err(|why| ApiError::invalid(format!("texts[{at}]"), format!("texts[{at}]: {why}")))
     };
     given.iter().enumerate().map(parsed).collect()
-}
-
-/// A termbase of the entries of a request.
-///
-/// # Errors
-/// 400 for an entry without a term.
-pub fn termbase(
-    entries: &[Entry],
-    field: &str,
-    source: &str,
-    target: &str,
-) -> Result<Termbase, ApiError> {
-    let mut termbase = Termbase::default();
-    for (at, entry) in entries.iter().enumerate() {
-        let blank = [("source", &entry.source), ("target", &entry.target)];
-        if let Some((name, _)) = blank.into_iter().find(|(_, text)| text.trim().is_empty()) {
-            let param = format!("{field}[{at}].{name}");
-            let message = format!("`{param}` is empty");
-            return Err(ApiError::invalid(param, message));
-        }
-        let term = |language: &str, text: &str, forbidden| Term {
-            language: language.to_owned(),
-            text: text.trim().to_owned(),
-            forbidden,
-            preferred: false,
-            case_sensitive: entry.case_sensitive,
-        };
-        termbase.concepts.push(Concept {
-            id: None,
-            note: entry.note.clone(),
-            terms: vec![
-                term(source, &entry.source, false),
-                term(target, &entry.target, entry.forbidden),
-            ],
-            line: at + 1,
-        });
-    }
-    Ok(termbase)
-}
-
-fn context(given: Option<ContextField>, engine: &Engine) -> Result<Context, ApiError> {
-    let context = match given {
-        None => return Ok(Context::default()),
-        Some(ContextField::Text(text)) => Context { text: Some(text), ..Context::default() },
-        Some(ContextField::Known(known)) => {
-            Context { title: known.title, subject: known.subject, text: known.text }
-        }
-    };
-    told(engine, "context")?;
-    Ok(context)
-}
-
-/// Lets through what a model is told besides the text.
-///
-/// # Errors
-/// 400 for one that is told nothing.
-pub fn told(engine: &Engine, field: &str) -> Result<(), ApiError> {
-    if engine.info().kind == ModelKind::Translation {
-        let message = format!("{field} is nothing that {} is told; leave it out", engine.info().id);
-        return Err(ApiError::invalid(field, message));
-    }
-    Ok(())
-}
-
-/// Lets a model through that can translate back.
-///
-/// # Errors
-/// 400 for one that goes in one direction only.
-pub fn back(engine: &Engine) -> Result<(), ApiError> {
-    goes_back(engine).map_err(|why| {
-        ApiError::invalid("back_translation", format!("back_translation: {why}; leave it out"))
-    })
-}
-
-/// From which score on a text of a memory is shown to the model.
-///
-/// # Errors
-/// 400 for one that is no score.
-pub fn threshold(given: Option<f32>) -> Result<f32, ApiError> {
-    match given.unwrap_or(0.75) {
-        value if value > 0.0 && value <= 1.0 => Ok(value),
-        value => Err(ApiError::invalid(
-            "memory_threshold",
-            format!("memory_threshold is {value}; it must be above 0 and at most 1"),
-        )),
-    }
-}
-
-/// Segments before each one that the model is shown.
-///
-/// # Errors
-/// 400 for too many.
-pub fn neighbours(given: Option<usize>) -> Result<usize, ApiError> {
-    match given.unwrap_or(0) {
-        count if count <= MAX_NEIGHBOURS => Ok(count),
-        count => Err(ApiError::invalid(
-            "neighbours",
-            format!("neighbours is {count}; it must be 0 to {MAX_NEIGHBOURS}"),
-        )),
-    }
-}
-
-/// What the model is told of the tone.
-///
-/// # Errors
-/// 400 when a tone is demanded of a model that is not told it.
-pub fn tone(
-    engine: &Engine,
-    field: &str,
-    given: Option<Formality>,
-) -> Result<Option<Tone>, ApiError> {
-    let told = engine.info().kind != ModelKind::Translation;
-    match given {
-        None | Some(Formality::Default) => Ok(None),
-        Some(Formality::PreferMore) if told => Ok(Some(Tone::Formal)),
-        Some(Formality::PreferLess) if told => Ok(Some(Tone::Informal)),
-        Some(Formality::PreferMore | Formality::PreferLess) => Ok(None),
-        Some(Formality::More) if told => Ok(Some(Tone::Formal)),
-        Some(Formality::Less) if told => Ok(Some(Tone::Informal)),
-        Some(_) => {
-            let message =
-                format!("{field} is nothing that {} is told; leave it out", engine.info().id);
-            Err(ApiError::invalid(field, message))
-        }
-    }
-}
-
-/// A segment as clients see it.
-pub fn segment(source: &Tagged, translated: &Translated, quality: bool) -> Segment {
-    let (plain, target) = (source.plain(), translated.target.plain());
-    let report = &translated.report;
-    let error = |finding: &crate::documents::quality::Finding| QualityError {
-        kind: finding.kind.class(),
-        sub_type: finding.kind.name(),
-        severity: finding.severity.name(),
-        explanation: finding.explanation.clone(),
-        source_spans: spans(&plain, &finding.source_spans),
-        target_spans: spans(&target, &finding.target_spans),
-    };
-    Segment {
-        source_language: translated.source_language.code.clone(),
-        confidence: translated.source_language.confidence,
-        origin: match translated.origin {
-            Origin::Source => "source",
-            Origin::Memory => "memory",
-            Origin::Model => "model",
-        },
-        memory_score: translated.fuzzy,
-        attempts: translated.attempts,
-        terms: report.terms.iter().map(|used| term(used, &plain, &target)).collect(),
-        quality: quality.then(|| SegmentQuality {
-            overall_score: report.score,
-            errors: report.findings.iter().map(error).collect(),
-            similarity: report.similarity,
-            back_translation: report.back.as_ref().map(|back| BackTranslationBody {
-                text: back.text.clone(),
-                similarity: back.similarity,
-                measure: back.measure.name(),
-            }),
-        }),
-        source: plain.clone(),
-        text: target.clone(),
-    }
-}
-
-fn term(used: &TermUse, source: &str, target: &str) -> TermReport {
-    let (status, found): (_, &[Range<usize>]) = match &used.outcome {
-        Outcome::Used(found) => ("used", found),
-        Outcome::Fewer(found) => ("used_less_often", found),
-        Outcome::Missed => ("missed", &[]),
-        Outcome::Forbidden { spans, .. } => ("forbidden", spans),
-    };
-    TermReport {
-        source: used.source.clone(),
-        expected: used.expected.clone(),
-        status,
-        explanation: used.why(),
-        source_spans: spans(source, &used.source_spans),
-        target_spans: spans(target, found),
-        note: used.note.clone(),
-    }
-}
-
-/// From bytes to characters.
-fn spans(text: &str, spans: &[Range<usize>]) -> Vec<Span> {
-    let count = |end: usize| text.get(..end).map_or(0, |before| before.chars().count());
-    spans.iter().map(|span| Span { start: count(span.start), end: count(span.end) }).collect()
-}
-
-fn document(done: &[Vec<Translated>]) -> Quality {
-    let places: Vec<(usize, usize)> = (done.iter().enumerate())
-        .flat_map(|(text, segments)| (0..segments.len()).map(move |segment| (text, segment)))
-        .collect();
-    let reports: Vec<_> = done.iter().flatten().map(|t| t.report.clone()).collect();
-    quality(&overall(&reports), |at| {
-        let (text, segment) = places[at];
-        Place { text, segment, score: reports[at].score }
-    })
-}
-
-/// A report as clients see it; `place` is where the segment of a number stands.
-pub fn quality(report: &Report, place: impl FnMut(usize) -> Place) -> Quality {
-    Quality {
-        overall_score: report.overall_score,
-        note: NOTE,
-        look_at: report.look_at.iter().copied().map(place).collect(),
-    }
 }

@@ -69,6 +69,12 @@ impl Schemas {
         }
         let mut responses = Map::new();
         responses.insert(operation.status.to_string(), success.clone());
+        if let Some(make) = operation.accepted {
+            let schema = make(&mut self.answers).to_value();
+            let content = json!({"application/json": {"schema": schema}});
+            let about = "Taken, with `\"background\": true`.";
+            responses.insert("202".to_owned(), json!({"description": about, "content": content}));
+        }
         let error = (operation.interface.error)(&mut self.answers).to_value();
         for (status, about) in errors(operation) {
             let tag = operation.interface.tag;

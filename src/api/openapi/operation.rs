@@ -49,6 +49,8 @@ pub struct Operation {
     pub answer: Answer,
     /// One event of the stream that `"stream": true` asks for.
     pub events: Option<Make>,
+    /// What status 202 carries, where `"background": true` asks for it.
+    pub accepted: Option<Make>,
     /// It needs a loaded model.
     pub model: bool,
     /// A model works for it, so it can be refused while that is busy or away.
@@ -82,6 +84,7 @@ impl Interface {
             status: 200,
             answer: Answer::Nothing,
             events: None,
+            accepted: None,
             model: false,
             work: false,
         }
@@ -134,6 +137,11 @@ impl Operation {
 
     pub const fn streams<T: JsonSchema>(self) -> Self {
         Self { events: Some(make::<T>), ..self }
+    }
+
+    #[cfg(feature = "documents")]
+    pub const fn accepts<T: JsonSchema>(self) -> Self {
+        Self { accepted: Some(make::<T>), ..self }
     }
 
     /// The status of a success; 200 without it.

@@ -50,8 +50,12 @@ pub struct TranslateRequest {
     pub back_translation: Option<bool>,
     /// "more" or "less".
     pub formality: Option<Formality>,
-    /// "text", "html" or "xml".
+    /// "text", "markdown", "html" or "xml"; text without it. Of Markdown, emphasis,
+    /// links, code, footnotes and tables stay as they are in documents of it.
     pub format: Option<Format>,
+    /// Answer with server-sent events: `segment` with each finished segment in the
+    /// order of the texts, and `result` with all of the answer.
+    pub stream: Option<bool>,
     /// Try once more where terms or tags are missed; true without it.
     pub enforce: Option<bool>,
     /// Answer with a signed record of what made the translation.
@@ -104,6 +108,7 @@ pub enum Formality {
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     Text,
+    Markdown,
     Html,
     Xml,
 }
@@ -148,6 +153,17 @@ pub struct TranslateResponse {
 pub struct Translation {
     pub text: String,
     pub segments: Vec<Segment>,
+}
+
+/// A finished segment, in a stream.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SegmentEvent {
+    /// Number of the text that it belongs to, from 0.
+    pub text_index: usize,
+    /// Its number in the text, from 0.
+    pub segment_index: usize,
+    #[serde(flatten)]
+    pub content: Segment,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -79,16 +79,19 @@ impl Form for DocumentRequest {
 pub struct JobInfo {
     pub id: String,
     pub object: &'static str,
+    /// "translate" or "summarize".
+    pub work: &'static str,
     /// "queued", "running", "done", "failed" or "cancelled".
     pub status: &'static str,
     /// Why it failed, or what it waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Of the file.
+    /// Of the file; of a request without one its title, or "text".
     pub name: String,
+    /// Of the document; "text" for one that was in the request.
     pub format: String,
     pub model: String,
-    /// As it was given; null where it is detected.
+    /// As it was given; null where it is detected, as for summaries.
     pub source: Option<String>,
     pub target: String,
     pub progress: Progress,
@@ -103,6 +106,7 @@ pub struct JobInfo {
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Progress {
+    /// Of a summary the passages that the model is asked about.
     pub segments: usize,
     /// Of them, how many are finished.
     pub done: usize,
@@ -114,7 +118,7 @@ pub struct Progress {
 pub struct JobUsage {
     pub prompt_tokens: usize,
     pub completion_tokens: usize,
-    /// Of what is to be translated.
+    /// Of what is to be translated, or read.
     pub characters: usize,
 }
 

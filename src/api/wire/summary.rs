@@ -4,20 +4,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::super::fields::{Fields, Rule};
+use super::super::fields::{Fields, Rule, neutral};
+use super::super::form::Form;
 use super::super::openapi::closed;
 use super::record::RecordBody;
 
 /// A document to be summarised.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[schemars(transform = closed::<Self>)]
 pub struct SummarizeRequest {
     /// A loaded model that generates; the first one without it.
     pub model: Option<String>,
     /// The document as plain text, a paragraph a line, or with `paragraphs` as a
-    /// list.
+    /// list. A file is sent in a form.
     pub text: Option<String>,
     pub paragraphs: Option<Vec<ParagraphField>>,
+    /// What kind of file it is, if its name does not tell: "docx", "html",
+    /// "markdown", "pdf", "srt", "text" or "xliff".
+    pub format: Option<String>,
     /// The language to write; that of the document without it.
     pub target: Option<String>,
     /// "points", "obligations" or "positions"; points without it.
@@ -33,7 +37,10 @@ pub struct SummarizeRequest {
     pub title: Option<String>,
     /// Report progress as server-sent events.
     pub stream: Option<bool>,
-    /// Answer with a signed record of what made the summary.
+    /// Answer at once with a job, whose result the answer will be. It survives a
+    /// restart of the server, and goes behind requests that somebody waits for.
+    pub background: Option<bool>,
+    /// Answer with a signed record of what made the summary. Not of a file.
     pub record: Option<bool>,
     /// Refuse the request unless the same one always gets the same bytes.
     pub deterministic: Option<bool>,
@@ -43,18 +50,27 @@ pub struct SummarizeRequest {
 }
 
 impl Fields for SummarizeRequest {
-    const RULES: &'static [Rule] = &[];
+    const RULES: &'static [Rule] = &[Rule::refuse(
+        "file",
+        neutral::never,
+        "send it in multipart/form-data, as `curl -F file=@NAME` does, or its words as `text`",
+    )];
+}
+
+impl Form for SummarizeRequest {
+    const NUMBERS: &'static [&'static str] = &["statements", "priority"];
+    const FLAGS: &'static [&'static str] = &["stream", "background", "record", "deterministic"];
 }
 
 /// A paragraph, with a name of the caller's or without.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a string, or an object with the strings id and text")]
 pub enum ParagraphField {
     Text(String),
     Named(NamedParagraph),
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamedParagraph {
     pub id: String,
@@ -69,7 +85,7 @@ pub enum TaskField {
     Positions,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Length {
     Short,

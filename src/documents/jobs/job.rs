@@ -39,7 +39,37 @@ impl State {
     }
 }
 
-/// What was asked for.
+/// What is made of a document.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// The document, translated.
+    #[default]
+    Translate,
+    /// The answer to a request for a summary, which is kept in the document's
+    /// place.
+    Summarize,
+}
+
+impl Work {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Translate => "translate",
+            Self::Summarize => "summarize",
+        }
+    }
+
+    /// What is done one by one.
+    pub fn parts(self) -> &'static str {
+        match self {
+            Self::Translate => "segments",
+            Self::Summarize => "passages",
+        }
+    }
+}
+
+/// What was asked for; of a summary its languages are here, and all else in the
+/// request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Options {
     /// Two letters; `None` to detect it in each segment.
@@ -125,7 +155,7 @@ impl Options {
     }
 }
 
-/// A document on its way through a translation.
+/// A document on its way through a translation, or to a summary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredJob {
     pub id: String,
@@ -135,6 +165,8 @@ pub struct StoredJob {
     pub started: Option<i64>,
     pub finished: Option<i64>,
     pub state: State,
+    #[serde(default)]
+    pub work: Work,
     /// Why it failed, or what it waits for.
     pub note: Option<String>,
     /// Of the file, without its folder.
@@ -142,13 +174,13 @@ pub struct StoredJob {
     pub kind: Kind,
     /// Of the translation.
     pub written: Kind,
-    /// Name of the model that translates all of it.
+    /// Name of the model that does all of it.
     pub model: String,
     pub options: Options,
-    /// How many there are, and how many of them are stored.
+    /// How many there are, of a summary passages, and how many of them are stored.
     pub segments: usize,
     pub done: usize,
-    /// The same in characters of the source.
+    /// The same in characters of the source; of a summary those of the whole.
     pub characters: usize,
     pub done_characters: usize,
     pub prompt_tokens: usize,
@@ -164,6 +196,34 @@ pub struct StoredJob {
 }
 
 impl StoredJob {
+    /// One that waits and has done nothing yet.
+    pub fn new(id: String, created: i64, (model, options): (String, Options)) -> Self {
+        Self {
+            id,
+            created,
+            started: None,
+            finished: None,
+            state: State::Queued,
+            work: Work::Translate,
+            note: None,
+            name: String::new(),
+            kind: Kind::Text,
+            written: Kind::Text,
+            model,
+            options,
+            segments: 0,
+            done: 0,
+            characters: 0,
+            done_characters: 0,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            seconds_left: None,
+            tries: 0,
+            secret: None,
+            request: None,
+        }
+    }
+
     /// From waiting to running; false if it does not wait.
     pub fn take_up(&mut self, now: i64) -> bool {
         let may = self.state == State::Queued;
@@ -204,32 +264,25 @@ pub(in crate::documents) mod tests {
     use super::*;
 
     pub fn job(id: &str, created: i64) -> StoredJob {
+        let options = Options {
+            tone: Some(Tone::Formal),
+            ..Options::new(Some("fr".to_owned()), "en".to_owned(), "en-GB".to_owned())
+        };
         StoredJob {
-            id: id.to_owned(),
-            created,
-            started: None,
-            finished: None,
-            state: State::Queued,
-            note: None,
             name: "a.md".to_owned(),
             kind: Kind::Markdown,
             written: Kind::Markdown,
-            model: "m".to_owned(),
-            options: Options {
-                tone: Some(Tone::Formal),
-                ..Options::new(Some("fr".to_owned()), "en".to_owned(), "en-GB".to_owned())
-            },
             segments: 2,
-            done: 0,
             characters: 10,
-            done_characters: 0,
-            prompt_tokens: 0,
-            completion_tokens: 0,
-            seconds_left: None,
-            tries: 0,
-            secret: None,
-            request: None,
+            ..StoredJob::new(id.to_owned(), created, ("m".to_owned(), options))
         }
+    }
+
+    #[test]
+    fn jobs_of_before_summaries_are_translations() {
+        let mut stored = serde_json::to_value(job("a", 1)).unwrap();
+        assert_eq!(stored.as_object_mut().unwrap().remove("work"), Some("translate".into()));
+        assert_eq!(serde_json::from_value::<StoredJob>(stored).unwrap(), job("a", 1));
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! Whole documents translated in the background. A job lies in the store with
-//! everything that it needs and every segment that is finished, so that it goes
-//! on after a crash where it was: what is stored is not translated again.
+//! Whole documents translated or summarised in the background. A job lies in the
+//! store with everything that it needs and every segment or passage that is
+//! finished, so that it goes on after a crash where it was: what is stored is not
+//! asked for again.
 //!
 //! [`Jobs`] takes up the oldest, a few at a time. Their segments go behind all
-//! requests that somebody waits for.
+//! requests that somebody waits for. What a request for a summary and its answer
+//! look like is a [`Summaries`]' business.
 
 mod job;
 mod ready;
@@ -11,6 +13,7 @@ mod recorded;
 mod run;
 mod segment;
 mod store;
+mod summarise;
 mod supervise;
 
 use std::collections::HashMap;
@@ -21,17 +24,19 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use job::{Options, State, StoredJob};
+pub use job::{Options, State, StoredJob, Work};
 pub use segment::StoredSegment;
 pub(super) use store::make_tables;
 pub use store::{Created, Finished, Upload};
+pub use summarise::{Answer, Asked, Summaries};
 
 use super::record::Signer;
 use super::store::Store;
 use crate::engine::Engines;
 use crate::storage::{Result, unix_micros};
 
-/// Segments of all jobs together that run or wait in the engine at a time.
+/// Segments and passages of all jobs together that run or wait in the engine at a
+/// time.
 const PLACES: usize = 32;
 
 /// How jobs are kept, and when they stop.
@@ -49,6 +54,8 @@ pub struct Settings {
     pub running: TaskTracker,
     /// Signs the records of those that are done.
     pub signer: Arc<Signer>,
+    /// Reads and answers requests for summaries.
+    pub summaries: Arc<dyn Summaries>,
 }
 
 /// The jobs of a store, and those that run.

@@ -1,8 +1,9 @@
-//! Taking a job up: its document is read and cut, and what is left to do is found.
+//! Taking a job up. The document of a translation is read and cut, and what is
+//! left to do is found.
 
 use std::time::Duration;
 
-use super::job::{Options, StoredJob};
+use super::job::{Options, State, StoredJob};
 use super::recorded;
 use super::run::Outcome;
 use super::{Jobs, supervise};
@@ -10,13 +11,13 @@ use crate::documents::format::Document;
 use crate::documents::record::{Facts, RecordError, Role};
 use crate::documents::segment::Cut;
 use crate::documents::tagged::Tagged;
-use crate::documents::termbase::glossaries;
+use crate::documents::termbase::{Termbase, glossaries};
 use crate::documents::translate::{Job, Prepared, Translator};
-use crate::engine::ModelKind;
+use crate::engine::{Engine, ModelKind};
 use crate::storage::{Result, unix_micros};
 
 /// Goes before interactive requests only after five minutes of waiting.
-const PRIORITY: i32 = 30;
+pub(super) const PRIORITY: i32 = 30;
 /// Until a job is tried again when its model is not loaded, which only a restart
 /// changes.
 const ABSENT: Duration = Duration::from_secs(3600);
@@ -38,8 +39,16 @@ pub(super) struct Ready {
     pub facts: Option<std::result::Result<Facts, RecordError>>,
 }
 
-/// Takes a job up: reads it, and finds what is left to do.
-pub(super) fn ready(jobs: &Jobs, id: &str) -> Result<std::result::Result<Ready, Outcome>> {
+/// A job that was taken up, with what it was made of.
+pub(super) struct Taken {
+    pub job: StoredJob,
+    engine: Engine,
+    pub document: Vec<u8>,
+    terms: Vec<Termbase>,
+}
+
+/// Takes a job up, if it can run.
+pub(super) fn take_up(jobs: &Jobs, id: &str) -> Result<std::result::Result<Taken, Outcome>> {
     let Some(job) = jobs.store.job(id)? else { return Ok(Err(Outcome::Gone)) };
     let Some(engine) = jobs.engines.get(&job.model) else {
         let why = format!("it waits for the model {}, which is not loaded", job.model);
@@ -60,7 +69,14 @@ pub(super) fn ready(jobs: &Jobs, id: &str) -> Result<std::result::Result<Ready, 
         let why = "it was taken up several times and never got on".to_owned();
         return Ok(Err(Outcome::Failed(why)));
     }
-    let Some((bytes, terms)) = jobs.store.upload(id)? else { return Ok(Err(Outcome::Gone)) };
+    let Some((document, terms)) = jobs.store.upload(id)? else { return Ok(Err(Outcome::Gone)) };
+    Ok(Ok(Taken { job, engine: engine.clone(), document, terms }))
+}
+
+/// Reads the document of a translation, and finds what is left to do.
+pub(super) fn ready(jobs: &Jobs, taken: Taken) -> Result<std::result::Result<Ready, Outcome>> {
+    let Taken { job, engine, document: bytes, terms } = taken;
+    let id = &*job.id;
     let document = match Document::read(&bytes, Some(job.kind), Some(&job.name)) {
         Ok(document) => document,
         Err(error) => return Ok(Err(Outcome::Failed(error.to_string()))),
@@ -90,8 +106,8 @@ pub(super) fn ready(jobs: &Jobs, id: &str) -> Result<std::result::Result<Ready, 
         options.record.then(|| recorded::facts(jobs, &job, models, (bytes.as_slice(), &terms)));
     let translator = Translator { engine: engine.clone(), embedder };
     let glossaries = glossaries(&terms, source.as_deref(), &options.target);
-    let job = options.job(sources.clone(), source, glossaries, memories);
-    let prepared = translator.prepare(Job { priority: PRIORITY, ..job });
+    let segments = options.job(sources.clone(), source, glossaries, memories);
+    let prepared = translator.prepare(Job { priority: PRIORITY, ..segments });
     let pending = pending(jobs, id, &sources)?;
     let facts = facts.map(|facts| {
         facts.map(|mut facts| {
@@ -122,7 +138,7 @@ fn pending(jobs: &Jobs, id: &str, sources: &[Tagged]) -> Result<Vec<usize>> {
     let counted = |job: &mut StoredJob| {
         (job.segments, job.done) = (sources.len(), sources.len() - pending.len());
         job.done_characters = characters;
-        true
+        job.state == State::Running
     };
     jobs.store.change_job(id, counted)?;
     Ok(pending)

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use futures::stream::{self, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::ready::{Ready, ready};
+use super::job::Work;
+use super::ready::{Ready, Taken, ready, take_up};
 use super::recorded;
 use super::segment::StoredSegment;
+use super::summarise::summarise;
 use super::{Finished, Jobs, PLACES};
 use crate::documents::tagged::Tagged;
 use crate::documents::translate::SegmentError;
@@ -36,8 +38,8 @@ pub(super) enum Outcome {
 /// Runs a job until it is done or cannot go on.
 pub(super) async fn run(jobs: &Arc<Jobs>, id: &str, cancel: &CancellationToken) -> Result<Outcome> {
     let (own, key) = (jobs.clone(), id.to_owned());
-    let ready = match blocking(move || ready(&own, &key)).await? {
-        Ok(ready) => Arc::new(ready),
+    let taken = match blocking(move || take_up(&own, &key)).await? {
+        Ok(taken) => taken,
         Err(outcome) => return Ok(outcome),
     };
     jobs.tell();
@@ -46,12 +48,26 @@ pub(super) async fn run(jobs: &Arc<Jobs>, id: &str, cancel: &CancellationToken) 
         biased;
         () = cancel.cancelled() => Ok(Outcome::Gone),
         () = end.cancelled() => Ok(Outcome::Stopped),
-        outcome = translate(jobs, id, &ready) => outcome,
+        outcome = work(jobs, id, taken) => outcome,
+    }
+}
+
+async fn work(jobs: &Arc<Jobs>, id: &str, taken: Taken) -> Result<Outcome> {
+    match taken.job.work {
+        Work::Translate => {
+            let own = jobs.clone();
+            match blocking(move || ready(&own, taken)).await? {
+                Ok(ready) => translate(jobs, id, &Arc::new(ready)).await,
+                Err(outcome) => Ok(outcome),
+            }
+        }
+        Work::Summarize => summarise(jobs, taken).await,
     }
 }
 
 /// Translates what is left, stores it as it comes, and writes the document.
 async fn translate(jobs: &Arc<Jobs>, id: &str, ready: &Arc<Ready>) -> Result<Outcome> {
+    jobs.tell();
     let left: usize =
         ready.pending.iter().map(|at| ready.sources[*at].plain().chars().count()).sum();
     let (begun, mut done) = (Instant::now(), 0);
@@ -104,6 +120,11 @@ fn after(SegmentError { index, error }: SegmentError, units: &[Option<String>]) 
         Some(Some(unit)) => format!("{unit}: {error}"),
         _ => error.to_string(),
     };
+    failed(error, why)
+}
+
+/// What becomes of a job whose model failed.
+pub(super) fn failed(error: SubmitError, why: String) -> Outcome {
     match error {
         SubmitError::QueueFull { .. }
         | SubmitError::TimedOut { .. }

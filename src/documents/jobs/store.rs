@@ -2,6 +2,7 @@
 //! changes in one transaction, so that a crash leaves a job before or after a
 //! step, never within one.
 
+mod steps;
 mod tables;
 
 use self::tables::{
@@ -138,7 +139,8 @@ impl Store {
                 job.prompt_tokens += segment.prompt_tokens;
                 job.completion_tokens += segment.completion_tokens;
             }
-            (job.seconds_left, job.tries) = (seconds_left, 0);
+            job.seconds_left = seconds_left;
+            job.tries = if segments.is_empty() { job.tries } else { 0 };
             put(write, JOBS, id, &bytes(&job)?)?;
             Ok(true)
         })

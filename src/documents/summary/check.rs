@@ -8,26 +8,24 @@ use crate::documents::tagged::Tagged;
 use crate::documents::vectors::similarity;
 use crate::engine::SubmitError;
 
-/// Says how near each statement is to its quote, and notes what a reader should
-/// look at.
+/// Says how near a statement is to its quote, and notes what a reader should look
+/// at.
 pub async fn check(
     summarizer: &Summarizer,
     source: &Source,
     request: &Request,
-    statements: &mut [Statement],
+    statement: &mut Statement,
 ) -> Result<(), SubmitError> {
-    for statement in statements {
-        let said = statement.said();
-        let quoted = source.quote(&statement.citation).to_owned();
-        let mut report = report(&quoted, &said, source, request).await?;
-        if let Some(embedder) = &summarizer.embedder {
-            let support = similarity(embedder, [quoted, said]).await?;
-            statement.support = Some(support);
-            report.add_similarity(support);
-        }
-        let worth = report.findings.iter().filter(|finding| worth_a_look(finding));
-        statement.notes.extend(worth.map(|finding| finding.said_of("the quote", "it")));
+    let said = statement.said();
+    let quoted = source.quote(&statement.citation).to_owned();
+    let mut report = report(&quoted, &said, source, request).await?;
+    if let Some(embedder) = &summarizer.embedder {
+        let support = similarity(embedder, [quoted, said]).await?;
+        statement.support = Some(support);
+        report.add_similarity(support);
     }
+    let worth = report.findings.iter().filter(|finding| worth_a_look(finding));
+    statement.notes.extend(worth.map(|finding| finding.said_of("the quote", "it")));
     Ok(())
 }
 

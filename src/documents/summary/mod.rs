@@ -13,14 +13,17 @@ mod choose;
 mod prompt;
 mod rank;
 mod say;
+mod steps;
 
 use futures::stream::{self, StreamExt};
 
-pub use prompt::{PROMPTS, Task};
+use serde::{Deserialize, Serialize};
 
-use crate::documents::source::{Citation, Sentence, Source};
-use crate::documents::vectors::vectors;
-use crate::engine::{Engine, ModelKind, SubmitError, Usage};
+pub use prompt::{PROMPTS, Task};
+pub use steps::{Plan, Said};
+
+use crate::documents::source::{Citation, Source};
+use crate::engine::{Engine, SubmitError, Usage};
 
 /// Passages that run or wait in the engine at a time.
 const WINDOW: usize = 16;
@@ -64,7 +67,7 @@ pub struct Progress {
 }
 
 /// Something that the document says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Statement {
     /// The fields of [`Task::fields`], in their order; empty where the document
     /// does not say.
@@ -114,78 +117,20 @@ impl Summarizer {
         request: &Request,
         progress: impl Fn(Progress) + Send + Sync,
     ) -> Result<Summary, SubmitError> {
-        if self.engine.info().kind != ModelKind::Generation {
-            return Err(SubmitError::Invalid {
-                param: "model",
-                message: format!("{} does not write texts of its own", self.engine.info().id),
-            });
-        }
-        let mut sentences: Vec<&Sentence> =
-            source.sentences().iter().filter(|sentence| sentence.citable).collect();
-        if sentences.is_empty() {
-            sentences = source.sentences().iter().collect();
-        }
-        if sentences.is_empty() {
-            return Err(SubmitError::Invalid {
-                param: "text",
-                message: "the document has no words".to_owned(),
-            });
-        }
-        let mut summary = Summary::default();
-        let chosen = match request.task.optional() {
-            // Of what a document need not have, more passages are looked at.
-            true => self.rank(&sentences, request, 2 * request.statements).await?,
-            false => {
-                let count = request.statements * choose::CHOICE;
-                let ranked = self.rank(&sentences, request, count).await?;
-                let (places, usage) =
-                    choose::choose(self, request, &ranked, request.statements).await?;
-                summary.usage += usage;
-                places.into_iter().map(|place| ranked[place]).collect()
-            }
-        };
-        let total = chosen.len();
+        let plan = self.plan(source, request).await?;
+        let total = plan.passages.len();
         progress(Progress { done: 0, total });
         let mut work = Vec::with_capacity(total);
-        for sentence in chosen {
-            work.push(say::say(self, request, sentence));
+        for passage in &plan.passages {
+            work.push(self.say(source, request, passage));
         }
         let mut results = stream::iter(work).buffered(WINDOW);
-        let mut done = 0;
+        let mut said = Vec::with_capacity(total);
         while let Some(result) = results.next().await {
-            let said = result?;
-            summary.statements.extend(said.statement);
-            summary.broken += usize::from(said.broken);
-            summary.usage += said.usage;
-            done += 1;
-            progress(Progress { done, total });
+            said.push(result?);
+            progress(Progress { done: said.len(), total });
         }
         drop(results);
-        // They came in the order of their rank.
-        summary.statements.truncate(request.statements);
-        summary
-            .statements
-            .sort_by_key(|statement| (statement.citation.paragraph, statement.citation.span.start));
-        check::check(self, source, request, &mut summary.statements).await?;
-        Ok(summary)
-    }
-
-    /// Sentences that stand for most of the document, the best first.
-    async fn rank<'a>(
-        &self,
-        sentences: &[&'a Sentence],
-        request: &Request,
-        count: usize,
-    ) -> Result<Vec<&'a Sentence>, SubmitError> {
-        let near = prompt::near(request);
-        let mut texts: Vec<String> = sentences.iter().map(|s| s.line.clone()).collect();
-        texts.extend((!near.is_empty()).then_some(near));
-        let mut all = match &self.embedder {
-            Some(embedder) => vectors(embedder, &texts).await?,
-            None => texts.iter().map(|text| rank::by_words(text)).collect(),
-        };
-        let near = all.split_off(sentences.len()).pop();
-        let places = rank::rank(&all, near.as_deref(), count);
-        Ok(places.into_iter().map(|place| sentences[place]).collect())
+        Ok(Summary::of(&plan, said, request))
     }
 }

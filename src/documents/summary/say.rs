@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::prompt::{self, Task};
-use super::{Request, Statement, Summarizer};
+use super::{Request, Said, Statement, Summarizer};
 use crate::documents::ask;
-use crate::documents::source::{Sentence, line};
-use crate::engine::{FinishReason, GrammarSpec, StopConditions, SubmitError, Usage};
+use crate::documents::source::{Citation, line};
+use crate::engine::{FinishReason, GrammarSpec, StopConditions, SubmitError};
 
 /// Characters of a statement, and of one of several fields of it.
 const TEXT: usize = 500;
@@ -15,23 +15,14 @@ const FIELD: usize = 250;
 /// takes several.
 const MAX_TOKENS: usize = 2000;
 
-/// What came of asking about a passage.
-pub struct Said {
-    /// `None` where it has nothing of what is looked for.
-    pub statement: Option<Statement>,
-    /// The answer did not come to an end, and could not be read.
-    pub broken: bool,
-    pub usage: Usage,
-}
-
-/// Says what a passage says.
+/// Says what a passage says, which is given with its words in one line.
 pub async fn say(
     summarizer: &Summarizer,
     request: &Request,
-    sentence: &Sentence,
+    (passage, words): (&Citation, &str),
 ) -> Result<Said, SubmitError> {
     let engine = &summarizer.engine;
-    let task = prompt::say(request, &sentence.line);
+    let task = prompt::say(request, words);
     let tokens = ask::prompt(engine, prompt::system(), &[("user", &task)]).await?;
     let room = engine.info().limits.context_length.saturating_sub(tokens.len());
     let stop = StopConditions {
@@ -45,7 +36,7 @@ pub async fn say(
     let notes = cut.then(|| "the model did not come to an end and was stopped".to_owned());
     let statement = parse(&answer.text, request.task).map(|texts| Statement {
         texts,
-        citation: sentence.citation(),
+        citation: passage.clone(),
         support: None,
         notes: notes.into_iter().collect(),
     });

@@ -219,6 +219,24 @@ async fn of_searches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg(feature = "documents")]
+async fn of_summaries() {
+    let Some(server) = support::server() else { return };
+    let url = &server.base_url;
+    let body = |name: &str| {
+        let text = "The Council of the Union met twice in May.";
+        json!({"text": text, "target": "en", "statements": 1, name: true})
+    };
+    ask(url, "POST /v1/summarize", "", body("record"), 200).await;
+    ask(url, "POST /v1/summarize", "", body("stream"), 200).await;
+    let job = ask(url, "POST /v1/summarize", "", body("background"), 202).await;
+    let id = job["id"].as_str().unwrap();
+    ask(url, "GET /v1/jobs/{id}", id, Value::Null, 200).await;
+    ask(url, "GET /v1/jobs/{id}/report", id, Value::Null, 404).await;
+    ask(url, "GET /v1/jobs", "", Value::Null, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_a_generator() {
     let Some(server) = support::server() else { return };
     let url = &server.base_url;

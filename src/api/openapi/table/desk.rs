@@ -1,7 +1,7 @@
 //! Routes of the document desk, in our own shape and in DeepL's.
 
 use crate::api::openapi::operation::{Interface, JSON_OR_FORM, Operation};
-use crate::api::openapi::shapes::{FileOrJson, Upload};
+use crate::api::openapi::shapes::{Any, FileOrJson, Upload};
 use crate::api::wire::common::ErrorBody;
 use crate::api::wire::compare::{CompareRequest, CompareResponse};
 use crate::api::wire::deepl::{
@@ -10,8 +10,8 @@ use crate::api::wire::deepl::{
     MultilingualGlossary, Usage,
 };
 use crate::api::wire::desk::{
-    CreateMemory, CreateTermbase, Deleted, List, MemoryInfo, TermbaseInfo, TranslateRequest,
-    TranslateResponse,
+    CreateMemory, CreateTermbase, Deleted, List, MemoryInfo, SegmentEvent, TermbaseInfo,
+    TranslateRequest, TranslateResponse,
 };
 use crate::api::wire::jobs::{DocumentRequest, JobInfo, JobList, JobReport};
 use crate::api::wire::record::{RecordBody, RecordKey};
@@ -38,7 +38,7 @@ const JOBS: Interface = Interface {
     ],
     ..Interface::new::<ErrorBody>(
         "Jobs",
-        "Whole documents, translated in the background; they survive a restart.",
+        "Whole documents, translated or summarised in the background; they survive a restart.",
     )
 };
 const SEARCH: Interface = Interface {
@@ -65,12 +65,20 @@ pub const DESK: &[Operation] = &[
     OURS.post("/v1/translate", "Translates texts sentence by sentence.")
         .takes::<TranslateRequest>()
         .gives::<TranslateResponse>()
+        .streams::<Any<(SegmentEvent, TranslateResponse)>>()
         .works(),
-    OURS.post("/v1/summarize", "Says what a document says, each statement with its quotes.")
-        .takes::<SummarizeRequest>()
-        .gives::<SummarizeResponse>()
-        .streams::<SummaryProgress>()
-        .works(),
+    OURS.post(
+        "/v1/summarize",
+        "Says what a document says, each statement with its quotes. With `\"background\": true` \
+         as a job, and with an `Idempotency-Key` the same request again is answered with the same \
+         job, with status 200.",
+    )
+    .takes::<FileOrJson<SummarizeRequest>>()
+    .sent_as(&["application/json", "multipart/form-data"])
+    .gives::<SummarizeResponse>()
+    .streams::<Any<(SummaryProgress, SummarizeResponse)>>()
+    .accepts::<JobInfo>()
+    .works(),
     OURS.post("/v1/compare", "What two versions, or two languages, of a text do not both say.")
         .takes::<CompareRequest>()
         .gives::<CompareResponse>()
@@ -94,11 +102,17 @@ pub const DESK: &[Operation] = &[
     )
     .gives_text("text/event-stream"),
     JOBS.post("/v1/jobs/{id}/cancel", "Ends a job.").gives::<JobInfo>(),
-    JOBS.get("/v1/jobs/{id}/result", "The translated document, in its format.")
-        .gives_text("application/octet-stream"),
-    JOBS.get("/v1/jobs/{id}/report", "What was found in its segments, the worst first.")
-        .gives::<JobReport>(),
-    JOBS.get("/v1/jobs/{id}/record", "What made the translation, signed.").gives::<RecordBody>(),
+    JOBS.get(
+        "/v1/jobs/{id}/result",
+        "The translated document, in its format; of a summary the answer of `/v1/summarize`.",
+    )
+    .gives_text("application/octet-stream"),
+    JOBS.get(
+        "/v1/jobs/{id}/report",
+        "What was found in the segments of a translation, the worst first.",
+    )
+    .gives::<JobReport>(),
+    JOBS.get("/v1/jobs/{id}/record", "What made the result, signed.").gives::<RecordBody>(),
     OURS.get("/v1/record-keys", "The public key of the records.").gives::<List<RecordKey>>(),
     SEARCH
         .post("/v1/collections", "Makes a collection for documents that are to be searched.")

@@ -1,9 +1,13 @@
 //! Jobs on disk, from being made to being deleted.
 
 use super::*;
+use crate::documents::jobs::Work;
 use crate::documents::jobs::job::tests::job;
 use crate::documents::jobs::segment::tests::translated;
+use crate::documents::source::Citation;
 use crate::documents::store::StoredMemory;
+use crate::documents::summary::{Plan, Said};
+use crate::engine::Usage;
 
 fn upload(document: &str) -> Upload {
     Upload { document: document.into(), terms: Vec::new(), fingerprint: document.into() }
@@ -66,6 +70,48 @@ fn a_job_goes_its_way() {
     assert_eq!((state(&store, "a"), store.job_result("a").unwrap()), (None, None));
     assert_eq!((store.job_segments("a").unwrap(), store.job_record("a").unwrap()), (vec![], None));
     assert!(store.delete_job("b").unwrap() && !store.delete_job("b").unwrap());
+}
+
+#[test]
+fn a_summary_keeps_its_steps_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let usage = Usage { prompt_tokens: 30, completion_tokens: 9, cached_tokens: 3 };
+    let passage = |paragraph| Citation { paragraph, span: 0..9 };
+    let plan = Plan { passages: vec![passage(1), passage(0)], usage };
+    let said = Said { statement: None, broken: true, usage };
+    let made = StoredJob { work: Work::Summarize, ..job("a", 1) };
+    store.create_job(&made, &upload("{}"), 9).unwrap();
+    assert!(!store.put_plan("a", &plan).unwrap(), "it does not run");
+    store.change_job("a", |job| job.take_up(5)).unwrap();
+    assert!(store.put_plan("a", &plan).unwrap());
+    assert!(store.put_passages("a", &[(1, said.clone())], Some(7)).unwrap());
+    drop(store);
+
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.job_plan("a").unwrap(), Some(plan.clone()));
+    assert_eq!(store.job_passages("a").unwrap(), [(1, said.clone())]);
+    let found = store.job("a").unwrap().unwrap();
+    assert_eq!((found.work, found.segments, found.done), (Work::Summarize, 2, 1));
+    assert_eq!((found.prompt_tokens, found.completion_tokens, found.tries), (60, 18, 0));
+    // Nothing that was stored is no step forward.
+    store.change_job("a", |job| job.put_back(None, false) && job.take_up(6)).unwrap();
+    assert!(store.put_passages("a", &[], None).unwrap());
+    assert!(store.put_segments("a", &[], None).unwrap());
+    assert_eq!(store.job("a").unwrap().unwrap().tries, 1);
+    // Another plan knows nothing of the passages of the first.
+    assert!(store.put_plan("a", &plan).unwrap());
+    assert_eq!(
+        (store.job_passages("a").unwrap(), store.job("a").unwrap().unwrap().done),
+        (vec![], 0)
+    );
+    assert!(store.put_passages("a", &[(0, said.clone())], None).unwrap());
+    let done = Finished { result: b"{}", ..Finished::default() };
+    assert!(store.finish_job("a", done, 8).unwrap());
+    assert_eq!((store.job_plan("a").unwrap(), store.job_passages("a").unwrap()), (None, vec![]));
+    assert!(!store.put_passages("a", &[(1, said)], None).unwrap(), "it is done");
+    assert_eq!(store.delete_jobs_before(9).unwrap(), 1);
+    assert_eq!(store.job_result("a").unwrap(), None);
 }
 
 #[test]
