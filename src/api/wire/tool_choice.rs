@@ -158,6 +158,7 @@ pub struct FlatAllowedTool {
     #[serde(rename = "type")]
     pub kind: String,
     /// The name of one of the tools; required.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
