@@ -148,7 +148,10 @@ text  | {"prompt": [[1], [4000000000]]}                  | 400 | prompt[1]      
 text  | {"prompt": [99999999999]}                        | 400 | prompt[0]       | too large
 text  | {"temperature": -1}                              | 400 | temperature     | between 0 and 2
 text  | {"max_tokens": 100000000}                        | 400 | prompt          | context
-text  | {"echo": true, "logprobs": 2}                    | 400 | echo            | logprobs
+text  | {"max_tokens": 0}                                | 400 | max_tokens      | at least 1
+text  | {"max_tokens": 0, "logprobs": 1}                 | 400 | max_tokens      | at least 1
+text  | {"echo": true, "logprobs": 2, "suffix": "x"}     | 400 | suffix          | does not go with
+text  | {"echo": true, "max_tokens": 0, "min_tokens": 1} | 400 | min_tokens      | max_tokens
 text  | {"suffix": "x", "prompt": [5]}                   | 400 | suffix          | goes with texts
 text  | {"best_of": 2}                                   | 400 | best_of         | not supported
 text  | {"logprobs": 21}                                 | 400 | logprobs        | at most 20
