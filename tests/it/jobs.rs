@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use dragoman::config::{self, Config};
-use dragoman::engine::{Engine, Engines};
+use dragoman::engine::Engines;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
@@ -20,7 +20,6 @@ use crate::translation::{exact, start};
 
 struct Server {
     url: String,
-    engine: Engine,
 }
 
 /// The server that these tests share. Its model knows `w0` to `w63`, English and
@@ -31,7 +30,7 @@ fn server() -> &'static Server {
         let engine = start("m2m", "m2m-jobs", exact());
         let config =
             config::Server { data_dir: Some(data_dir()), max_jobs: 20, ..Config::default().server };
-        Server { url: serve(Engines::new(vec![engine.clone()]), config), engine }
+        Server { url: serve(Engines::new(vec![engine]), config) }
     })
 }
 
