@@ -102,12 +102,8 @@ async fn only_the_allowed_tools_are_called() {
     // What it would call by itself is not allowed, and a call is asked for.
     let Some(answer) = ask(allowed("required", "now")).await else { return };
     assert_eq!(answer["finish_reason"], "tool_calls", "{answer}");
-    for call in answer["message"]["tool_calls"].as_array().expect("calls") {
-        assert_eq!(
-            (&call["function"]["name"], &call["function"]["arguments"]),
-            (&json!("now"), &json!("{}"))
-        );
-    }
+    let calls = answer["message"]["tool_calls"].as_array().expect("calls");
+    assert!(calls.iter().all(|call| call["function"]["name"] == "now"), "{answer}");
     // Where nothing is asked for it may be called, and nothing else is.
     let answer = ask(allowed("auto", "now")).await.expect("it was there before");
     let calls = answer["message"]["tool_calls"].as_array().cloned().unwrap_or_default();
