@@ -25,6 +25,9 @@ const RETRY: Duration = Duration::from_millis(50);
 /// A piece of one answer.
 #[derive(Debug)]
 pub enum Piece {
+    /// The first token of the prompt, and how likely those after it were; before
+    /// any text.
+    Prompt { first: u32, rest: Vec<TokenLogprob> },
     /// A text, or the log probabilities of tokens that add none; not both empty.
     Text { text: String, logprobs: Vec<TokenLogprob> },
     /// Other texts than this one.
@@ -40,6 +43,9 @@ pub enum Piece {
 /// A whole answer.
 #[derive(Debug)]
 pub struct Answer {
+    /// The first token of its prompt, and the others with their log
+    /// probabilities, if they were asked for.
+    pub prompt: Option<(u32, Vec<TokenLogprob>)>,
     pub text: String,
     /// Other texts, where they were asked for.
     pub alternatives: Vec<String>,
@@ -108,6 +114,9 @@ impl Choices {
                 Some((index, Event::Delta { text, logprobs, .. })) => {
                     return Some(Ok((index, Piece::Text { text, logprobs })));
                 }
+                Some((index, Event::Prompt { first, rest })) => {
+                    return Some(Ok((index, Piece::Prompt { first, rest })));
+                }
                 Some((index, Event::Alternatives(texts))) => {
                     return Some(Ok((index, Piece::Alternatives(texts))));
                 }
@@ -145,6 +154,7 @@ impl Choices {
     /// The first failure of any answer; the others are cancelled.
     pub async fn collect(mut self) -> Result<(Vec<Answer>, Usage), SubmitError> {
         let empty = || Answer {
+            prompt: None,
             text: String::new(),
             alternatives: Vec::new(),
             logprobs: Vec::new(),
@@ -157,6 +167,9 @@ impl Choices {
                 (index, Piece::Text { text, logprobs }) => {
                     answers[index].text.push_str(&text);
                     answers[index].logprobs.extend(logprobs);
+                }
+                (index, Piece::Prompt { first, rest }) => {
+                    answers[index].prompt = Some((first, rest));
                 }
                 (index, Piece::Alternatives(texts)) => answers[index].alternatives = texts,
                 (index, Piece::Finished { reason, stop }) => {
@@ -216,7 +229,9 @@ impl Stream for Numbered {
                 message: "the model stopped before the text was complete".to_owned(),
             }),
         };
-        if !matches!(event, Event::Delta { .. } | Event::Alternatives(_)) {
+        let goes_on =
+            matches!(event, Event::Prompt { .. } | Event::Delta { .. } | Event::Alternatives(_));
+        if !goes_on {
             self.generation = None;
         }
         Poll::Ready(Some((self.index, event)))

@@ -19,6 +19,7 @@ use super::wire::completions::{
     CompletionChoice, CompletionDelta, CompletionRequest, CompletionResponse,
 };
 use super::wire::inputs::Inputs;
+use super::wire::logprobs::CompletionLogprobs;
 use crate::engine::{self, Engine, ModelKind, TokenLogprob};
 
 /// Goes on with texts.
@@ -30,18 +31,21 @@ pub async fn complete(
     let kinds = [ModelKind::Generation, ModelKind::Translation];
     let engine = shared.engine_of(body.model.as_deref(), &kinds)?;
     let sources = Sources::of(&mut body, engine)?;
-    let options = Options::new(body.take_shared(), body.logprobs)?.asked_by(caller);
+    let mut options = Options::new(body.take_shared(), body.logprobs)?.asked_by(caller);
     options.check_count(body.prompt.len())?;
     let names: Vec<String> =
         (0..body.prompt.len()).map(|index| body.prompt.name("prompt", index)).collect();
     let info = engine.info();
     let echo = body.echo.unwrap_or(false);
-    if echo && body.logprobs.is_some() {
-        let message = "echo does not go with logprobs: a prompt's tokens have none here";
-        return Err(ApiError::invalid("echo", message));
-    }
+    let scored = echo && body.logprobs.is_some();
+    options.echo = scored || echo && options.stop.max_tokens == Some(0);
     let echoed = if echo { prompts_as_text(engine, &body.prompt)? } else { Vec::new() };
     let suffix = body.suffix.filter(|suffix| !suffix.is_empty());
+    if scored && suffix.is_some() {
+        let message = "suffix does not go with echo and logprobs: the model reads more than the \
+                       prompt then";
+        return Err(ApiError::invalid("suffix", message));
+    }
     let prompts = match (&sources, suffix) {
         (Some(_), Some(_)) => {
             let message = "suffix does not go with encoder-decoders; leave it out";
@@ -77,19 +81,27 @@ pub async fn complete(
     };
     let texts = body.logprobs.map(|top| TokenTexts::new(engine.tokenizer().clone(), top));
     if options.stream {
-        let offsets = (0..choices.count()).map(|_| Offset::default()).collect();
+        let begins = |texts: &TokenTexts| {
+            let before = |index| echoed.get(index / options.n).map_or("", String::as_str);
+            (0..choices.count()).map(|index| texts.offset(before(index))).collect()
+        };
+        let offsets = texts.as_ref().map(begins).unwrap_or_default();
         let frames = CompletionFrames { head, texts, offsets, echoed, n: options.n };
         return Ok(stream::respond(choices, frames, &shared.life));
     }
     let (answers, usage) = choices.collect().await?;
-    let choice = |(index, Answer { text, logprobs, reason, .. })| {
-        let text = match echoed.get(index / options.n) {
-            Some(prompt) => format!("{prompt}{text}"),
-            None => text,
-        };
+    let choice = |(index, Answer { prompt, text, logprobs, reason, .. })| {
+        let before = echoed.get(index / options.n).map_or("", String::as_str);
         let (finish_reason, stop_reason) = FinishReason::of(reason);
-        let texts = texts.as_ref();
-        let logprobs = texts.map(|texts| texts.completion(&logprobs, &mut Offset::default()));
+        let logprobs = texts.as_ref().map(|texts| {
+            let mut out = CompletionLogprobs::default();
+            if let Some((first, rest)) = prompt {
+                texts.prompt(first, &rest, before, &mut out);
+            }
+            texts.completion(&logprobs, &mut texts.offset(before), &mut out);
+            out
+        });
+        let text = format!("{before}{text}");
         CompletionChoice { index, text, logprobs, finish_reason, stop_reason }
     };
     let answer = CompletionResponse {
@@ -127,6 +139,10 @@ fn prompts_as_text(engine: &Engine, prompts: &Inputs) -> Result<Vec<String>, Api
 
 impl Frames for CompletionFrames {
     fn open(&mut self, choices: usize, out: &mut Vec<u8>) {
+        if self.texts.is_some() {
+            // They come with their tokens.
+            return;
+        }
         for index in 0..choices {
             let Some(text) = self.echoed.get(index / self.n) else { continue };
             let delta = CompletionDelta {
@@ -140,9 +156,24 @@ impl Frames for CompletionFrames {
         }
     }
 
+    fn prompt(&mut self, index: usize, first: u32, rest: &[TokenLogprob], out: &mut Vec<u8>) {
+        let (Some(texts), Some(text)) = (&self.texts, self.echoed.get(index / self.n)) else {
+            return;
+        };
+        let mut logprobs = CompletionLogprobs::default();
+        texts.prompt(first, rest, text, &mut logprobs);
+        let logprobs = Some(logprobs);
+        let delta =
+            CompletionDelta { index, text, logprobs, finish_reason: None, stop_reason: None };
+        self.head.chunk(&[delta], None, out);
+    }
+
     fn text(&mut self, index: usize, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>) {
-        let offset = &mut self.offsets[index];
-        let logprobs = self.texts.as_ref().map(|texts| texts.completion(logprobs, offset));
+        let logprobs = self.texts.as_ref().map(|texts| {
+            let mut out = CompletionLogprobs::default();
+            texts.completion(logprobs, &mut self.offsets[index], &mut out);
+            out
+        });
         let delta =
             CompletionDelta { index, text, logprobs, finish_reason: None, stop_reason: None };
         self.head.chunk(&[delta], None, out);

@@ -31,6 +31,8 @@ pub struct Options {
     pub include_usage: bool,
     /// Special tokens whose text is part of the answers.
     pub shown: Arc<[(u32, String)]>,
+    /// The engine has to do with the prompt's part of an answer.
+    pub echo: bool,
     constraint: Option<Constraint>,
     priority: i32,
     timeout: Option<Duration>,
@@ -106,6 +108,7 @@ impl Options {
             stream,
             include_usage: raw.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
             shown: Arc::default(),
+            echo: false,
             constraint,
             priority: raw.priority.unwrap_or(0),
             timeout: raw.timeout.map(timeout).transpose()?,
@@ -244,6 +247,7 @@ impl Options {
             priority: self.priority,
             timeout: self.timeout,
             no_speculation: !self.speculation,
+            echo: self.echo,
         })
     }
 

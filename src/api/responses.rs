@@ -21,6 +21,7 @@ use super::state::{Shared, unix_now};
 use super::tools::{ToolChoice, ToolSpec, Tools};
 use super::wire::generation::{JsonSchema, Raw, ResponseFormat};
 use super::wire::responses::{Deleted, Format, Response, ResponseRequest, TextFormat, Tool};
+use super::wire::tool_choice::Choice;
 use crate::engine::ModelKind;
 use crate::text::Reader;
 
@@ -79,7 +80,7 @@ pub async fn create(
         store,
         temperature: options.sampling.temperature,
         text: TextFormat { format: format.unwrap_or_else(plain) },
-        tool_choice: body.tool_choice.unwrap_or_else(|| "auto".into()),
+        tool_choice: body.tool_choice.unwrap_or_else(|| Choice::Word("auto".into())),
         tools: body.tools.unwrap_or_default(),
         top_p: options.sampling.top_p,
         truncation: "disabled",
@@ -207,7 +208,7 @@ fn tools(body: &ResponseRequest) -> Result<Tools, ApiError> {
         })
     };
     let specs = body.tools.iter().flatten().enumerate().map(spec).collect::<Result<_, _>>()?;
-    let choice = ToolChoice::of(body.tool_choice.clone())?;
+    let choice = ToolChoice::of_responses(body.tool_choice.clone())?;
     let parallel = body.parallel_tool_calls.unwrap_or(true);
     Tools::new(specs, choice, parallel, ("name", "parameters"))
 }

@@ -1,9 +1,13 @@
 //! From a listener to the last byte.
 
-use std::future::IntoFuture;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
+use axum::Router;
+use axum::serve::{Listener, ListenerExt};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +17,18 @@ use super::state::{AppState, Lifecycle, Shared};
 /// Time for the last bytes to leave after the last request has ended.
 const FLUSH: Duration = Duration::from_secs(2);
 
+/// Requests that run at once on one connection of HTTP/2. What a client has
+/// beyond them waits there.
+const MAX_STREAMS: u32 = 1024;
+/// Bytes of the headers of one of them; of a larger one the answer is 431.
+const MAX_HEADERS: u32 = 16 << 10;
+/// Bytes of an answer that are kept for a client that reads slowly, before the
+/// model has to wait for it.
+const SEND_BUFFER: usize = 64 << 10;
+/// How often a client of HTTP/2 is asked whether it is still there, and how long
+/// it has to answer: one that is gone without a word frees what it holds then.
+const PING: Duration = Duration::from_secs(20);
+
 /// Serves until `shutdown`, then stops in order:
 ///
 /// 1. new requests to models get 503 and `/health/ready` says so, while the
@@ -21,7 +37,7 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// 3. what still runs then is ended with an error, and the listener closes.
 ///
 /// # Errors
-/// When the listener fails.
+/// None yet: what goes wrong with a connection ends that one alone.
 pub async fn run(
     listener: TcpListener,
     state: AppState,
@@ -47,9 +63,7 @@ pub async fn run(
         }
     });
     let close = CancellationToken::new();
-    let server = axum::serve(listener, app)
-        .with_graceful_shutdown(close.clone().cancelled_owned())
-        .into_future();
+    let server = serve(listener, app, &close);
     let stop = async {
         shutdown.cancelled().await;
         tracing::info!(running = life.running.len(), "shutting down");
@@ -58,7 +72,45 @@ pub async fn run(
         tokio::time::sleep(FLUSH).await;
     };
     tokio::select! {
-        result = server => result,
-        () = stop => Ok(()),
+        () = server => {}
+        () = stop => {}
     }
+    Ok(())
+}
+
+/// Serves connections until `close`, and those that are open until their last
+/// answers have left.
+async fn serve(mut listener: impl Listener, app: Router, close: &CancellationToken) {
+    let protocols = protocols();
+    let open = GracefulShutdown::new();
+    let service = TowerToHyperService::new(app);
+    loop {
+        let (io, _) = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = close.cancelled() => break,
+        };
+        let connection = protocols.serve_connection(TokioIo::new(io), service.clone());
+        let connection = open.watch(connection.into_owned());
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::trace!("a connection broke off: {error:#}");
+            }
+        });
+    }
+    drop(listener);
+    open.shutdown().await;
+}
+
+/// HTTP/1.1 and HTTP/2, told apart by the first bytes of a connection.
+fn protocols() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    builder
 }

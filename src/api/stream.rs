@@ -34,6 +34,9 @@ const DONE_FRAME: &[u8] = b"data: [DONE]\n\n";
 pub trait Frames: Send + 'static {
     /// Before any text.
     fn open(&mut self, _choices: usize, _out: &mut Vec<u8>) {}
+    /// The tokens of the prompt, before any text of this answer, if they were
+    /// asked for: the first, and how likely the others were.
+    fn prompt(&mut self, _index: usize, _first: u32, _rest: &[TokenLogprob], _out: &mut Vec<u8>) {}
     /// `logprobs` are of the tokens of this text, if they were asked for.
     fn text(&mut self, index: usize, text: &str, logprobs: &[TokenLogprob], out: &mut Vec<u8>);
     /// `stop` is the number of the stop string that ended the text.
@@ -185,6 +188,9 @@ impl<F: Frames> Running<F> {
         match piece {
             Some(Ok((index, Piece::Text { text, logprobs }))) => {
                 self.frames.text(index, &text, &logprobs, out);
+            }
+            Some(Ok((index, Piece::Prompt { first, rest }))) => {
+                self.frames.prompt(index, first, &rest, out);
             }
             // Asked for by nothing that streams.
             Some(Ok((_, Piece::Alternatives(_)))) => {}

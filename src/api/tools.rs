@@ -1,11 +1,15 @@
 //! The tools of a request: checked, shown to the chat template, and turned
 //! into a grammar.
 
+mod choice;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+pub use self::choice::{Allowed, ToolChoice};
 use super::error::{ApiError, echo};
+use super::wire::tool_choice::{self, Choice};
 use super::wire::tools::Tool;
 use crate::engine::{CallGrammar, Engine, GrammarSpec};
 use crate::text::{CallFormat, ChatTemplate, ReasoningFormat};
@@ -17,19 +21,6 @@ pub struct ToolSpec {
     pub description: Option<String>,
     pub parameters: Option<Value>,
     pub strict: bool,
-}
-
-/// Whether tools are called.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum ToolChoice {
-    /// The model decides.
-    #[default]
-    Auto,
-    None,
-    /// At least one call.
-    Required,
-    /// A call of this one.
-    Named(String),
 }
 
 /// All about the tools of one request.
@@ -80,6 +71,18 @@ impl Tools {
                     format!("tool_choice names `{}`, which is none of the tools", echo(name));
                 Err(ApiError::invalid("tool_choice", message))
             }
+            ToolChoice::Only(Allowed { names, place, .. }) => {
+                let exists = |name: &String| specs.iter().any(|tool| tool.name == *name);
+                match names.iter().position(|name| !exists(name)) {
+                    Some(index) => {
+                        let param = format!("{place}[{index}].{}", places.0);
+                        let name = echo(&names[index]);
+                        let message = format!("`{param}` is `{name}`, which is none of the tools");
+                        Err(ApiError::invalid(param, message))
+                    }
+                    None => Ok(Self { specs, choice, parallel, places }),
+                }
+            }
             _ => Ok(Self { specs, choice, parallel, places }),
         }
     }
@@ -90,7 +93,7 @@ impl Tools {
     /// 400 that names the field.
     pub fn of_chat(
         tools: Option<Vec<Tool>>,
-        choice: Option<Value>,
+        choice: Option<Choice<tool_choice::ToolChoice>>,
         parallel: Option<bool>,
     ) -> Result<Self, ApiError> {
         let tools = tools.unwrap_or_default();
@@ -117,7 +120,7 @@ impl Tools {
                 strict: function.strict.unwrap_or(false),
             });
         }
-        let choice = ToolChoice::of(choice)?;
+        let choice = ToolChoice::of_chat(choice)?;
         if choice == ToolChoice::Auto || choice == ToolChoice::None || !specs.is_empty() {
             let places = ("function.name", "function.parameters");
             return Self::new(specs, choice, parallel.unwrap_or(true), places);
@@ -125,30 +128,32 @@ impl Tools {
         Err(ApiError::invalid("tool_choice", "tool_choice only goes with tools; send some"))
     }
 
-    /// What may be called in this answer; nothing with `tool_choice: none`.
-    fn usable(&self) -> &[ToolSpec] {
-        match self.choice {
-            ToolChoice::None => &[],
-            _ => &self.specs,
-        }
+    /// What may be called in this answer, with the places of it in the request;
+    /// nothing with `tool_choice: none`.
+    fn usable(&self) -> impl Iterator<Item = (usize, &ToolSpec)> {
+        self.specs.iter().enumerate().filter(|(_, tool)| match &self.choice {
+            ToolChoice::None => false,
+            ToolChoice::Only(Allowed { names, .. }) => names.contains(&tool.name),
+            ToolChoice::Auto | ToolChoice::Required | ToolChoice::Named(_) => true,
+        })
     }
 
     pub fn is_empty(&self) -> bool {
-        self.usable().is_empty()
+        self.usable().next().is_none()
     }
 
     /// Tools whose calls are taken without the markers of this format. Where
     /// it has markers, only calls with them are held to a schema, so those of
     /// strict tools are not taken.
     pub fn bare(&self, format: &CallFormat) -> Arc<[String]> {
-        let tools = self.usable().iter().filter(|tool| format.open.is_empty() || !tool.strict);
-        tools.map(|tool| tool.name.clone()).collect()
+        let tools = self.usable().filter(|(_, tool)| format.open.is_empty() || !tool.strict);
+        tools.map(|(_, tool)| tool.name.clone()).collect()
     }
 
     /// As chat templates read them.
     pub fn for_template(&self) -> Option<Vec<Value>> {
-        let tools: Vec<Value> = (self.usable().iter())
-            .map(|tool| {
+        let tools: Vec<Value> = (self.usable())
+            .map(|(_, tool)| {
                 let mut function = Map::new();
                 function.insert("name".into(), tool.name.as_str().into());
                 let description = tool.description.as_deref().unwrap_or_default();
@@ -201,7 +206,7 @@ impl Tools {
             return Ok(None);
         };
         let mut tools = Vec::new();
-        for (index, tool) in self.usable().iter().enumerate() {
+        for (index, tool) in self.usable() {
             if matches!(&self.choice, ToolChoice::Named(name) if *name != tool.name) {
                 continue;
             }
@@ -224,7 +229,11 @@ impl Tools {
         if tools.is_empty() {
             return Ok(None);
         }
-        let required = matches!(self.choice, ToolChoice::Required | ToolChoice::Named(_));
+        let required = match &self.choice {
+            ToolChoice::Required | ToolChoice::Named(_) => true,
+            ToolChoice::Only(allowed) => allowed.required,
+            ToolChoice::Auto | ToolChoice::None => false,
+        };
         let parallel = self.parallel && !matches!(self.choice, ToolChoice::Named(_));
         Ok(Some(GrammarSpec::Calls(CallGrammar {
             format,
@@ -242,33 +251,63 @@ fn none() -> Value {
     json!({"type": "object", "properties": {}})
 }
 
-fn choice_of(value: &Value) -> Result<ToolChoice, ApiError> {
-    let form = "send \"auto\", \"none\", \"required\" or {\"type\": \"function\", \"function\": \
-                {\"name\": \"…\"}}";
-    match value.as_str() {
-        Some("auto") => return Ok(ToolChoice::Auto),
-        Some("none") => return Ok(ToolChoice::None),
-        Some("required") => return Ok(ToolChoice::Required),
-        Some(other) => {
-            let message = format!("tool_choice is `{}`; {form}", echo(other));
-            return Err(ApiError::invalid("tool_choice", message));
-        }
-        None => {}
-    }
-    // The Responses API has the name at the top.
-    let name = value.pointer("/function/name").or_else(|| value.get("name"));
-    match (value["type"].as_str(), name.and_then(Value::as_str)) {
-        (Some("function"), Some(name)) => Ok(ToolChoice::Named(name.to_owned())),
-        _ => Err(ApiError::invalid("tool_choice", format!("tool_choice is not known; {form}"))),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl ToolChoice {
-    /// From OpenAI's field.
-    ///
-    /// # Errors
-    /// 400 for another form.
-    pub fn of(value: Option<Value>) -> Result<Self, ApiError> {
-        value.map_or(Ok(Self::Auto), |value| choice_of(&value))
+    fn tools(choice: Value) -> Result<Tools, ApiError> {
+        let function = |name: &str| json!({"type": "function", "function": {"name": name}});
+        let given = json!([function("a"), function("b"), function("c")]);
+        let choice = serde_json::from_value(choice).unwrap();
+        Tools::of_chat(serde_json::from_value(given).unwrap(), choice, None)
+    }
+
+    #[test]
+    fn tools_that_are_not_allowed_are_left_out() {
+        let allowed = |names: &[&str], mode: &str| {
+            let name = |name| json!({"type": "function", "function": {"name": name}});
+            let tools: Vec<Value> = names.iter().map(name).collect();
+            let allowed = json!({"mode": mode, "tools": tools});
+            json!({"type": "allowed_tools", "allowed_tools": allowed})
+        };
+        let usable = |choice| -> Vec<(usize, String)> {
+            let tools = tools(choice).unwrap();
+            let shown = tools.for_template().unwrap();
+            let usable: Vec<_> = tools.usable().map(|(i, tool)| (i, tool.name.clone())).collect();
+            assert!(shown.iter().map(|s| &s["function"]["name"]).eq(usable.iter().map(|u| &u.1)));
+            usable
+        };
+        // The places stay those of the request.
+        assert_eq!(usable(allowed(&["c", "b", "c"], "auto")), [(1, "b".into()), (2, "c".into())]);
+        assert_eq!(usable(allowed(&["a"], "required")), [(0, "a".into())]);
+        assert_eq!(usable("auto".into()).len(), 3);
+        let error = tools(allowed(&["a", "d"], "auto")).unwrap_err();
+        let place = "tool_choice.allowed_tools.tools[1].function.name";
+        assert_eq!(error.param.as_deref(), Some(place));
+        assert!(tools("none".into()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn responses_have_the_names_at_the_top() {
+        let read =
+            |choice: Value| ToolChoice::of_responses(serde_json::from_value(choice).unwrap());
+        let names = json!([{"type": "function", "name": "a"}]);
+        let choice = json!({"type": "allowed_tools", "mode": "required", "tools": names});
+        let expected =
+            Allowed { names: vec!["a".into()], required: true, place: "tool_choice.tools" };
+        assert_eq!(read(choice).unwrap(), ToolChoice::Only(expected));
+        let named = json!({"type": "function", "name": "a"});
+        assert_eq!(read(named).unwrap(), ToolChoice::Named("a".into()));
+        for (choice, param) in [
+            (json!({"type": "mcp"}), "tool_choice.type"),
+            (json!({"type": "function"}), "tool_choice.name"),
+            (json!({"type": "function", "name": "a", "mode": "auto"}), "tool_choice.mode"),
+            (json!({"type": "allowed_tools", "mode": "auto"}), "tool_choice.tools"),
+            (json!({"type": "allowed_tools", "tools": names}), "tool_choice.mode"),
+            (json!({"type": "allowed_tools", "name": "a"}), "tool_choice.name"),
+        ] {
+            let error = read(choice.clone()).unwrap_err();
+            assert_eq!(error.param.as_deref(), Some(param), "{choice}");
+        }
     }
 }

@@ -90,7 +90,7 @@ pub async fn collect(engine: &Engine, request: GenerationRequest) -> Result<Answ
         match event {
             Event::Delta { text: piece, .. } => text += &piece,
             // Asked for by nobody here.
-            Event::Alternatives(_) => {}
+            Event::Prompt { .. } | Event::Alternatives(_) => {}
             Event::Finished { reason, usage, .. } => return Ok(Answer { text, reason, usage }),
             Event::TimedOut { waited } => return Err(SubmitError::TimedOut { waited }),
             Event::Failed { message } => return Err(SubmitError::Failed(message)),

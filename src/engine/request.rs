@@ -136,6 +136,9 @@ pub struct GenerationRequest {
     pub timeout: Option<Duration>,
     /// Leave out guessing ahead. It never changes the text.
     pub no_speculation: bool,
+    /// The prompt is part of what is asked for: nothing need follow it, and
+    /// with `sampling.logprobs` its tokens are reported too. Not with a source.
+    pub echo: bool,
 }
 
 impl GenerationRequest {
@@ -201,10 +204,16 @@ impl GenerationRequest {
                 format!("token id {id} is outside the vocabulary of {}", limits.vocab_size),
             ));
         }
-        if self.stop.max_tokens == Some(0) {
+        if self.stop.max_tokens == Some(0) && !self.echo {
             return Err(SubmitError::invalid(
                 "max_tokens",
                 "max_tokens is 0; it must be at least 1",
+            ));
+        }
+        if self.echo && self.source.is_some() {
+            return Err(SubmitError::invalid(
+                "echo",
+                "echo with logprobs, or with max_tokens 0, does not go with encoder-decoders",
             ));
         }
         if self.stop.max_tokens.is_some_and(|most| most < self.stop.min_tokens) {
@@ -300,6 +309,9 @@ pub enum Event {
         /// the request asked for them.
         logprobs: Vec<TokenLogprob>,
     },
+    /// The prompt, before the first delta, when a request with `echo` asked for
+    /// log probabilities: its first token, and how likely those after it were.
+    Prompt { first: u32, rest: Vec<TokenLogprob> },
     /// Texts besides the one delivered, by a search that was asked for them.
     Alternatives(Vec<String>),
     Finished {

@@ -78,6 +78,21 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// How likely a token was that is known, and the `n` most likely ones.
+///
+/// # Errors
+/// No logit is finite.
+pub fn score(logits: &[f32], token: u32, n: usize) -> Result<TokenLogprob, SampleError> {
+    match top::highest(logits) {
+        Some(_) => Ok(scored(logits, token, n)),
+        None => Err(SampleError::NotFinite),
+    }
+}
+
+fn scored(logits: &[f32], token: u32, n: usize) -> TokenLogprob {
+    SCRATCH.with_borrow_mut(|scratch| logprobs::of(logits, token, n, &mut scratch.weights))
+}
+
 impl Sampler {
     /// `token_bytes` gives the bytes of a token, which DRY looks at.
     pub fn new<'a>(
@@ -98,9 +113,10 @@ impl Sampler {
         Self { params, random: Pcg64Mcg::seed_from_u64(seed), seen, dry }
     }
 
-    /// Whether [`Drawn::logprob`] is wanted.
-    pub fn reports_logprobs(&self) -> bool {
-        self.params.logprobs.is_some()
+    /// How many tokens are to be reported beside each, if [`Drawn::logprob`] is
+    /// wanted.
+    pub fn logprobs(&self) -> Option<usize> {
+        self.params.logprobs
     }
 
     /// Draws from the logits of one row. `history` is prompt and output so
@@ -127,9 +143,7 @@ impl Sampler {
                 None => SampleError::NotFinite,
             })
         })?;
-        let logprob = self.params.logprobs.map(|n| {
-            SCRATCH.with_borrow_mut(|scratch| logprobs::of(logits, token, n, &mut scratch.weights))
-        });
+        let logprob = self.params.logprobs.map(|n| scored(logits, token, n));
         Ok(Drawn { token, logprob })
     }
 

@@ -26,6 +26,10 @@ pub struct SchedulerConfig {
     pub max_guess_rows: usize,
 }
 
+/// Rows of a step whose logits say how likely tokens of prompts were: each takes
+/// the memory of a vocabulary.
+const MAX_SCORED: usize = 64;
+
 /// A sequence with so few tokens to go counts as writing, not as reading a
 /// prompt: forced tokens of a grammar come a few at a time.
 const WRITES: usize = 8;
@@ -62,6 +66,9 @@ pub struct Part {
     pub lines: usize,
     /// Tokens of its source that are encoded.
     pub source: usize,
+    /// Tokens of its prompt of which the logits say how likely they were. Their
+    /// rows come before those that are drawn from.
+    pub scores: usize,
     /// The last of its known tokens is computed, so a new one is drawn.
     pub samples: bool,
     /// Tokens guessed to follow, computed too.
@@ -74,6 +81,8 @@ pub struct Part {
 struct Plan {
     rows: Vec<usize>,
     budget: usize,
+    /// Rows left whose logits may be kept to score prompts.
+    scores: usize,
     /// Something of a prompt is computed.
     reads: bool,
     copies: Vec<BlockCopy>,
@@ -208,6 +217,7 @@ impl Scheduler {
         let mut plan = Plan {
             rows: vec![0; self.running.len()],
             budget: self.config.max_batch_tokens,
+            scores: self.score_rows(),
             reads: false,
             copies: Vec::new(),
         };
@@ -224,6 +234,15 @@ impl Scheduler {
         self.step(plan)
     }
 
+    /// Rows that may be scored beside those that are drawn from, at most one for
+    /// each sequence that has a place or waits for one, within the logits that
+    /// there is memory for.
+    fn score_rows(&self) -> usize {
+        let most = self.config.max_sequences;
+        let drawn = (self.taken() + self.waiting.len()).min(most);
+        (most + self.config.max_guess_rows - drawn).clamp(1, MAX_SCORED)
+    }
+
     /// Gives rows to the running sequences that `wanted` names.
     fn give(&mut self, plan: &mut Plan, wanted: impl Fn(&Sequence) -> bool) {
         let mut i = 0;
@@ -232,9 +251,11 @@ impl Scheduler {
                 let width = self.running[i].width();
                 // The lines of a search go on together.
                 let rows = self.running[i].pending().min((plan.budget / width).max(1));
-                if self.reserve(i, rows, plan) {
+                let rows = self.running[i].scorable(rows, plan.scores);
+                if rows > 0 && self.reserve(i, rows, plan) {
                     plan.rows[i] = rows;
                     plan.budget = plan.budget.saturating_sub(rows * width);
+                    plan.scores -= self.running[i].unscored(rows).len();
                 }
             }
             i += 1;
@@ -278,6 +299,7 @@ impl Scheduler {
                 continue;
             }
             let from = sequence.computed;
+            let scored = sequence.unscored(rows);
             let samples = rows == sequence.pending();
             let source = sequence.unread();
             let reads = rows > WRITES || sequence.pending() > WRITES || source > 0;
@@ -296,6 +318,8 @@ impl Scheduler {
                 batch.push_source(&held.ids, &held.table.blocks, block_size);
             }
             let lines = sequence.width();
+            let first = batch.tokens();
+            batch.logit_rows.extend(scored.clone().map(|at| (first + at - from) as u32));
             for (tokens, table) in (0..lines).map(|i| sequence.line(i)) {
                 let mut ids = tokens[from..from + rows].to_vec();
                 ids.extend(&guess);
@@ -310,7 +334,9 @@ impl Scheduler {
                 }
             }
             let id = sequence.id;
-            step.parts.push(Part { id, tokens: rows, lines, source, samples, guess, reads });
+            let scores = scored.len();
+            let part = Part { id, tokens: rows, lines, source, scores, samples, guess, reads };
+            step.parts.push(part);
         }
         step
     }
@@ -350,13 +376,19 @@ impl Scheduler {
                         own.table = self.blocks.share(&source.table);
                         own.encoded = true;
                     }
+                    leader.share_scores(&mut sibling);
                     sibling.computed = computed;
                     sibling.cached = computed;
                     forked.push(sibling.id);
                     let at = self.running.partition_point(|r| r.order() < sibling.order());
                     self.running.insert(at, sibling);
                 }
-                None => self.add(sibling),
+                None => {
+                    if let Some(leader) = leader {
+                        leader.share_scores(&mut sibling);
+                    }
+                    self.add(sibling);
+                }
             }
         }
         forked

@@ -1,5 +1,6 @@
 //! One text on its way: its tokens, its blocks, and how far it is.
 
+mod scores;
 mod search;
 
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
+pub use self::scores::Scored;
 use self::search::Beams;
 pub use self::search::Source;
 use super::blocks::BlockTable;
@@ -61,6 +63,9 @@ pub struct Sequence {
     max_len: usize,
     stop_ids: Vec<u32>,
     delivery: Delivery,
+    /// Of the prompt's tokens after the first, as far as they are computed;
+    /// `None` where they are delivered or nobody wants them.
+    scores: Option<Vec<TokenLogprob>>,
 }
 
 /// When a request reached its stages.
@@ -132,7 +137,6 @@ impl Sequence {
             id,
             turn: came + i64::from(priority) * PRIORITY_MS,
             priority,
-            sampler: Sampler::new(sampling, seed, &prompt, token_bytes),
             grammar: grammar.map(|g| g.start()),
             mask: None,
             speculator: guesses.then(Speculator::default),
@@ -144,6 +148,8 @@ impl Sequence {
             source: source.map(|ids| Source::new(ids.into())),
             beams,
             rules: Arc::default(),
+            scores: (request.echo && sampling.logprobs.is_some()).then(Vec::new),
+            sampler: Sampler::new(sampling, seed, &prompt, token_bytes),
             tokens: prompt,
             computed: 0,
             table: BlockTable::default(),
@@ -211,6 +217,7 @@ impl Sequence {
         heir.siblings = std::mem::take(&mut self.siblings);
         heir.table = std::mem::take(&mut self.table);
         heir.computed = std::mem::take(&mut self.computed);
+        heir.scores = self.scores.take();
         std::mem::swap(&mut heir.source, &mut self.source);
         heir.cached = self.cached;
         heir.times.started = self.times.started;
@@ -260,9 +267,12 @@ impl Sequence {
         guess: &[u32],
         tokenizer: &Tokenizer,
     ) -> Result<Option<FinishReason>, AdvanceError> {
+        self.deliver_scores();
         let known = self.tokens.len();
         let mut ended = match self.searches() {
             true => self.search(rows, tokenizer)?,
+            // Only its prompt was asked for.
+            false if known >= self.max_len => Some(self.end(FinishReason::Length)),
             false => None,
         };
         // Row i follows the known tokens and i more, and those must be the
@@ -333,7 +343,7 @@ impl Sequence {
                 grammar.accept(token).map_err(failed)?;
             }
             // Nothing else was possible.
-            let certain = self.sampler.reports_logprobs().then(|| TokenLogprob {
+            let certain = self.sampler.logprobs().map(|_| TokenLogprob {
                 token,
                 logprob: 0.0,
                 top: vec![(token, 0.0)],

@@ -96,6 +96,8 @@ pub struct HashModel {
     pub steps: Arc<AtomicUsize>,
     /// Rows computed.
     pub rows: Arc<AtomicUsize>,
+    /// Most rows of logits in a step.
+    pub widest: Arc<AtomicUsize>,
     /// Every step fails until the model is loaded again.
     pub lost: Arc<AtomicBool>,
     /// How long a step takes.
@@ -108,6 +110,7 @@ impl HashModel {
             memory,
             steps: Arc::default(),
             rows: Arc::default(),
+            widest: Arc::default(),
             lost: Arc::default(),
             step: Default::default(),
         }
@@ -132,6 +135,7 @@ impl CausalModel for HashModel {
         cache.write(0, &ids, &ids, &batch.slot_mapping)?;
         let held = cache.layer(0).0.flatten_all()?.to_vec1::<f32>()?;
         let block_size = cache.shape.block_size;
+        self.widest.fetch_max(batch.logit_rows.len(), Relaxed);
         let out = logits.room(batch.logit_rows.len(), VOCABULARY);
         let mut rows = out.chunks_exact_mut(VOCABULARY);
         for &row in &batch.logit_rows {

@@ -195,6 +195,9 @@ def a_response_calls_tools(c):
     assert kinds.count("response.function_call_arguments.delta") > 2, kinds
     assert kinds.count("response.function_call_arguments.done") == 1
     assert json.loads(final.output[0].arguments) == EXPECTED
+    only = {"type": "allowed_tools", "mode": "required", "tools": [named]}
+    allowed = c.respond(**(request | {"tool_choice": only}))
+    assert json.loads(allowed.output[-1].arguments) == EXPECTED and allowed.tool_choice.mode == "required"
 
 
 @check
@@ -227,6 +230,8 @@ def bad_responses_name_their_field(c):
     check_param("reasoning.effort", "does not think", reasoning={"effort": "high"})
     check_param("tools[0].type", "server runs none", tools=[{"type": "web_search"}])
     check_param("tool_choice", "send tools", tool_choice="required")
+    other = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]}
+    check_param("tool_choice.tools[0].name", "none of the tools", tools=[FLAT], tool_choice=other)
     check_param("max_output_tokens", "at least 1", max_output_tokens=0)
     check_param("text.format.type", "json_schema", text={"format": {"type": "xml"}})
 

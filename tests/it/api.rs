@@ -1,6 +1,7 @@
 //! The HTTP surface on real models: OpenAI's shapes, streamed and not.
 
 mod bad_input;
+mod http2;
 mod lifecycle;
 mod options;
 mod texts;

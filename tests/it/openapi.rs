@@ -87,10 +87,19 @@ async fn the_methods_are_the_documents() {
         let trace = Client::new().request(Method::TRACE, format!("{url}{place}"));
         let response = trace.send().await.unwrap();
         assert_eq!(response.status(), 405, "{path}");
-        let allowed = response.headers()["allow"].to_str().unwrap().split(',');
+        let allowed = response.headers()["allow"].to_str().unwrap().to_owned();
+        let allowed = allowed.split(',');
         // The library answers HEAD wherever there is GET.
         let allowed = allowed.map(str::to_owned).filter(|method| method != "HEAD");
         assert_eq!(allowed.collect::<BTreeSet<_>>(), methods, "{path}");
+        let body: Value = response.json().await.unwrap();
+        for method in methods {
+            let described = &document()["paths"][&path][method.to_lowercase()]["responses"]["405"];
+            let described = document().pointer(&described["$ref"].as_str().unwrap()[1..]).unwrap();
+            let schema = &described["content"]["application/json"]["schema"];
+            let fits = schema::check(document(), schema, &body, &path);
+            fits.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        }
     }
 }
 

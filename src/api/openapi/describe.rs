@@ -53,6 +53,10 @@ impl Schemas {
             Answer::Text(kind) => {
                 content.insert(kind.to_owned(), json!({"schema": {"type": "string"}}));
             }
+            Answer::Lines(kind, make) => {
+                let schema = make(&mut self.answers).to_value();
+                content.insert(kind.to_owned(), json!({"schema": schema}));
+            }
         }
         if let Some(make) = operation.events {
             let schema = make(&mut self.answers).to_value();
@@ -80,13 +84,18 @@ impl Schemas {
             let tag = operation.interface.tag;
             let (name, content) = match success["content"].as_object() {
                 // Not ready, in the shape of ready.
-                Some(content) if READINESS.contains(&operation.path) => {
+                Some(content) if READINESS.contains(&operation.path) && status != 405 => {
                     (format!("NotReady{status}"), content.clone().into())
                 }
                 _ => (format!("{tag}{status}"), json!({"application/json": {"schema": error}})),
             };
             let reference = json!({"$ref": format!("#/components/responses/{name}")});
-            self.errors.insert(name, json!({"description": about, "content": content}));
+            let mut described = json!({"description": about, "content": content});
+            if status == 405 {
+                let allow = json!({"description": "The methods.", "schema": {"type": "string"}});
+                described["headers"] = json!({ "Allow": allow });
+            }
+            self.errors.insert(name, described);
             responses.insert(status.to_string(), reference);
         }
         responses.into()
@@ -121,6 +130,7 @@ fn errors(operation: &Operation) -> Vec<(u16, &'static str)> {
         (400, body || !operation.query.is_empty(), "The request is wrong; the message says where."),
         (401, operation.interface.guarded, "The key is missing or wrong."),
         (404, named, "What the request names is not there."),
+        (405, true, "There is no such method here; `Allow` lists those there are."),
         (408, body, "The body stopped arriving."),
         (413, body, "The body is too large."),
         (415, body, "The body is of the wrong type."),
@@ -132,12 +142,12 @@ fn errors(operation: &Operation) -> Vec<(u16, &'static str)> {
         let moved = operation.interface.moved.iter().find(|(from, _)| *from == status);
         moved.map_or(status, |(_, to)| *to)
     };
-    let more = operation.interface.more;
-    let own = |status: u16| more.iter().any(|(further, _)| *further == status);
+    let more = || operation.interface.more.iter().chain(operation.more).copied();
+    let own = |status: u16| more().any(|(further, _)| further == status);
     let mut errors: Vec<_> = (all.into_iter())
         .filter(|(status, applies, _)| *applies && !own(*status))
         .map(|(status, _, about)| (moved(status), about))
-        .chain(more.iter().copied())
+        .chain(more())
         .collect();
     errors.sort_unstable();
     errors

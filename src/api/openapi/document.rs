@@ -9,7 +9,7 @@ use super::table::tables;
 const ABOUT: &str = "An inference server for multilingual policy documents. Fields that are not \
     listed are refused by name. Where a schema has `x-accepted`, the field is taken and changes \
     nothing; `x-refused` lists fields of other servers that are refused, what to do instead, and \
-    some values that ask for nothing and are let pass.";
+    some values that ask for nothing and are let pass; `x-lines` says what each line of a file is.";
 
 /// The OpenAPI document of this build.
 pub fn document() -> Value {

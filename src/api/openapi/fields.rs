@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::shapes::{ACCEPTED, REFUSED};
+use super::shapes::{ACCEPTED, LINES, REFUSED};
 
 /// A piece of a line: text, or the name of a type that has a place of its own.
 pub enum Piece {
@@ -100,6 +100,11 @@ pub fn kind(schema: &Value) -> Vec<Piece> {
     let text = |text: &str| vec![Piece::Text(text.to_owned())];
     if let Some(name) = name(schema) {
         return vec![Piece::Name(name.to_owned())];
+    }
+    if let Some(lines) = schema.get(LINES) {
+        let mut pieces = text("lines, each ");
+        pieces.extend(kind(lines));
+        return pieces;
     }
     if let Some(value) = schema.get("const") {
         return text(&value.to_string());

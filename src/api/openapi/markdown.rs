@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use super::fields::{Effect, Field, Piece, fields, kind, name};
+use super::shapes::LINES;
 
 /// The page.
 pub fn page(document: &Value) -> String {
@@ -82,6 +83,9 @@ fn endpoint(line: &str, operation: &Value, schemas: &Value) -> String {
                 let _ = match media.as_str() {
                     "application/json" => write!(text, "{joint}{kind}"),
                     "text/event-stream" => write!(text, "{joint}events of {kind}"),
+                    other if content["schema"].get(LINES).is_some() => {
+                        write!(text, "{joint}`{other}`, of batches {kind}")
+                    }
                     other => write!(text, "{joint}`{other}`"),
                 };
             }

@@ -2,6 +2,8 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::shapes::Lines;
+
 /// The schema of a type, from its own generator.
 pub type Make = fn(&mut SchemaGenerator) -> Schema;
 
@@ -30,6 +32,8 @@ pub enum Answer {
     Json(Make),
     /// A text of this content type.
     Text(&'static str),
+    /// A text of this content type whose lines are of a type.
+    Lines(&'static str, Make),
 }
 
 /// One method of one route.
@@ -51,6 +55,8 @@ pub struct Operation {
     pub events: Option<Make>,
     /// What status 202 carries, where `"background": true` asks for it.
     pub accepted: Option<Make>,
+    /// Errors that its interface does not have.
+    pub more: &'static [(u16, &'static str)],
     /// It needs a loaded model.
     pub model: bool,
     /// A model works for it, so it can be refused while that is busy or away.
@@ -85,6 +91,7 @@ impl Interface {
             answer: Answer::Nothing,
             events: None,
             accepted: None,
+            more: &[],
             model: false,
             work: false,
         }
@@ -133,6 +140,15 @@ impl Operation {
 
     pub const fn gives_text(self, content_type: &'static str) -> Self {
         Self { answer: Answer::Text(content_type), ..self }
+    }
+
+    pub const fn gives_lines<T: JsonSchema>(self, content_type: &'static str) -> Self {
+        Self { answer: Answer::Lines(content_type, make::<Lines<T>>), ..self }
+    }
+
+    #[cfg(feature = "documents")]
+    pub const fn refuses(self, more: &'static [(u16, &'static str)]) -> Self {
+        Self { more, ..self }
     }
 
     pub const fn streams<T: JsonSchema>(self) -> Self {

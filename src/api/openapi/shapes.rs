@@ -14,6 +14,8 @@ use crate::api::strict::Strict;
 pub const ACCEPTED: &str = "x-accepted";
 /// Where a schema lists fields that are refused by name.
 pub const REFUSED: &str = "x-refused";
+/// Where the schema of a text says what each of its lines is.
+pub const LINES: &str = "x-lines";
 
 /// Closes the schema of `T`, as [`Strict`] closes the type: fields that are
 /// accepted without effect are added to it, and all others are not allowed.
@@ -112,6 +114,41 @@ impl<T: JsonSchema> JsonSchema for Upload<T> {
             required.push("file".into());
         }
         schema
+    }
+}
+
+/// The same, with a file that has an `L` in each line.
+pub struct UploadOfLines<T, L>(PhantomData<(T, L)>);
+
+impl<T: JsonSchema, L: JsonSchema> JsonSchema for UploadOfLines<T, L> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let lines = generator.subschema_for::<L>();
+        let mut schema = Upload::<T>::json_schema(generator);
+        if let Some(file) = schema.pointer_mut("/properties/file").and_then(Value::as_object_mut) {
+            file.insert(LINES.to_owned(), lines.into());
+        }
+        schema
+    }
+}
+
+/// A text that has an `L` in each line.
+pub struct Lines<L>(PhantomData<L>);
+
+impl<L: JsonSchema> JsonSchema for Lines<L> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("LinesOf{}", L::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", LINES: generator.subschema_for::<L>()})
     }
 }
 

@@ -5,8 +5,8 @@ mod desk;
 mod others;
 
 use super::operation::{Interface, Operation};
-use super::shapes::{Upload, shaped};
-use crate::api::wire::batches::{Batch, BatchRequest};
+use super::shapes::{Any, UploadOfLines, shaped};
+use crate::api::wire::batches::{AnswerLine, Batch, BatchRequest, RequestLine};
 use crate::api::wire::chat::{ChatDelta, ChatRequest, ChatResponse};
 use crate::api::wire::common::{Chunk, ErrorBody};
 use crate::api::wire::completions::{CompletionDelta, CompletionRequest, CompletionResponse};
@@ -102,7 +102,7 @@ const FILES_PAGED: &[(&str, bool, &str)] = &[
 const BATCH: &[Operation] = &[
     BATCHES
         .post("/v1/files", "Keeps a file of requests, one JSON object a line.")
-        .takes::<Upload<FileRequest>>()
+        .takes::<UploadOfLines<FileRequest, RequestLine>>()
         .sent_as(&["multipart/form-data"])
         .gives::<FileObject>(),
     BATCHES
@@ -111,9 +111,12 @@ const BATCH: &[Operation] = &[
         .gives::<Page<FileObject>>(),
     BATCHES.get("/v1/files/{id}", "What is known about a file.").gives::<FileObject>(),
     BATCHES.delete("/v1/files/{id}", "Deletes a file.").gives::<FileDeleted>(),
-    BATCHES
-        .get("/v1/files/{id}/content", "The content of a file.")
-        .gives_text("application/octet-stream"),
+    BATCHES.get("/v1/files/{id}/content", "The content of a file.").gives_lines::<Any<(
+        AnswerLine<'static>,
+        RequestLine,
+    )>>(
+        "application/octet-stream"
+    ),
     BATCHES
         .post(
             "/v1/batches",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::super::fields::{Fields, Rule};
 use super::super::form::Form;
@@ -149,16 +150,20 @@ impl Form for BatchesQuery {
     const NUMBERS: &'static [&'static str] = &["limit"];
 }
 
-/// A line of a batch's file.
-#[derive(Debug, Deserialize)]
+/// A line of a batch's file: one request.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "BatchRequestLine", transform = closed::<Self>)]
 pub struct RequestLine {
-    /// The client's own name for it.
+    /// The client's own name for it, another one in each line.
+    #[schemars(length(min = 1, max = 512))]
     pub custom_id: String,
     /// `POST`.
     pub method: String,
     /// The batch's endpoint.
     pub url: String,
-    /// As the endpoint takes it, to the byte.
+    /// As the endpoint takes it, without `stream` and `priority`. Lines may name
+    /// different models.
+    #[schemars(with = "Map<String, Value>")]
     pub body: Box<RawValue>,
 }
 
@@ -167,24 +172,32 @@ impl Fields for RequestLine {
 }
 
 /// A line of a file of answers or errors.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BatchAnswerLine")]
 pub struct AnswerLine<'a> {
     pub id: String,
+    /// The client's name for the request.
     pub custom_id: &'a str,
+    /// Null where there is no answer.
     pub response: Option<LineResponse<'a>>,
+    /// Null where there is one.
     pub error: Option<LineError>,
 }
 
-#[derive(Debug, Serialize)]
+/// What came of a request.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BatchLineResponse")]
 pub struct LineResponse<'a> {
     pub status_code: u16,
     pub request_id: String,
-    /// What the endpoint answered, to the byte.
+    /// What the endpoint answered, an error if the status is one.
+    #[schemars(with = "Map<String, Value>")]
     pub body: &'a RawValue,
 }
 
 /// Why there is no answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "BatchLineError")]
 pub struct LineError {
     pub code: &'static str,
     pub message: &'static str,

@@ -13,6 +13,7 @@ use super::super::strict::{Strict, strict_list, strict_list_option, strict_optio
 use super::common::{CALLER_LABELS, FinishReason, Stop, StreamOptions, Usage};
 use super::generation::{Raw, ResponseFormat, StructuredOutputs, generation_request};
 use super::logprobs::ChatLogprobs;
+use super::tool_choice::{Choice, ToolChoice};
 use super::tools::{Call, CallDelta, EarlierCall, Tool};
 
 generation_request! {
@@ -30,8 +31,9 @@ generation_request! {
         /// Functions that the model may call.
         #[serde(default, deserialize_with = "strict_list_option")]
         pub tools: Option<Vec<Tool>>,
-        /// "auto", the default, "none", "required", or one function by its name.
-        pub tool_choice: Option<Value>,
+        /// "auto", the default, "none", "required", one function by its name, or
+        /// some that alone may be called.
+        pub tool_choice: Option<Choice<ToolChoice>>,
         /// Whether several calls may be made at once. Default true.
         pub parallel_tool_calls: Option<bool>,
         /// How much to think, for models whose chat template knows it.

@@ -16,6 +16,7 @@ use crate::engine::EarlyStopping;
 
 generation_request! {
     /// Texts to go on with, as they are: no chat template.
+    #[schemars(transform = none_with_echo)]
     pub struct CompletionRequest {
         /// A loaded model, required; `/v1/models` lists them.
         #[schemars(required, length(min = 1))]
@@ -23,7 +24,8 @@ generation_request! {
         /// A text, texts, token ids, or lists of token ids. Text gets the special
         /// tokens that the model's tokenizer adds; token ids are taken as they are.
         pub prompt: Inputs,
-        /// Texts begin with their prompts. Not with `logprobs`.
+        /// Texts begin with their prompts. With `logprobs` the prompts' tokens are
+        /// reported too, and with `"max_tokens": 0` there is nothing else.
         pub echo: Option<bool>,
         /// What follows the answer, for models that were trained to fill in.
         pub suffix: Option<String>,
@@ -48,6 +50,19 @@ generation_request! {
         /// With `num_beams`: true, false or "never", as transformers defines
         /// them. Default: the model's own, or false.
         pub early_stopping: Option<EarlyStop>,
+    }
+}
+
+/// Nothing need be written after a prompt that is given back.
+fn none_with_echo(schema: &mut Schema) {
+    for name in ["max_tokens", "max_completion_tokens"] {
+        let field = schema.pointer_mut(&format!("/properties/{name}"));
+        if let Some(field) = field.and_then(Value::as_object_mut) {
+            field.insert("minimum".to_owned(), 0.into());
+            if let Some(Value::String(about)) = field.get_mut("description") {
+                about.push_str(" 0 only with `echo`.");
+            }
+        }
     }
 }
 

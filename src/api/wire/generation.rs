@@ -19,9 +19,9 @@ macro_rules! shared_fields {
 
         macro_rules! generation_request {
             ($d(#[$d meta:meta])* pub struct $d name:ident { $d($d own:tt)* }) => {
-                $d(#[$d meta])*
                 #[derive(Debug, Deserialize, schemars::JsonSchema)]
                 #[schemars(transform = $crate::api::openapi::closed::<Self>)]
+                $d(#[$d meta])*
                 pub struct $d name { $d($d own)* $($(#[$meta])* pub $field: Option<$ty>,)* }
 
                 impl $d name {

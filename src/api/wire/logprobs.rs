@@ -35,9 +35,11 @@ pub struct TokenScore {
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct CompletionLogprobs {
     pub tokens: Vec<String>,
-    pub token_logprobs: Vec<f32>,
-    /// By text; null when none were asked for.
-    pub top_logprobs: Option<Vec<BTreeMap<String, f32>>>,
+    /// Null for the first token of a prompt, before which there is nothing.
+    pub token_logprobs: Vec<Option<f32>>,
+    /// By text; null when none were asked for, and for the first token of a
+    /// prompt.
+    pub top_logprobs: Option<Vec<Option<BTreeMap<String, f32>>>>,
     /// Characters of the text before each token.
     pub text_offset: Vec<usize>,
 }

@@ -29,5 +29,6 @@ pub mod search;
 #[cfg(feature = "documents")]
 pub mod summary;
 pub mod tei;
+pub mod tool_choice;
 pub mod tools;
 pub mod translate;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::super::fields::{Fields, Rule, neutral};
 use super::super::openapi::closed;
 use super::super::strict::{Strict, strict_list_option, strict_option};
+use super::tool_choice::{Choice, FlatToolChoice};
 
 /// A response to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -41,8 +42,9 @@ pub struct ResponseRequest {
     /// Functions that the model may call.
     #[serde(default, deserialize_with = "strict_list_option")]
     pub tools: Option<Vec<Tool>>,
-    /// "auto", the default, "none", "required", or one function by its name.
-    pub tool_choice: Option<Value>,
+    /// "auto", the default, "none", "required", one function by its name, or
+    /// some that alone may be called.
+    pub tool_choice: Option<Choice<FlatToolChoice>>,
     /// Whether several calls may be made at once. Default true.
     pub parallel_tool_calls: Option<bool>,
     /// The form of the answer.
@@ -309,7 +311,7 @@ pub struct Response {
     pub store: bool,
     pub temperature: f32,
     pub text: TextFormat,
-    pub tool_choice: Value,
+    pub tool_choice: Choice<FlatToolChoice>,
     pub tools: Vec<Tool>,
     pub top_p: f32,
     /// `disabled`.

@@ -107,7 +107,7 @@ impl<'a> Served<'a> {
         loop {
             match text.next().await {
                 Some(Event::Delta { tokens, .. }) => arrivals.push((Instant::now(), tokens.len())),
-                Some(Event::Alternatives(_)) => {}
+                Some(Event::Prompt { .. } | Event::Alternatives(_)) => {}
                 Some(Event::Finished { .. }) => return Ok(arrivals),
                 Some(Event::Failed { message }) => return Err(BenchError::Other(message)),
                 Some(Event::TimedOut { .. }) | None => {

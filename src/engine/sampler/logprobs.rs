@@ -6,7 +6,7 @@ use crate::backend::kernels::softmax::softmax_weights;
 
 /// The log probabilities of `token` and of the `n` most likely ones.
 pub fn of(logits: &[f32], token: u32, n: usize, weights: &mut Vec<f32>) -> TokenLogprob {
-    // The token was drawn, so some logit is finite.
+    // The caller knows that some logit is finite.
     let max = top::highest(logits).unwrap_or(0.0);
     let mut sum = 0.0;
     softmax_weights(logits, max, 1.0, weights, &mut sum);

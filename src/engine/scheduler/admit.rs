@@ -17,8 +17,12 @@ impl Scheduler {
             if taken + next.most_width() > places || (plan.reads && source > plan.budget) {
                 break;
             }
+            if plan.scores == 0 && next.wants_scores() {
+                break;
+            }
             // The last token is computed in any case: its logits are wanted.
-            let known = &next.tokens[..next.tokens.len() - 1];
+            let found = (next.tokens.len() - 1).min(next.scored());
+            let known = &next.tokens[..found];
             let (held, idle) = if source > 0 { (0, 0) } else { self.blocks.known(known) };
             // Everything it knows and one more token, so that it is not
             // preempted as soon as it runs.
@@ -30,12 +34,12 @@ impl Scheduler {
             let Some(mut sequence) = self.waiting.pop_front() else { break };
             let budget = plan.budget.saturating_sub(source);
             if source == 0 {
-                let known = sequence.tokens.len() - 1;
                 sequence.computed =
-                    self.blocks.adopt(&mut sequence.table, &sequence.tokens[..known]);
+                    self.blocks.adopt(&mut sequence.table, &sequence.tokens[..found]);
             }
             let (found, width) = (sequence.computed, sequence.width());
             let rows = sequence.pending().min((budget / width).max(1));
+            let rows = sequence.scorable(rows, plan.scores);
             if !self.reserve_all(&mut sequence, rows, &mut plan.copies) {
                 sequence.release(&mut self.blocks);
                 self.waiting.push_front(sequence);
@@ -45,6 +49,7 @@ impl Scheduler {
                 sequence.cached = found;
             }
             plan.budget = budget.saturating_sub(rows * width);
+            plan.scores -= sequence.unscored(rows).len();
             plan.reads = true;
             taken += sequence.most_width();
             let at = self.running.partition_point(|r| r.order() < sequence.order());

@@ -1,6 +1,8 @@
 //! The loop of a generation model: drain commands, schedule, forward, sample,
 //! deliver.
 
+mod score;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use self::score::score;
 use super::state::ModelState;
 use super::{CommandLoop, guarded};
 use crate::backend::{Logits, for_each};
@@ -251,18 +254,26 @@ impl Loop {
         if self.logits.is_empty() {
             return;
         }
+        let all: Vec<&[f32]> = self.logits.rows().collect();
+        let failed = score(&mut self.scheduler, step, &all);
         let mut rows_of = HashMap::new();
         let mut next = 0;
-        for part in step.parts.iter().filter(|p| p.samples) {
+        for part in &step.parts {
+            next += part.scores;
+            if !part.samples {
+                continue;
+            }
             let rows = next..next + part.lines + part.guess.len();
             next = rows.end;
+            if failed.iter().any(|(id, _)| *id == part.id) {
+                continue;
+            }
             // Further answers begin with a draw from the same row.
             for id in self.scheduler.fork(part.id) {
                 rows_of.insert(id, (rows.clone(), &[][..]));
             }
             rows_of.insert(part.id, (rows, part.guess.as_slice()));
         }
-        let all: Vec<&[f32]> = self.logits.rows().collect();
         let mut drawing: Vec<_> = self
             .scheduler
             .running_mut()
@@ -276,6 +287,7 @@ impl Loop {
         for_each(&mut drawing, |drawing| drawing.advance(&all, tokenizer));
         let advanced: Vec<_> = drawing.into_iter().filter_map(|d| d.advanced).collect();
         advanced.into_iter().for_each(|a| self.settle(a));
+        failed.into_iter().for_each(|(id, error)| self.fail(id, &error.to_string()));
     }
 
     /// Counts what a sequence got, and takes it out when it has ended.

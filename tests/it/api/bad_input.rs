@@ -104,6 +104,21 @@ chat  | {"tools": [{"type": "function", "function": {"name": "f"}}]} | 400 | too
 chat  | {"tool_choice": "required"}                      | 400 | tool_choice     | send some
 chat  | {"tool_choice": "perhaps"}                       | 400 | tool_choice     | send "auto"
 chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "function", "function": {"name": "g"}}} | 400 | tool_choice | none of the tools
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "custom"}} | 400 | tool_choice.type | send function or allowed_tools
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "function"}} | 400 | tool_choice.function | is required
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "function", "name": "f"}} | 400 | tool_choice.name | put it into `function`
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "function", "function": {"name": "f"}, "allowed_tools": {}}} | 400 | tool_choice.allowed_tools | does not go with the type function
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "allowed_tools"}} | 400 | tool_choice.allowed_tools | is required
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}} | 400 | tool_choice.allowed_tools.tools | is required
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"tools": [{"type": "function", "function": {"name": "f"}}]}}} | 400 | tool_choice.allowed_tools.mode | is required
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "none", "tools": [{"type": "function", "function": {"name": "f"}}]}}} | 400 | tool_choice.allowed_tools.mode | send auto or required
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}} | 400 | tool_choice.allowed_tools.tools | is empty
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "custom"}]}}} | 400 | tool_choice.allowed_tools.tools[0].type | only functions
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function"}]}}} | 400 | tool_choice.allowed_tools.tools[0].function | is required
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "g"}}]}}} | 400 | tool_choice.allowed_tools.tools[1].function.name | none of the tools
+chat  | {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]}}} | 400 | tool_choice | send some
+chat  | {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mdoe": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]}}} | 400 | tool_choice.allowed_tools.mdoe | did you mean `mode`?
+chat  | {"tool_choice": 5} | 400 | tool_choice | or an object
 chat  | {"parallel_tool_calls": true}                    | 400 | parallel_tool_calls | only goes with
 chat  | {"functions": [{}]}                              | 400 | functions       | not supported
 chat  | {"function_call": "auto"}                        | 400 | function_call   | not supported
@@ -133,7 +148,10 @@ text  | {"prompt": [[1], [4000000000]]}                  | 400 | prompt[1]      
 text  | {"prompt": [99999999999]}                        | 400 | prompt[0]       | too large
 text  | {"temperature": -1}                              | 400 | temperature     | between 0 and 2
 text  | {"max_tokens": 100000000}                        | 400 | prompt          | context
-text  | {"echo": true, "logprobs": 2}                    | 400 | echo            | logprobs
+text  | {"max_tokens": 0}                                | 400 | max_tokens      | at least 1
+text  | {"max_tokens": 0, "logprobs": 1}                 | 400 | max_tokens      | at least 1
+text  | {"echo": true, "logprobs": 2, "suffix": "x"}     | 400 | suffix          | does not go with
+text  | {"echo": true, "max_tokens": 0, "min_tokens": 1} | 400 | min_tokens      | max_tokens
 text  | {"suffix": "x", "prompt": [5]}                   | 400 | suffix          | goes with texts
 text  | {"best_of": 2}                                   | 400 | best_of         | not supported
 text  | {"logprobs": 21}                                 | 400 | logprobs        | at most 20

@@ -18,14 +18,14 @@ use super::{CHAT, EMBED, TEXT, error};
 use crate::support::{self, GENERATOR};
 
 /// A server of its own, in the test's runtime.
-struct Server {
-    base: String,
-    shutdown: CancellationToken,
+pub(super) struct Server {
+    pub(super) base: String,
+    pub(super) shutdown: CancellationToken,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
-    async fn start(engines: Engines, config: config::Server) -> Self {
+    pub(super) async fn start(engines: Engines, config: config::Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
@@ -51,25 +51,25 @@ impl Server {
         request.send().await.expect("an answer")
     }
 
-    async fn ended(self) {
+    pub(super) async fn ended(self) {
         let end = tokio::time::timeout(Duration::from_secs(10), self.task).await;
         end.expect("in time").expect("no panic").expect("no error");
     }
 }
 
-fn config() -> config::Server {
+pub(super) fn config() -> config::Server {
     config::Server { data_dir: Some(support::data_dir()), ..Config::default().server }
 }
 
 /// A model that no other test uses, so that its counts are ours.
-fn own_engine(options: EngineOptions) -> Option<Engine> {
+pub(super) fn own_engine(options: EngineOptions) -> Option<Engine> {
     support::engine(GENERATOR, EngineOptions { kv_cache_mib: 256, ..options })
 }
 
 /// Longer than any test here waits for it.
-const ENDLESS: usize = 3000;
+pub(super) const ENDLESS: usize = 3000;
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(10), "{what}");

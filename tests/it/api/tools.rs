@@ -94,6 +94,43 @@ async fn a_model_decides_and_reads_the_result() {
 }
 
 #[tokio::test]
+async fn only_the_allowed_tools_are_called() {
+    let allowed = |mode: &str, name: &str| {
+        json!({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [
+            {"type": "function", "function": {"name": name}}]}}})
+    };
+    // What it would call by itself is not allowed, and a call is asked for.
+    let Some(answer) = ask(allowed("required", "now")).await else { return };
+    assert_eq!(answer["finish_reason"], "tool_calls", "{answer}");
+    let calls = answer["message"]["tool_calls"].as_array().expect("calls");
+    assert!(calls.iter().all(|call| call["function"]["name"] == "now"), "{answer}");
+    // Where nothing is asked for it may be called, and nothing else is.
+    let answer = ask(allowed("auto", "now")).await.expect("it was there before");
+    let calls = answer["message"]["tool_calls"].as_array().cloned().unwrap_or_default();
+    assert!(calls.iter().all(|call| call["function"]["name"] == "now"), "{answer}");
+    // Left alone with the one that answers the question, the model calls it.
+    let answer = ask(allowed("auto", "get_weather")).await.expect("it was there before");
+    arguments(&answer["message"]["tool_calls"][0]);
+
+    // The newer interface has the names at the top, and gives the choice back.
+    let (url, model) = support::tool_server().expect("it was there before");
+    let flat = json!([{"type": "function", "name": "now"}, {"type": "function", "name": "other"}]);
+    let ask = async |tools: Value| {
+        let choice = json!({"type": "allowed_tools", "mode": "required", "tools": tools});
+        let body = json!({"model": model, "input": "What is the weather?", "temperature": 0,
+            "max_output_tokens": 60, "tools": flat, "tool_choice": choice});
+        support::post(url, "/v1/responses", &body).await
+    };
+    let choice = json!([{"type": "function", "name": "now"}]);
+    let (status, answer) = ask(choice.clone()).await;
+    assert_eq!((status, &answer["tool_choice"]["tools"]), (200, &choice), "{answer}");
+    let names = answer["output"].as_array().expect("items").iter().map(|item| &item["name"]);
+    assert!(names.clone().count() > 0 && names.clone().all(|name| *name == "now"), "{answer}");
+    let (status, answer) = ask(json!([{"type": "function", "name": "f"}])).await;
+    assert_eq!((status, &answer["error"]["param"]), (400, &json!("tool_choice.tools[0].name")));
+}
+
+#[tokio::test]
 async fn a_stream_gives_the_same_calls_in_pieces() {
     let Some((url, model)) = support::tool_server() else { return };
     let whole = ask(json!({"seed": 1})).await.expect("it was there before");

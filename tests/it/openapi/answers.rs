@@ -121,7 +121,16 @@ async fn of_the_desk() {
     ask(&url, "GET /v1/termbases/{id}/export", id, none.clone(), 200).await;
     ask(&url, "GET /v2/glossaries", "", none.clone(), 200).await;
     ask(&url, "GET /v2/glossaries/{id}", id, none.clone(), 200).await;
-    ask(&url, "GET /v2/glossaries/{id}/entries", id, none.clone(), 200).await;
+    let entries = "/v2/glossaries/{id}/entries";
+    ask(&url, &format!("GET {entries}"), id, none.clone(), 200).await;
+    let address = format!("{url}{}", entries.replace("{id}", id));
+    let other = Client::new().get(address).header("accept", "application/json");
+    let other = other.send().await.unwrap();
+    assert_eq!(other.status(), 406);
+    let described = &document()["paths"][entries]["get"]["responses"]["406"]["$ref"];
+    let described = document().pointer(&described.as_str().unwrap()[1..]).unwrap();
+    let schema = &described["content"]["application/json"]["schema"];
+    check(document(), schema, &other.json().await.unwrap(), entries).unwrap();
     ask(&url, "GET /v3/glossaries", "", none.clone(), 200).await;
     let pair = "?source_lang=fr&target_lang=en";
     let entries = format!("GET /v3/glossaries/{{id}}/entries{pair}");
@@ -138,6 +147,22 @@ async fn of_the_desk() {
     ask(&url, "DELETE /v1/memories/{id}", id, none, 200).await;
 }
 
+/// Holds the lines of a file against a type that the document names for them;
+/// how many there are.
+fn lines_are(content: &Value, name: &str) -> usize {
+    let at = "/paths/~1v1~1files~1{id}~1content/get/responses/200/content/\
+              application~1octet-stream/schema/x-lines";
+    let reference = format!("#/components/schemas/{name}");
+    let named = document().pointer(at).unwrap()["anyOf"].as_array().unwrap();
+    let named = named.iter().find(|one| one["$ref"] == reference).unwrap();
+    let lines = content.as_str().unwrap().lines();
+    let checked = lines.map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        check(document(), named, &line, name).unwrap_or_else(|error| panic!("{error}"));
+    });
+    checked.count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_batches() {
     let url = &batches::server().url;
@@ -152,7 +177,16 @@ async fn of_batches() {
     ask(url, "GET /v1/batches", "", none.clone(), 200).await;
     let done = ask(url, "GET /v1/batches/{id}", id, none.clone(), 200).await;
     let answers = done["output_file_id"].as_str().unwrap();
-    ask(url, "GET /v1/files/{id}/content", answers, none.clone(), 200).await;
+    let content = ask(url, "GET /v1/files/{id}/content", answers, none.clone(), 200).await;
+    assert_eq!(lines_are(&content, "BatchAnswerLine"), 2);
+    let content = ask(url, "GET /v1/files/{id}/content", &file, none.clone(), 200).await;
+    assert_eq!(lines_are(&content, "BatchRequestLine"), 2);
+    let refused = batches::texts(1).replace("\"max_tokens\":8", "\"max_tokens\":0");
+    let refused = batches::submit(url, batches::COMPLETIONS, &refused).await;
+    let refused = batches::ended(url, &refused).await;
+    let errors = refused["error_file_id"].as_str().unwrap();
+    let content = ask(url, "GET /v1/files/{id}/content", errors, none.clone(), 200).await;
+    assert_eq!(lines_are(&content, "BatchAnswerLine"), 1);
     ask(url, "POST /v1/batches/{id}/cancel", id, none.clone(), 409).await;
     ask(url, "POST /v1/batches", "", json!({"input_file_id": "x"}), 400).await;
     let failed = batches::submit(url, batches::COMPLETIONS, "nonsense").await;

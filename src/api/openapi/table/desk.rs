@@ -211,7 +211,8 @@ pub const DEEPL: &[Operation] = &[
     THEIRS.delete("/v2/glossaries/{id}", "Deletes a glossary.").with(204),
     THEIRS
         .get("/v2/glossaries/{id}/entries", "The entries of a glossary.")
-        .gives_text("text/tab-separated-values"),
+        .gives_text("text/tab-separated-values")
+        .refuses(&[(406, "They come as `text/tab-separated-values`, which `Accept` leaves out.")]),
     THEIRS
         .get("/v2/glossary-language-pairs", "The pairs that a glossary can have.")
         .gives::<LanguagePairs>()

@@ -1,5 +1,7 @@
 //! The engine from submission to the last event, on a model without weights.
 
+mod prompts;
+
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -84,6 +86,7 @@ fn finish(mut generation: Generation) -> (Vec<u32>, Result<(FinishReason, Usage)
     loop {
         match generation.blocking_next() {
             Some(Event::Delta { tokens, .. }) => out.extend(tokens),
+            Some(Event::Prompt { .. }) => panic!("a prompt was not asked for"),
             Some(Event::Alternatives(texts)) => panic!("{texts:?} were not asked for"),
             Some(Event::Finished { reason, usage, .. }) => return (out, Ok((reason, usage))),
             Some(Event::Failed { message }) => return (out, Err(message)),
