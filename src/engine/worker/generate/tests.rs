@@ -234,7 +234,10 @@ fn a_lost_device_is_loaded_again_and_those_who_wait_get_their_texts() {
     let wanted: Vec<_> = (0..6).map(|i| prompt(20 + i, i as u32)).collect();
     let mut running: Vec<_> =
         wanted.iter().map(|p| engine.submit(request(p.clone(), 30)).unwrap()).collect();
-    assert!(matches!(running[0].blocking_next(), Some(Event::Delta { .. })));
+    // Both places are taken from here on.
+    for first in &mut running[..2] {
+        assert!(matches!(first.blocking_next(), Some(Event::Delta { .. })));
+    }
     model.lost.store(true, Relaxed);
     let ends: Vec<_> = running.into_iter().map(finish).collect();
     assert_eq!(ends.iter().filter(|(_, end)| end.is_err()).count(), 2, "the two that ran");
