@@ -22,7 +22,7 @@ use crate::api::error::ApiError;
 use crate::api::idempotency::key;
 use crate::api::multipart::FileOrJson;
 use crate::api::progress;
-use crate::api::state::{Shared, offload};
+use crate::api::state::Shared;
 use crate::api::wire::record::RecordBody;
 use crate::api::wire::summary::{
     Length, SummarizeRequest, SummarizeResponse, SummaryProgress, TaskField,
