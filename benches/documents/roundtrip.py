@@ -87,19 +87,19 @@ def result(url, job):
     return request(url, "GET", f"{job}/result")[1], state["progress"]["segments"]
 
 
-def targets(before, after, change, given):
-    """Of XLIFF: the targets' codes and words beside those of the sources."""
-    faults, changed, same, kept = [], 0, 0, 0
-    for (source, old, unit, state), (_, new, _, _) in zip(before, after):
-        final = "final" in (unit.get("state"), state.get("state")) or unit.get("approved") == "yes"
-        if new == old and (final or not given(unit)):
-            kept += 1
-            continue
-        if new is None:
+def targets(before, after, change):
+    """Of XLIFF: the targets' codes and words beside those of the sources. What is final, approved or
+    not to be translated is as it was."""
+    faults, changed, same = [], 0, 0
+    for (kept, source, old), (_, _, new) in zip(before, after):
+        if kept:
+            same += 1
+            faults += [] if new == old else [f"a target that was to be kept: {old} -> {new}"[:300]]
+        elif new is None:
             faults.append(f"no target: {source[:2]}")
-            continue
-        found = structure.compare(source, new, change)
-        faults, changed, same = faults + found[0], changed + found[1], same + found[2]
+        else:
+            found = structure.compare(source, new, change)
+            faults, changed, same = faults + found[0], changed + found[1], same + found[2]
     return faults, changed, same
 
 
@@ -110,7 +110,7 @@ def check(kind, before, after, directed, change):
         return structure.compare(old, new, change)
     (places, units), (others, again) = old, new
     faults = structure.compare(places, others, change)[0]
-    found = targets(units, again, change, lambda unit: unit.get("translate") != "no")
+    found = targets(units, again, change)
     return faults + found[0], *found[1:]
 
 

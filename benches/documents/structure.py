@@ -205,14 +205,18 @@ def exchange(data, directed):
     def codes(element):
         found = [Words(element.text or "")]
         for child in element:
-            found.append((str(child.tag), sorted(child.attrib.items()), "" if len(child) else child.text))
-            found += [] if child.text is None or len(child) == 0 and not translated(child) else codes(child)
+            tag = (str(child.tag), sorted(child.attrib.items()))
+            if translated(child):
+                found += [tag, *codes(child)]
+            else:
+                # With all that is in it, but not what follows.
+                found.append((*tag, etree.tostring(child, with_tail=False)))
             found += [("close",), Words(child.tail or "")]
         return found
 
     def translated(element):
         kept = element.get("translate") == "no" or element.get("mtype") == "protected"
-        return XLIFF.sub("", str(element.tag)) in ("g", "pc", "mrk") and not kept
+        return isinstance(element.tag, str) and XLIFF.sub("", element.tag) in ("g", "pc", "mrk") and not kept
 
     def walk(element):
         for child in element:
@@ -232,9 +236,12 @@ def exchange(data, directed):
         name = XLIFF.sub("", str(unit.tag))
         if name in ("trans-unit", "segment"):
             parts = {XLIFF.sub("", str(child.tag)): child for child in unit}
-            source, target = parts.get("source"), parts.get("target")
-            units.append((words(codes(source)), None if target is None else words(codes(target)),
-                          dict(unit.attrib), {} if target is None else dict(target.attrib)))
+            source, target = parts.get("seg-source", parts.get("source")), parts.get("target")
+            given = next((over.get("translate") for over in (unit, *unit.iterancestors())
+                          if over.get("translate")), "yes")
+            states = {unit.get("state"), None if target is None else target.get("state")}
+            kept = given == "no" or "final" in states or unit.get("approved") == "yes"
+            units.append((kept, words(codes(source)), None if target is None else words(codes(target))))
     return places, units
 
 

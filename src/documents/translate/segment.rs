@@ -89,7 +89,8 @@ impl Work {
             near: near.as_ref(),
             before: &before.join(" "),
         });
-        let plain = source.plain();
+        // A tag that parts words is all that parts them.
+        let plain = if blind { source.parted() } else { source.plain() };
         let asked = |again, grammar| Ask {
             task: &text,
             again,
