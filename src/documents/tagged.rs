@@ -109,6 +109,65 @@ impl Tagged {
         self.words().collect()
     }
 
+    /// The words alone, with a space for each tag without words that parts two words, such as a tab
+    /// or the end of a line: for models that see no tags.
+    pub fn parted(&self) -> String {
+        let mut text = String::new();
+        for (index, piece) in self.0.iter().enumerate() {
+            match piece {
+                Piece::Words(words) => text.push_str(words),
+                Piece::Empty(_) if self.parts(index) => text.push(' '),
+                _ => {}
+            }
+        }
+        text
+    }
+
+    /// Without the white space beside each tag that stands for a space in what [`Self::parted`] made
+    /// of `source`.
+    pub fn closed(self, source: &Self) -> Self {
+        let parting = |number: u32| {
+            let place = source.0.iter().position(|piece| *piece == Piece::Empty(number));
+            place.is_some_and(|index| source.parts(index))
+        };
+        let mut pieces = self.0;
+        for index in 0..pieces.len() {
+            if !matches!(pieces[index], Piece::Empty(number) if parting(number)) {
+                continue;
+            }
+            let words = |piece: &Piece| matches!(piece, Piece::Words(_));
+            if let Some(at) = pieces[..index].iter().rposition(words)
+                && let Piece::Words(before) = &mut pieces[at]
+            {
+                before.truncate(before.trim_end().len());
+            }
+            if let Some(at) = pieces[index..].iter().position(words)
+                && let Piece::Words(after) = &mut pieces[index + at]
+            {
+                *after = after.trim_start().to_owned();
+            }
+        }
+        pieces.retain(|piece| !matches!(piece, Piece::Words(words) if words.is_empty()));
+        Self(pieces)
+    }
+
+    /// Whether the tag of this place is the first one between words that begin and end with letters or
+    /// digits.
+    fn parts(&self, index: usize) -> bool {
+        let before = self.0[..index].iter().rev().find_map(|piece| match piece {
+            Piece::Words(words) => Some(words.chars().next_back()),
+            Piece::Empty(_) => Some(None),
+            _ => None,
+        });
+        let after = self.0[index..].iter().find_map(|piece| match piece {
+            Piece::Words(words) => Some(words.chars().next()),
+            _ => None,
+        });
+        let letter =
+            |found: Option<Option<char>>| found.flatten().is_some_and(char::is_alphanumeric);
+        letter(before) && letter(after)
+    }
+
     /// The words alone, stretch by stretch.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {

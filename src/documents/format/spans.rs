@@ -204,7 +204,18 @@ impl Writer<'_> {
                     self.tag(slot.tags.get(number), form, written, |tag| &tag.close);
                 }
                 Piece::Empty(number) => {
+                    let place = written.len();
                     self.tag(slot.tags.get(number), form, written, |tag| &tag.open);
+                    let (before, code) = written.split_at(place);
+                    // Two spans of code side by side would be one.
+                    if matches!(slot.style, Style::Markdown { .. })
+                        && place > from
+                        && code.starts_with('`')
+                        && before.ends_with('`')
+                        && !before.ends_with("\\`")
+                    {
+                        written.insert(place, ' ');
+                    }
                 }
             }
         }

@@ -107,6 +107,7 @@ fn markdown_is_read_as_it_is_meant() {
     check("a", "- [x] <b> &lt;1> &copy;", "\\- \\[x] \\<b> <1> \\&copy;");
     check("a **b** c", "ا<1>ب،</1>ج", "ا<strong>ب،</strong>ج");
     check("a\n\nb", "x\n\ny", "x  y\n\nb");
+    check("a `b`, `c` d", "x <1/><2/> y", "x `b` `c` y");
 }
 
 #[test]

@@ -26,6 +26,10 @@ const MAX_ADJUSTED: usize = 1_000_000;
 /// Words shorter than this (in bytes) are not searched for in the translation.
 const MIN_SEARCHED: usize = 3;
 
+/// Bytes from where a tag is expected within which a place like that in the source is looked for, or
+/// an eighth of the text.
+const NEAR: usize = 12;
+
 /// A tag of the source.
 struct Node {
     number: u32,
@@ -215,8 +219,12 @@ impl<'a> Layout<'a> {
         }
         let segmenter = WordSegmenter::new_auto(WordBreakInvariantOptions::default());
         let mut borders: Vec<usize> = segmenter.segment_str(&target).collect();
-        borders.push(0);
-        borders.push(target.len());
+        borders.extend([0, target.len()]);
+        // Where something without words stood, two spaces may be left.
+        let spaces = target.char_indices().zip(target.chars().skip(1));
+        borders.extend(spaces.filter_map(|((at, c), next)| {
+            (c.is_whitespace() && next.is_whitespace()).then_some(at + c.len_utf8())
+        }));
         borders.sort_unstable();
         borders.dedup();
         let mut children = vec![Vec::new(); nodes.len() + 1];
@@ -326,8 +334,10 @@ impl<'a> Layout<'a> {
             let glued =
                 self.source[..start].chars().next_back().is_some_and(|c| !c.is_whitespace());
             let wanted = known.0.or(known.1).unwrap_or(at(start));
-            let place =
-                if glued { self.word_end(wanted, span) } else { self.word_start(wanted, span) };
+            let place = self.alike(start, wanted, span).unwrap_or_else(|| match glued {
+                true => self.word_end(wanted, span),
+                false => self.word_start(wanted, span),
+            });
             return (place, place);
         }
         let from = match known {
@@ -370,6 +380,27 @@ impl<'a> Layout<'a> {
         self.nearest(wanted, span, |at| {
             self.target[..at].chars().next_back().is_some_and(|c| !c.is_whitespace())
         })
+    }
+
+    /// The border nearest to `wanted` with the same around it as the place `start` of the source has,
+    /// words, spaces or marks, if there is one near: so a note stays before its full stop, and a
+    /// number between the words it stands between.
+    fn alike(&self, start: usize, wanted: usize, span: (usize, usize)) -> Option<usize> {
+        let sort = |character: Option<char>| match character {
+            None => 0,
+            Some(c) if c.is_alphanumeric() => 1,
+            Some(c) if c.is_whitespace() => 2,
+            Some(_) => 3,
+        };
+        let around = |text: &str, at: usize| {
+            (sort(text[..at].chars().next_back()), sort(text[at..].chars().next()))
+        };
+        let own = around(&self.source, start);
+        let near = ((span.1 - span.0) / 8).max(NEAR);
+        let inside = self.borders.iter().copied().filter(|b| (span.0..=span.1).contains(b));
+        let alike =
+            inside.filter(|at| at.abs_diff(wanted) <= near && around(&self.target, *at) == own);
+        alike.min_by_key(|at| at.abs_diff(wanted))
     }
 
     fn nearest(&self, wanted: usize, span: (usize, usize), fits: impl Fn(usize) -> bool) -> usize {

@@ -185,6 +185,20 @@ fn broken_tags_find_their_place() {
         &[Missing(1)],
     );
     check("Un mot<1/>.", "One word.", "One word<1/>.", &[Missing(1)]);
+    // Between a space and a mark, such as a date at the end.
+    check(
+        "Fait à Genève, le <1/>.",
+        "Done at Geneva on .",
+        "Done at Geneva on <1/>.",
+        &[Missing(1)],
+    );
+    check("Le <1/>, ici.", "On here", "On <1/>here", &[Missing(1)]);
+    check(
+        "avec <1/>, <2/> ou <3/> ici",
+        "with ,  or  here",
+        "with <1/>, <2/> or <3/> here",
+        &[Missing(1), Missing(2), Missing(3)],
+    );
     check("Fin.<1/>", "تعاون الأطراف.", "تعاون الأطراف.<1/>", &[Missing(1)]);
     check("<1>自由</1>。", "freedom.", "<1>freedom</1>.", &[Missing(1)]);
     // One half is known.
@@ -204,6 +218,28 @@ fn broken_tags_find_their_place() {
     );
     check("", "<1>x", "x", &[Unknown(1)]);
     check("<1></1><2/>", "", "<1></1><2/>", &[Missing(1), Missing(2)]);
+}
+
+/// What a model that sees no tags is given, and what becomes of the spaces that it was given.
+#[test]
+fn words_that_only_a_tag_parts_are_parted() {
+    let check = |source: &str, given: &str, answer: &str, expected: &str| {
+        let source = Tagged::parse(source).unwrap();
+        assert_eq!(source.parted(), given);
+        let text = repair(answer, &source).0.closed(&source);
+        assert_eq!(text.marked(), expected, "{given}");
+        assert_eq!(text.faults(&source), vec![]);
+    };
+    check(
+        "Nations Unies<1/>Déclaration",
+        "Nations Unies Déclaration",
+        "United Nations Declaration",
+        "United Nations<1/>Declaration",
+    );
+    check("a<1/>, <2/>b <3/> c<4/>", "a, b  c", "x, y  z", "x<1/>, <2/>y <3/> z<4/>");
+    check("<1>Titre</1><2/><3/>Texte", "Titre Texte", "Title Text", "<1>Title</1><2/><3/>Text");
+    check("<1>a<2/>b</1>", "a b", "x y", "<1>x<2/>y</1>");
+    check("a<1/>b", "a b", "", "<1/>");
 }
 
 /// Tags a hundred thousand deep, as nobody writes them but an attacker.

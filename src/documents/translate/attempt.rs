@@ -41,6 +41,7 @@ impl Attempt {
     pub fn new(answer: &str, reason: FinishReason, against: Against<'_>) -> Self {
         let written = tidy(answer, &against.source.plain());
         let (target, faults) = repair(&written, against.source);
+        let target = if against.blind { target.closed(against.source) } else { target };
         let target = spaced(target, against.source);
         let faults = if against.blind { Vec::new() } else { faults };
         let mut report = SegmentReport::new(Checked {

@@ -165,6 +165,8 @@ impl Work {
             near: near.as_ref(),
             before: &before.join(" "),
         });
+        // A tag that parts words is all that parts them.
+        let plain = if self.blind() { source.parted() } else { plain };
         Begun::Task(Task { text, plain, to, fuzzy: near.map(|near| near.score) })
     }
 

@@ -81,6 +81,8 @@ enum Open {
     LayoutProperty {
         start: usize,
         name: String,
+        /// It says that it does not hold.
+        off: bool,
     },
     Other,
 }
@@ -233,7 +235,9 @@ impl Reader<'_> {
                 }
             },
             Some(Open::Layout(_)) => {
-                Open::LayoutProperty { start: range.start, name: name.to_owned() }
+                let value = self.xml.attribute(tag, &format!("{prefix}val"))?;
+                let off = value.is_some_and(|v| ["0", "false", "off"].contains(&v.as_str()));
+                Open::LayoutProperty { start: range.start, name: name.to_owned(), off }
             }
             Some(Open::Properties) => Open::Property { start: range.start, name: name.to_owned() },
             _ => Open::Other,
@@ -289,10 +293,10 @@ impl Reader<'_> {
             Some(Open::RunChild { start, mark, .. }) => {
                 self.run_child(mark.map_or(Kind::Code, Kind::Mark), start..range.end);
             }
-            Some(Open::LayoutProperty { start, name }) => {
+            Some(Open::LayoutProperty { start, name, off }) => {
                 if let Some(Open::Layout(layout)) = self.open.last_mut() {
                     if name == "bidi" {
-                        layout.directed = true;
+                        layout.directed = !off;
                         layout.place = Some(start..range.end);
                     } else if !BEFORE_BIDI.contains(&name.as_str()) {
                         layout.place.get_or_insert(start..start);

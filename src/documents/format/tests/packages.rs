@@ -188,6 +188,19 @@ fn directions() {
     );
 }
 
+/// LibreOffice writes of every paragraph that it is not from right to left.
+#[test]
+fn a_direction_that_is_off_is_none() {
+    let from =
+        "<w:p><w:pPr><w:pStyle/><w:bidi w:val=\"0\"/><w:jc/></w:pPr><w:r><w:t>x</w:t></w:r></w:p>";
+    let words = run("<w:rPr><w:lang w:val=\"fr\"/></w:rPr>", "X");
+    let kept = "<w:p><w:pPr><w:pStyle/><w:bidi w:val=\"0\"/><w:jc/></w:pPr>";
+    check(from, &["x"], Some("fr"), &format!("{kept}{words}</w:p>"));
+    let words = run("<w:rPr><w:lang w:val=\"ar\"/></w:rPr>", "X");
+    let turned = "<w:p><w:pPr><w:pStyle/><w:bidi/><w:jc/></w:pPr>";
+    check(from, &["x"], Some("ar"), &format!("{turned}{words}</w:p>"));
+}
+
 #[test]
 fn archives_that_are_refused() {
     let check = |bytes: &[u8], expected: &str| {
