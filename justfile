@@ -35,3 +35,7 @@ reference:
 # Licences, banned crates and sources of all dependencies; needs cargo-deny.
 deny:
     cargo deny --locked check bans licenses sources
+
+# schemathesis over the OpenAPI document of a server; needs schemathesis and all-minilm-l6-v2.
+contract *args:
+    python3 tests/clients/contract.py --dragoman target/release/dragoman {{ args }}
