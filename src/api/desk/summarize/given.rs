@@ -57,7 +57,10 @@ impl Given {
             let message = "format goes with a file; leave it out";
             return Err(ApiError::invalid("format", message));
         }
-        let field = if body.paragraphs.is_some() { "paragraphs" } else { "text" };
+        let field = match (&body.text, &body.paragraphs) {
+            (None, Some(_)) => "paragraphs",
+            _ => "text",
+        };
         let fingerprint = fingerprint(b"json", &bytes);
         Ok(Self { body, bytes, field, name: None, kind: Kind::Text, fingerprint })
     }
