@@ -168,6 +168,24 @@ impl Tagged {
         letter(before) && letter(after)
     }
 
+    /// The same with the spaces at the edges of pairs outside of them, where formats
+    /// do not take them inside.
+    pub fn snug(&self) -> Self {
+        let opens = |piece: &Piece| matches!(piece, Piece::Open(_));
+        let closes = |piece: &Piece| matches!(piece, Piece::Close(_));
+        let first = outward(self.0.clone(), opens, |words| {
+            let rest = words.trim_start();
+            (words[..words.len() - rest.len()].to_owned(), rest.to_owned())
+        });
+        let mut both = outward(first.into_iter().rev().collect(), closes, |words| {
+            let rest = words.trim_end();
+            (words[rest.len()..].to_owned(), rest.to_owned())
+        });
+        both.reverse();
+        // No tag was moved past another.
+        Self::new(both).unwrap_or_else(|_| self.clone())
+    }
+
     /// The words alone, stretch by stretch.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
@@ -243,4 +261,29 @@ impl From<&str> for Tagged {
     fn from(words: &str) -> Self {
         words.to_owned().into()
     }
+}
+
+/// Moves the part of words that `split` takes off to before the tags of this kind
+/// that stand right before them.
+fn outward(
+    pieces: Vec<Piece>,
+    tag: impl Fn(&Piece) -> bool,
+    split: impl Fn(&str) -> (String, String),
+) -> Vec<Piece> {
+    let mut moved: Vec<Piece> = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let tags = moved.iter().rev().take_while(|piece| tag(piece)).count();
+        let Piece::Words(words) = piece else {
+            moved.push(piece);
+            continue;
+        };
+        let (spaces, rest) = if tags > 0 { split(&words) } else { (String::new(), words) };
+        if !spaces.is_empty() {
+            moved.insert(moved.len() - tags, Piece::Words(spaces));
+        }
+        if !rest.is_empty() {
+            moved.push(Piece::Words(rest));
+        }
+    }
+    moved
 }

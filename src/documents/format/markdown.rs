@@ -40,6 +40,12 @@ impl Body for Page {
     ) -> Result<Vec<u8>, FormatError> {
         let changed: BTreeSet<usize> =
             (0..units.len()).filter(|index| texts[*index] != units[*index].text).collect();
+        // Emphasis may not begin or end with a space.
+        let snug = |(index, text): (usize, &Tagged)| match changed.contains(&index) {
+            true => text.snug(),
+            false => text.clone(),
+        };
+        let texts: &[Tagged] = &texts.iter().enumerate().map(snug).collect::<Vec<_>>();
         let mut careful = BTreeSet::new();
         loop {
             let options = Options { careful: careful.clone(), to, ..Options::default() };

@@ -108,6 +108,8 @@ fn markdown_is_read_as_it_is_meant() {
     check("a **b** c", "ا<1>ب،</1>ج", "ا<strong>ب،</strong>ج");
     check("a\n\nb", "x\n\ny", "x  y\n\nb");
     check("a `b`, `c` d", "x <1/><2/> y", "x `b` `c` y");
+    check("a **b** c", "x<1> y </1>z.", "x **y** z.");
+    check("a ***b*** c", "x<1><2> y</2> </1>z", "x ***y*** z");
 }
 
 #[test]

@@ -255,3 +255,17 @@ fn deep_nesting_is_no_danger() {
     assert_eq!((text.plain().as_str(), faults.len()), ("b c", count as usize));
     assert_eq!(text.faults(&source), vec![]);
 }
+
+#[test]
+fn spaces_leave_pairs_by_their_edges() {
+    for (text, expected) in [
+        ("a<1> b </1>c", "a <1>b</1> c"),
+        ("a<1><2> b</2> </1>c", "a <1><2>b</2></1> c"),
+        ("a<1>\u{a0}</1>b", "a\u{a0}<1></1>b"),
+        ("a <1>b <2/> </1>", "a <1>b <2/></1> "),
+        ("a<1> <2> b</2></1>", "a  <1><2>b</2></1>"),
+        ("a b", "a b"),
+    ] {
+        assert_eq!(Tagged::parse(text).unwrap().snug().marked(), expected, "{text}");
+    }
+}
