@@ -73,6 +73,11 @@ impl Schemas {
         }
         let mut responses = Map::new();
         responses.insert(operation.status.to_string(), success.clone());
+        if operation.known {
+            let mut known = success.clone();
+            known["description"] = json!("It is there already.");
+            responses.insert("200".to_owned(), known);
+        }
         if let Some(make) = operation.accepted {
             let schema = make(&mut self.answers).to_value();
             let content = json!({"application/json": {"schema": schema}});

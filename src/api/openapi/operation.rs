@@ -55,6 +55,8 @@ pub struct Operation {
     pub events: Option<Make>,
     /// What status 202 carries, where `"background": true` asks for it.
     pub accepted: Option<Make>,
+    /// What is there already is answered as what is made, with status 200.
+    pub known: bool,
     /// Errors that its interface does not have.
     pub more: &'static [(u16, &'static str)],
     /// It needs a loaded model.
@@ -91,6 +93,7 @@ impl Interface {
             answer: Answer::Nothing,
             events: None,
             accepted: None,
+            known: false,
             more: &[],
             model: false,
             work: false,
@@ -158,6 +161,11 @@ impl Operation {
     #[cfg(feature = "documents")]
     pub const fn accepts<T: JsonSchema>(self) -> Self {
         Self { accepted: Some(make::<T>), ..self }
+    }
+
+    #[cfg(feature = "documents")]
+    pub const fn or_known(self) -> Self {
+        Self { known: true, ..self }
     }
 
     /// The status of a success; 200 without it.

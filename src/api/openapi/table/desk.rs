@@ -75,7 +75,7 @@ pub const DESK: &[Operation] = &[
     )
     .takes::<FileOrJson<SummarizeRequest>>()
     .sent_as(&["application/json", "multipart/form-data"])
-    .gives::<SummarizeResponse>()
+    .gives::<Any<(SummarizeResponse, JobInfo)>>()
     .streams::<Any<(SummaryProgress, SummarizeResponse)>>()
     .accepts::<JobInfo>()
     .works(),
@@ -92,8 +92,12 @@ pub const DESK: &[Operation] = &[
     .sent_as(&["multipart/form-data"])
     .gives::<JobInfo>()
     .with(202)
+    .or_known()
     .works(),
-    JOBS.get("/v1/jobs", "The jobs, the newest first.").asks(LISTED).gives::<JobList>(),
+    JOBS.get("/v1/jobs", "The jobs, the newest first.")
+        .asks(LISTED)
+        .gives::<JobList>()
+        .refuses(&[(404, "There is no job with the id of `after`.")]),
     JOBS.get("/v1/jobs/{id}", "How far a job is.").gives::<JobInfo>(),
     JOBS.delete("/v1/jobs/{id}", "Ends a job and forgets it.").gives::<Deleted>(),
     JOBS.get(
@@ -136,6 +140,7 @@ pub const DESK: &[Operation] = &[
         .sent_as(&["application/json", "multipart/form-data"])
         .gives::<CollectionDocument>()
         .with(201)
+        .or_known()
         .works(),
     SEARCH
         .get("/v1/collections/{id}/documents", "The documents of a collection, the oldest first.")
