@@ -236,6 +236,13 @@ impl StoredJob {
         may
     }
 
+    /// Parts of it were finished, or none: then its tries are not forgotten.
+    pub fn went_on(&mut self, parts: usize, seconds_left: Option<u64>) {
+        self.done += parts;
+        self.seconds_left = seconds_left;
+        self.tries = if parts == 0 { self.tries } else { 0 };
+    }
+
     /// From running back to waiting. With `blameless` the try does not count.
     pub fn put_back(&mut self, note: Option<String>, blameless: bool) -> bool {
         let may = self.state == State::Running;

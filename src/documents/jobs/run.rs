@@ -98,8 +98,7 @@ async fn translate(jobs: &Arc<Jobs>, id: &str, ready: &Arc<Ready>) -> Result<Out
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        let pace = begun.elapsed().as_secs_f64() / done.max(1) as f64;
-        let seconds = (pace * left.saturating_sub(done) as f64).ceil() as u64;
+        let seconds = seconds_left(begun, done, left);
         let (own, key) = (jobs.clone(), id.to_owned());
         let stored = move || own.store.put_segments(&key, &segments, Some(seconds));
         if !blocking(stored).await? {
@@ -112,6 +111,12 @@ async fn translate(jobs: &Arc<Jobs>, id: &str, ready: &Arc<Ready>) -> Result<Out
     }
     let (own, key, ready) = (jobs.clone(), id.to_owned(), ready.clone());
     blocking(move || finish(&own, &key, &ready)).await
+}
+
+/// Until all of what was left is done, at the pace since `begun`.
+pub(super) fn seconds_left(begun: Instant, done: usize, left: usize) -> u64 {
+    let pace = begun.elapsed().as_secs_f64() / done.max(1) as f64;
+    (pace * left.saturating_sub(done) as f64).ceil() as u64
 }
 
 /// What becomes of a job after a segment that could not be translated.

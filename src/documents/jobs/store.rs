@@ -6,14 +6,15 @@ mod steps;
 mod tables;
 
 use self::tables::{
-    DOCUMENTS, JOBS, OPEN, RECORDS, REQUESTS, RESULTS, SEGMENTS, TERMS, delete, keep, read,
+    DOCUMENTS, JOBS, OPEN, RECORDS, REQUESTS, RESULTS, SEGMENTS, TERMS, delete, keep, parts,
+    put_parts, read, running,
 };
 use super::job::{State, StoredJob};
 use super::segment::StoredSegment;
 use crate::documents::memory::Unit;
 use crate::documents::store::{Store, add_units};
 use crate::documents::termbase::Termbase;
-use crate::storage::{Earlier, Made, Result, StoreError, admit, bytes, earlier, put, value};
+use crate::storage::{Earlier, Made, Result, StoreError, admit, bytes, earlier, put};
 
 pub use self::tables::make_tables;
 
@@ -128,19 +129,14 @@ impl Store {
         seconds_left: Option<u64>,
     ) -> Result<bool> {
         self.database.write(|write| {
-            let job = read(write, id)?.filter(|job| job.state == State::Running);
-            let Some(mut job) = job else { return Ok(false) };
-            let mut table = write.open_table(SEGMENTS).map_err(StoreError::of)?;
-            for (index, segment) in segments {
-                let written = &*bytes(segment)?;
-                table.insert((id, *index as u64), written).map_err(StoreError::of)?;
-                job.done += 1;
+            let Some(mut job) = running(write, id)? else { return Ok(false) };
+            put_parts(write, SEGMENTS, id, segments)?;
+            for (_, segment) in segments {
                 job.done_characters += segment.report.weight;
                 job.prompt_tokens += segment.prompt_tokens;
                 job.completion_tokens += segment.completion_tokens;
             }
-            job.seconds_left = seconds_left;
-            job.tries = if segments.is_empty() { job.tries } else { 0 };
+            job.went_on(segments.len(), seconds_left);
             put(write, JOBS, id, &bytes(&job)?)?;
             Ok(true)
         })
@@ -148,16 +144,7 @@ impl Store {
 
     /// The stored segments of a job with their numbers, in their order.
     pub fn job_segments(&self, id: &str) -> Result<Vec<(usize, StoredSegment)>> {
-        self.database.read(|read| {
-            let table = read.open_table(SEGMENTS).map_err(StoreError::of)?;
-            let range = table.range((id, 0)..=(id, u64::MAX)).map_err(StoreError::of)?;
-            range
-                .map(|entry| {
-                    let (key, stored) = entry.map_err(StoreError::of)?;
-                    Ok((key.value().1 as usize, value(stored.value())?))
-                })
-                .collect()
-        })
+        self.database.read(|read| parts(read, SEGMENTS, id))
     }
 
     /// Ends a job that runs with its result, and adds to its memory; false if it
@@ -166,8 +153,7 @@ impl Store {
         let Finished { result, record, note, learnt } = finished;
         let mut memory = None;
         let finished = self.database.write(|write| {
-            let job = read(write, id)?.filter(|job| job.state == State::Running);
-            let Some(mut job) = job else { return Ok(false) };
+            let Some(mut job) = running(write, id)? else { return Ok(false) };
             let mut notes: Vec<String> = note.into_iter().collect();
             if let Some(to) = job.options.memory.clone().filter(|_| !learnt.is_empty()) {
                 // The translation is worth more than what could be learnt of it.

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 
 use super::ready::{PRIORITY, Taken};
-use super::run::{Outcome, failed};
+use super::run::{Outcome, failed, seconds_left};
 use super::{Finished, Jobs, PLACES};
 use crate::documents::source::Source;
 use crate::documents::summary::{Plan, Request, Said, Summarizer, Summary};
@@ -156,8 +156,7 @@ async fn say(
         }
         done += passages.len();
         known.extend(passages.iter().cloned());
-        let pace = begun.elapsed().as_secs_f64() / done.max(1) as f64;
-        let seconds = (pace * left.saturating_sub(done) as f64).ceil() as u64;
+        let seconds = seconds_left(begun, done, left);
         let (own, key) = (jobs.clone(), id.to_owned());
         let stored = move || own.store.put_passages(&key, &passages, Some(seconds));
         if !blocking(stored).await? {

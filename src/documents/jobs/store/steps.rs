@@ -1,11 +1,11 @@
 //! What is finished of a summary.
 
-use super::tables::{JOBS, PASSAGES, PLANS, forget_passages, read};
-use crate::documents::jobs::job::{State, StoredJob};
+use super::tables::{JOBS, PASSAGES, PLANS, forget_parts, parts, put_parts, running};
+use crate::documents::jobs::job::StoredJob;
 use crate::documents::store::Store;
 use crate::documents::summary::{Plan, Said};
 use crate::engine::Usage;
-use crate::storage::{Result, StoreError, bytes, put, value};
+use crate::storage::{Result, bytes, put};
 
 impl Store {
     /// The passages of a job that makes a summary, where they were chosen.
@@ -20,9 +20,8 @@ impl Store {
     /// of them; false if it does not run any more.
     pub fn put_plan(&self, id: &str, plan: &Plan) -> Result<bool> {
         self.database.write(|write| {
-            let job = read(write, id)?.filter(|job| job.state == State::Running);
-            let Some(mut job) = job else { return Ok(false) };
-            forget_passages(write, id)?;
+            let Some(mut job) = running(write, id)? else { return Ok(false) };
+            forget_parts(write, PASSAGES, id)?;
             (job.segments, job.done, job.tries) = (plan.passages.len(), 0, 0);
             count(&mut job, plan.usage);
             put(write, PLANS, id, &bytes(plan)?)?;
@@ -40,16 +39,10 @@ impl Store {
         seconds_left: Option<u64>,
     ) -> Result<bool> {
         self.database.write(|write| {
-            let job = read(write, id)?.filter(|job| job.state == State::Running);
-            let Some(mut job) = job else { return Ok(false) };
-            let mut table = write.open_table(PASSAGES).map_err(StoreError::of)?;
-            for (number, said) in passages {
-                table.insert((id, *number as u64), &*bytes(said)?).map_err(StoreError::of)?;
-                count(&mut job, said.usage);
-            }
-            job.done += passages.len();
-            job.seconds_left = seconds_left;
-            job.tries = if passages.is_empty() { job.tries } else { 0 };
+            let Some(mut job) = running(write, id)? else { return Ok(false) };
+            put_parts(write, PASSAGES, id, passages)?;
+            passages.iter().for_each(|(_, said)| count(&mut job, said.usage));
+            job.went_on(passages.len(), seconds_left);
             put(write, JOBS, id, &bytes(&job)?)?;
             Ok(true)
         })
@@ -58,16 +51,7 @@ impl Store {
     /// What was said of a job's passages, with their numbers, until it has come to
     /// its end.
     pub fn job_passages(&self, id: &str) -> Result<Vec<(usize, Said)>> {
-        self.database.read(|read| {
-            let table = read.open_table(PASSAGES).map_err(StoreError::of)?;
-            let range = table.range((id, 0)..=(id, u64::MAX)).map_err(StoreError::of)?;
-            range
-                .map(|entry| {
-                    let (key, stored) = entry.map_err(StoreError::of)?;
-                    Ok((key.value().1 as usize, value(stored.value())?))
-                })
-                .collect()
-        })
+        self.database.read(|read| parts(read, PASSAGES, id))
     }
 }
 
