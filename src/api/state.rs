@@ -249,5 +249,15 @@ pub async fn offload<T: Send + 'static>(
     if bytes <= INLINE_BYTES {
         return Ok(work());
     }
+    blocking(work).await
+}
+
+/// Runs work off the async threads.
+///
+/// # Errors
+/// 500 when the work panics.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
 }

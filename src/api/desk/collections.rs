@@ -19,7 +19,7 @@ use crate::api::error::ApiError;
 use crate::api::extract::Json;
 use crate::api::multipart::{File, FileOrJson, Upload};
 use crate::api::path::Path;
-use crate::api::state::Shared;
+use crate::api::state::{Shared, blocking};
 use crate::api::wire::desk::{Deleted, List};
 use crate::api::wire::search::{AddDocument, CollectionDocument, CollectionInfo, CreateCollection};
 use crate::documents::collections::{Added, Addition, StoredCollection, StoredDocument};
@@ -317,12 +317,6 @@ impl Given {
             }
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
 }
 
 fn info(collection: &StoredCollection) -> CollectionInfo {

@@ -12,6 +12,7 @@ use super::termbases::name;
 use crate::api::error::ApiError;
 use crate::api::extract::Json;
 use crate::api::path::Path;
+use crate::api::state::blocking;
 use crate::api::wire::desk::{CreateMemory, Deleted, List, MemoryInfo, NoticeInfo};
 use crate::documents::memory;
 use crate::documents::store::StoredMemory;
@@ -25,7 +26,7 @@ pub async fn create(
         None => (Vec::new(), Vec::new()),
         Some(content) => {
             let read = move || memory::read(content.as_bytes());
-            let done = tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::internal())?;
+            let done = blocking(read).await?;
             done.map_err(|error| ApiError::invalid("content", format!("content: {error}")))?
         }
     };

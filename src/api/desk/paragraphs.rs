@@ -1,6 +1,7 @@
 //! Documents that stand in a request.
 
 use crate::api::error::ApiError;
+use crate::api::state::blocking;
 use crate::api::wire::summary::ParagraphField;
 use crate::documents::source::{Paragraph, Source};
 
@@ -42,6 +43,5 @@ pub fn paragraphs(
 /// # Errors
 /// 500 when that fails.
 pub async fn read(paragraphs: Vec<Paragraph>) -> Result<Source, ApiError> {
-    let done = tokio::task::spawn_blocking(move || Source::new(paragraphs));
-    done.await.map_err(|_| ApiError::internal())
+    blocking(move || Source::new(paragraphs)).await
 }

@@ -13,7 +13,7 @@ use super::record;
 use super::summarize::Requests;
 use crate::api::error::ApiError;
 pub use crate::api::error::missing;
-use crate::api::state::{AppState, Inner, Lifecycle, data_folder};
+use crate::api::state::{self, AppState, Inner, Lifecycle, data_folder};
 use crate::documents::jobs::{Jobs, Settings};
 use crate::documents::record::{RecordError, Signer};
 use crate::documents::store::Store;
@@ -96,8 +96,7 @@ impl Desk {
         work: impl FnOnce(&Signer) -> Result<T, RecordError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let signer = self.settings.signer.clone();
-        let done = tokio::task::spawn_blocking(move || work(&signer)).await;
-        done.map_err(|_| ApiError::internal())?.map_err(record::failed)
+        state::blocking(move || work(&signer)).await?.map_err(record::failed)
     }
 
     fn folder(&self) -> Result<PathBuf, StoreError> {

@@ -10,6 +10,7 @@ use super::store::{Desk, missing, now};
 use crate::api::error::ApiError;
 use crate::api::idempotency::reused;
 use crate::api::multipart::File;
+use crate::api::state::blocking;
 use crate::documents::format::{Document, FormatError, Kind};
 use crate::documents::jobs::{Created, Options, StoredJob, Upload};
 use crate::documents::segment::Cut;
@@ -46,8 +47,7 @@ pub async fn submit(desk: &Desk, wanted: Wanted) -> Result<(StoredJob, bool), Ap
         let found = desk.with(move |store| store.memory(&key)).await?;
         found.ok_or_else(|| missing("memory", &id))?;
     }
-    let reading = tokio::task::spawn_blocking(move || read(wanted));
-    let (job, upload) = reading.await.map_err(|_| ApiError::internal())??;
+    let (job, upload) = blocking(move || read(wanted)).await??;
     let (job, new) = store(desk, job, upload).await?;
     if new {
         desk.characters.fetch_add(job.characters as u64, Relaxed);

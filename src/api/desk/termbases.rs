@@ -13,6 +13,7 @@ use super::translate::termbase;
 use crate::api::error::{ApiError, echo};
 use crate::api::extract::Json;
 use crate::api::path::Path;
+use crate::api::state::blocking;
 use crate::api::wire::desk::{CreateTermbase, Deleted, List, NoticeInfo, TermbaseInfo};
 use crate::documents::store::StoredTermbase;
 use crate::documents::termbase::{Format, Notice, Termbase};
@@ -97,7 +98,7 @@ pub fn language(field: &str, tag: &str) -> Result<String, ApiError> {
 /// 400 with the line of the mistake.
 pub async fn read(content: String, format: Format) -> Result<(Termbase, Vec<Notice>), ApiError> {
     let read = move || Termbase::read(content.as_bytes(), &format);
-    let done = tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::internal())?;
+    let done = blocking(read).await?;
     done.map_err(|error| ApiError::invalid("content", format!("content: {error}")))
 }
 

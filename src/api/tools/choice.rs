@@ -35,12 +35,7 @@ impl ToolChoice {
     /// 400 that names what is missing, unknown or one too many.
     pub fn of_chat(given: Option<Choice<ChatToolChoice>>) -> Result<Self, ApiError> {
         const PLACE: &str = "tool_choice.allowed_tools.tools";
-        let choice = match given {
-            None => return Ok(Self::Auto),
-            Some(Choice::Word(word)) => return of_word(&word),
-            Some(Choice::Object(choice)) => choice,
-        };
-        match choice.kind.as_str() {
+        Self::of(given, |choice| match choice.kind.as_str() {
             "function" => {
                 absent(choice.allowed_tools.is_none(), "tool_choice.allowed_tools", "function")?;
                 Ok(Self::Named(needed(choice.function, "tool_choice.function")?.name))
@@ -53,7 +48,7 @@ impl ToolChoice {
                 only(allowed.mode, "tool_choice.allowed_tools.mode", names, (PLACE, "function"))
             }
             kind => Err(unknown(kind)),
-        }
+        })
     }
 
     /// From the field of responses, which has the names at the top.
@@ -62,12 +57,7 @@ impl ToolChoice {
     /// As of [`Self::of_chat`].
     pub fn of_responses(given: Option<Choice<FlatToolChoice>>) -> Result<Self, ApiError> {
         const PLACE: &str = "tool_choice.tools";
-        let choice = match given {
-            None => return Ok(Self::Auto),
-            Some(Choice::Word(word)) => return of_word(&word),
-            Some(Choice::Object(choice)) => choice,
-        };
-        match choice.kind.as_str() {
+        Self::of(given, |choice| match choice.kind.as_str() {
             "function" => {
                 absent(choice.mode.is_none(), "tool_choice.mode", "function")?;
                 absent(choice.tools.is_none(), PLACE, "function")?;
@@ -80,6 +70,18 @@ impl ToolChoice {
                 only(choice.mode, "tool_choice.mode", names, (PLACE, "name"))
             }
             kind => Err(unknown(kind)),
+        })
+    }
+
+    /// What both have, and `object` for the rest.
+    fn of<T>(
+        given: Option<Choice<T>>,
+        object: impl FnOnce(T) -> Result<Self, ApiError>,
+    ) -> Result<Self, ApiError> {
+        match given {
+            None => Ok(Self::Auto),
+            Some(Choice::Word(word)) => of_word(&word),
+            Some(Choice::Object(choice)) => object(choice),
         }
     }
 }

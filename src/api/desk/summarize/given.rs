@@ -6,6 +6,7 @@ use crate::api::desk::documents::kind;
 use crate::api::desk::submit::unreadable;
 use crate::api::error::ApiError;
 use crate::api::multipart::{FileOrJson, Upload, fingerprint};
+use crate::api::state::blocking;
 use crate::api::wire::summary::{NamedParagraph, ParagraphField, SummarizeRequest};
 use crate::documents::format::{Document, Kind};
 
@@ -41,7 +42,7 @@ impl Given {
         let said = body.format.take().map(|name| kind(&name)).transpose()?;
         let (name, bytes) = (file.name.clone(), file.bytes);
         let read = move || Document::read(&bytes, said, name.as_deref());
-        let document = tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::internal())?;
+        let document = blocking(read).await?;
         let document = document.map_err(unreadable)?;
         let paragraph = |unit: &crate::documents::format::Unit| {
             ParagraphField::Named(NamedParagraph { id: unit.id.clone(), text: unit.text.plain() })
