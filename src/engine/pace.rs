@@ -75,7 +75,7 @@ impl Pace {
     /// Notes what a step of so many prompt tokens and texts took.
     pub fn observe(&mut self, prompt_tokens: usize, writers: usize, took: Duration) {
         let took = took.as_secs_f64();
-        let writing = writers.checked_sub(1).map(|_| &mut self.writing[class(writers)]);
+        let writing = (writers > 0).then(|| &mut self.writing[class(writers)]);
         if prompt_tokens > 0 {
             let beside = writing.and_then(|w| w.took).unwrap_or(0.0);
             // Never nothing: a step as quick as one without prompts is noise.

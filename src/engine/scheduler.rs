@@ -34,6 +34,10 @@ const MAX_SCORED: usize = 64;
 /// prompt: forced tokens of a grammar come a few at a time.
 const WRITES: usize = 8;
 
+fn writes(sequence: &Sequence) -> bool {
+    sequence.pending() <= WRITES
+}
+
 /// All sequences of one model, and the step they make.
 #[derive(Debug)]
 pub struct Scheduler {
@@ -115,7 +119,7 @@ impl Scheduler {
 
     /// Texts that are being written, a search's lines each.
     pub fn writers(&self) -> usize {
-        self.running.iter().filter(|s| s.pending() <= WRITES).map(Sequence::width).sum()
+        self.running.iter().filter(|s| writes(s)).map(Sequence::width).sum()
     }
 
     /// How many prompts are to be computed for each text that is being written,
@@ -123,15 +127,14 @@ impl Scheduler {
     /// and the others are served by. Those that are less urgent than a writer
     /// do not count, and it is at least 1.
     pub fn crowd(&self) -> f64 {
-        let writes = |s: &&Sequence| s.pending() <= WRITES;
-        let Some(urgent) = self.running.iter().filter(writes).map(|s| s.priority).min() else {
+        let writing = || self.running.iter().filter(|s| writes(s));
+        let Some(urgent) = writing().map(|s| s.priority).min() else {
             return 1.0;
         };
         let reads = self.running.iter().filter(|s| !writes(s) && s.priority <= urgent).count();
         let free = self.places().saturating_sub(self.taken());
         let waiting = self.waiting.iter().take(free).filter(|s| s.priority <= urgent).count();
-        let writers = self.running.iter().filter(writes).count();
-        ((reads + waiting) as f64 / writers as f64).max(1.0)
+        ((reads + waiting) as f64 / writing().count() as f64).max(1.0)
     }
 
     pub fn running(&self) -> &[Sequence] {
@@ -223,12 +226,12 @@ impl Scheduler {
         };
         // Texts being written go first: a prompt beside them gets what is left
         // and never stalls them.
-        self.give(&mut plan, |s| s.pending() <= WRITES);
+        self.give(&mut plan, writes);
         if plan.rows.iter().any(|&n| n > 0) {
             plan.budget = plan.budget.min(prompt_tokens);
         }
         let left = plan.budget;
-        self.give(&mut plan, |s| s.pending() > WRITES);
+        self.give(&mut plan, |s| !writes(s));
         plan.reads = plan.budget < left;
         self.admit(&mut plan);
         self.step(plan)

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::matmul::{Level, VECTOR_ROWS, best_level};
 use super::sixteen::{self, SPAN};
-use super::{BLOCK, brain};
+use super::{BLOCK, TINY, brain};
 use crate::backend::kernels::math::{LANES, reduce};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::team::Parts;
@@ -374,8 +374,6 @@ fn body(x: &[f32], row: Row<'_>) {
     // 1.5 * 2^23: adding it rounds to the nearest integer, ties to even.
     const MAGIC: f32 = 12_582_912.0;
     const ZERO: i32 = MAGIC.to_bits() as i32;
-    // Below it the inverse would overflow; such values count as 0.
-    const TINY: f32 = 1e-30;
     for (b, x) in x.chunks_exact(BLOCK).enumerate() {
         let at = row.first + b * row.stride;
         // SAFETY: the row is the caller's alone, see `Inputs::set`.

@@ -94,6 +94,8 @@ pub use stored::Stored;
 pub(in crate::backend::kernels) const TILE: usize = 16;
 /// Input columns of a block.
 pub(super) const BLOCK: usize = 32;
+/// Below it the inverse of a highest number would overflow; such values count as 0.
+const TINY: f32 = 1e-30;
 
 /// The values that nibbles of `FourTable` choose from, plus 128.
 pub(super) const TABLE: [u8; 16] =

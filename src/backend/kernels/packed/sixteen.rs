@@ -14,7 +14,7 @@ pub mod neon;
 pub mod x86;
 
 use super::matmul::{Results, Work};
-use super::{BLOCK, TILE};
+use super::{BLOCK, TILE, TINY};
 use crate::backend::kernels::math::{LANES, reduce};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::team::Parts;
@@ -27,8 +27,6 @@ pub const HIGHEST: f32 = 16_383.0;
 /// for the rounding of each, times [`HIGHEST`], it stays below 2³¹.
 const TOTAL: f32 = 131_000.0;
 const _: () = assert!((TOTAL as i64 + SPAN as i64 / 2) * (HIGHEST as i64) < 1 << 31);
-/// Below it an inverse would overflow; such values count as 0.
-const TINY: f32 = 1e-30;
 
 /// Bytes of two columns of a tile.
 const PAIR_BYTES: usize = 2 * TILE * 2;

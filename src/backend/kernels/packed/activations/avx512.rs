@@ -6,8 +6,8 @@ use std::arch::x86_64::*;
 
 use super::{Row, Step};
 use crate::backend::kernels::instructions::{Instructions, allows};
-use crate::backend::kernels::packed::BLOCK;
 use crate::backend::kernels::packed::sixteen::{self, SPAN};
+use crate::backend::kernels::packed::{BLOCK, TINY};
 
 /// Whether the machine has what the functions below are compiled for, and may
 /// use it.
@@ -18,9 +18,6 @@ pub fn available() -> bool {
         && has!("avx512vl")
         && has!("avx512vnni")
 }
-
-/// Below it the inverse would overflow; such values count as 0.
-const TINY: f32 = 1e-30;
 
 /// The highest of the numbers whose greatest bits but for the sign these are, or
 /// NaN: infinity and NaN have higher bits than all numbers.
