@@ -9,6 +9,7 @@ in the document, and for an answer whose status, type or content is not.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benches" / "serving"))
 
-from client import Server, free_port  # noqa: E402
+from client import dragoman  # noqa: E402
 from overhead import make_model  # noqa: E402
 
 CHECKS = [
@@ -40,11 +41,9 @@ def main():
         model = Path(folder) / "nothing"
         model.mkdir()
         make_model(model)
-        port = free_port()
-        command = [args.dragoman, "serve", "--listen", f"127.0.0.1:{port}"]
-        command += ["--model", model, "--model", args.encoder]
-        env = {"DRAGOMAN_SERVER_DATA_DIR": str(Path(folder) / "data")}
-        with Server("dragoman", [str(c) for c in command], port, Path(folder) / "log", env) as server:
+        os.environ["DRAGOMAN_SERVER_DATA_DIR"] = str(Path(folder) / "data")
+        log = Path(folder) / "log"
+        with dragoman(args.dragoman, str(model), log, "--model", args.encoder) as server:
             run = ["schemathesis", "run", f"{server.url}/openapi.json", "--seed", str(args.seed)]
             run += ["--checks", ",".join(CHECKS), "--max-examples", str(args.examples)]
             run += ["--phases", "examples,coverage,fuzzing", "--continue-on-failure"]
