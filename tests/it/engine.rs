@@ -1,7 +1,7 @@
 //! The engine under load, on a real model: many texts at once are the texts
 //! they are alone, cancelling gives memory back, seeds fix texts.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dragoman::engine::{
     Engine, Event, FinishReason, Generation, GenerationRequest, SamplingParams, StopConditions,
@@ -63,15 +63,6 @@ async fn run(engine: &Engine, request: GenerationRequest) -> Text {
     finish(engine.submit(request).unwrap()).await
 }
 
-/// Waits until nothing runs; other tests may be using the same server.
-async fn idle(engine: &Engine) {
-    let begun = Instant::now();
-    while engine.stats().running > 0 || engine.stats().waiting > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(300), "the engine never came to rest");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_two_streams_are_the_texts_they_are_alone() {
     const TOKENS: usize = 24;
@@ -115,7 +106,7 @@ async fn cancelling_half_frees_their_blocks_and_leaves_the_rest_alone() {
     for text in futures::future::join_all(streams.into_iter().map(finish)).await {
         assert_eq!(text.usage.completion_tokens, 40);
     }
-    idle(engine).await;
+    support::at_rest(engine).await;
     assert_eq!(engine.stats().kv_blocks_used, 0);
 }
 

@@ -113,7 +113,7 @@ impl Within {
         loop {
             match open() {
                 Ok(store) => return store,
-                Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
+                Err(error) => assert!(begun.elapsed() < Duration::from_secs(60), "{error}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

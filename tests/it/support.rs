@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, mpsc};
+use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use dragoman::api::{self, AppState};
@@ -196,6 +197,19 @@ pub async fn post(url: &str, path: &str, body: &Value) -> (u16, Value) {
     let request = reqwest::Client::new().post(format!("{url}{path}")).json(body);
     let response = request.send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
+}
+
+/// Waits until the engine has nothing to do. For longer than an instant: between
+/// two steps of long work it may look idle, and other tests may use it as well.
+pub async fn at_rest(engine: &Engine) {
+    let begun = Instant::now();
+    let mut idle = 0;
+    while idle < 10 {
+        let stats = engine.stats();
+        assert!(begun.elapsed() < Duration::from_secs(300), "it never came to rest: {stats:?}");
+        idle = if stats.running + stats.waiting == 0 { idle + 1 } else { 0 };
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// The answer to what has to be answered.

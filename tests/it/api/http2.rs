@@ -121,7 +121,7 @@ async fn a_stream_that_is_reset_frees_its_place_and_no_other() {
     let start = Instant::now();
     server.shutdown.cancel();
     server.ended().await;
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ pub(super) const ENDLESS: usize = 3000;
 pub(super) async fn until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(10), "{what}");
+        assert!(start.elapsed() < Duration::from_secs(60), "{what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -109,7 +109,7 @@ async fn health_tells_the_truth() {
     let start = Instant::now();
     server.shutdown.cancel();
     server.ended().await;
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

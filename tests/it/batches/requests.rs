@@ -1,7 +1,5 @@
 //! What is asked for wrongly, twice, too often, or no longer.
 
-use std::time::{Duration, Instant};
-
 use dragoman::config::{self, Config};
 use dragoman::engine::Engines;
 use reqwest::Method;
@@ -151,11 +149,7 @@ async fn a_cancelled_batch_keeps_what_is_answered() {
     assert_eq!(batch["status"], "cancelled", "{batch}");
     let done = completed(&batch) as usize;
     assert!((1..LINES).contains(&done), "{batch}");
-    let begun = Instant::now();
-    while engine.stats().running + engine.stats().waiting > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", engine.stats());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    crate::support::at_rest(engine).await;
     // Each line is in one of the two files.
     let answers = results(url, &batch, "output_file_id").await;
     let errors = results(url, &batch, "error_file_id").await;

@@ -12,15 +12,15 @@ use super::mock::{End, GOOD, Mock, Script};
 
 /// How much later than it was sent a piece may be read, in the middle of all,
 /// on a machine that runs other tests beside this one.
-const LATE: f64 = 0.015;
+const LATE: f64 = 0.04;
 
 /// What the tool measured, against what the mock did, not against what it was
 /// told: a busy machine delays both.
 #[tokio::test(flavor = "multi_thread")]
 async fn delays_are_reported_right() {
     let script = Script {
-        first: Duration::from_millis(80),
-        gap: Duration::from_millis(20),
+        first: Duration::from_millis(200),
+        gap: Duration::from_millis(60),
         pieces: 10,
         usage: Some(10),
         ..GOOD
@@ -43,7 +43,7 @@ async fn delays_are_reported_right() {
     close("TTFT", ttft.median, &firsts);
     close("ITL", itl.median, &gaps);
     close("E2EL", e2el.median, &whole);
-    assert!(ttft.min >= 0.078 && itl.median >= 0.018, "{ttft:?} {itl:?}");
+    assert!(ttft.min >= 0.198 && itl.median >= 0.058, "{ttft:?} {itl:?}");
     assert_eq!(itl.count, 8 * 9);
     let tpot = figures.tpot.unwrap();
     let expected = (e2el.mean - ttft.mean) / 9.0;
@@ -66,7 +66,7 @@ async fn a_rate_does_not_wait_for_answers() {
     let last = run.records.iter().map(|r| r.due).fold(0.0, f64::max);
     assert!((0.2..0.8).contains(&last), "{last}");
     let median = stats::median(&run.lag.sending).unwrap();
-    assert!(median < 0.02, "sending was late by {median} s");
+    assert!(median < LATE, "sending was late by {median} s");
 
     let rate = Rate { cap: Some(3), ..rate };
     let load = Load { pace: Pace::Rate(rate), ..Load::new(&mock.url, 1, 8) };

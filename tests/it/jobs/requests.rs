@@ -152,11 +152,7 @@ async fn a_cancelled_job_stops_within_a_segment() {
         let (status, job) = call(url, Method::POST, &format!("{path}/cancel")).await;
         assert_eq!((status, &job["status"]), (200, &json!("cancelled")), "{job}");
     }
-    let begun = std::time::Instant::now();
-    while engine.stats().running + engine.stats().waiting > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", engine.stats());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    crate::support::at_rest(&engine).await;
     let (_, job) = get(url, &path).await;
     let done = job["progress"]["done"].as_u64().unwrap();
     assert!(done < 5000 && job["finished"].is_number(), "{job}");

@@ -41,7 +41,7 @@ impl Within {
         self.task.await.unwrap().unwrap();
         let begun = Instant::now();
         while let Err(error) = Store::open(&self.folder) {
-            assert!(begun.elapsed() < Duration::from_secs(10), "{error}");
+            assert!(begun.elapsed() < Duration::from_secs(60), "{error}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

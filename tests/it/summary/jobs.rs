@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dragoman::cli::load::load;
 use dragoman::config::{self, Config};
@@ -259,11 +259,7 @@ async fn a_cancelled_job_stops_within_a_passage() {
     let (status, job) = call(url, Method::POST, &format!("{path}/cancel")).await;
     assert_eq!((status, &job["status"]), (200, &json!("cancelled")), "{job}");
     // What the other tests ask for ends as well.
-    let begun = Instant::now();
-    while engine.stats().running + engine.stats().waiting > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", engine.stats());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    crate::support::at_rest(engine).await;
     let (_, job) = get(url, &path).await;
     assert!(job["progress"]["done"].as_u64() < Some(100), "{job}");
     let (status, answer) = get(url, &format!("{path}/result")).await;
