@@ -48,6 +48,15 @@ impl Severity {
             Self::Critical => "critical",
         }
     }
+
+    /// What a finding takes from a segment's score.
+    pub fn cost(self) -> f32 {
+        match self {
+            Self::Minor => 5.0,
+            Self::Major => 25.0,
+            Self::Critical => 60.0,
+        }
+    }
 }
 
 /// What a finding is about.
@@ -118,6 +127,15 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// What it takes from a segment's score. Of a similarity the score knows more
+    /// than that it is low.
+    fn cost(&self) -> f32 {
+        match self.kind {
+            Kind::Similarity => 0.0,
+            _ => self.severity.cost(),
+        }
+    }
+
     fn new(kind: Kind, severity: Severity, explanation: impl Into<String>) -> Self {
         let (source_spans, target_spans) = (Vec::new(), Vec::new());
         Self { kind, severity, explanation: explanation.into(), source_spans, target_spans }

@@ -16,7 +16,7 @@ pub struct SegmentReport {
     pub findings: Vec<Finding>,
     pub terms: Vec<TermUse>,
     /// From 0 to 100: 100 less 5 for each minor finding, 25 for each major and
-    /// 60 for each critical one.
+    /// 60 for each critical one, and up to 25 for embeddings that are far apart.
     pub score: f32,
     /// Cosine of the embeddings, if there is a model for them.
     pub similarity: Option<f32>,
@@ -30,10 +30,11 @@ pub struct SegmentReport {
 impl SegmentReport {
     pub fn new(checked: Checked<'_>) -> Self {
         let (findings, terms) = check(checked);
-        let lost: f32 = findings.iter().map(|finding| cost(finding.severity)).sum();
         let weight = checked.source.plain().chars().count();
         let similarity = checked.similarity;
-        let score = (100.0 - lost).max(0.0);
+        let apart = similarity.map_or(0.0, super::similarity::cost);
+        let lost: f32 = findings.iter().map(Finding::cost).sum();
+        let score = (100.0 - lost - apart).max(0.0);
         Self { score, findings, terms, similarity, weight, back: None }
     }
 }
@@ -59,7 +60,7 @@ impl SegmentReport {
 
     /// Adds a finding, and takes it from the score.
     pub fn add(&mut self, finding: Finding) {
-        self.score = (self.score - cost(finding.severity)).max(0.0);
+        self.score = (self.score - finding.cost()).max(0.0);
         self.findings.push(finding);
         self.findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.kind));
     }
@@ -67,17 +68,10 @@ impl SegmentReport {
     /// Adds what the embeddings say.
     pub fn add_similarity(&mut self, similarity: f32) {
         self.similarity = Some(similarity);
+        self.score = (self.score - super::similarity::cost(similarity)).max(0.0);
         let mut findings = Vec::new();
         super::similarity::check(Some(similarity), &mut findings);
         findings.into_iter().for_each(|finding| self.add(finding));
-    }
-}
-
-fn cost(severity: Severity) -> f32 {
-    match severity {
-        Severity::Minor => 5.0,
-        Severity::Major => 25.0,
-        Severity::Critical => 60.0,
     }
 }
 

@@ -217,3 +217,28 @@ fn the_worst_segments_come_first() {
     assert!((report.overall_score - 91.0).abs() < 0.01, "{}", report.overall_score);
     assert!((overall(&[]).overall_score - 100.0).abs() < 0.01);
 }
+
+#[test]
+fn the_nearer_of_two_translations_has_the_better_score() {
+    let (source, target) = (Tagged::from("la loi"), Tagged::from("the law"));
+    let score = |similarity: Option<f32>| {
+        let checked = Checked {
+            source: &source,
+            target: &target,
+            source_language: "fr",
+            target_language: "en",
+            glossary: None,
+            faults: &[],
+            similarity,
+        };
+        let whole = SegmentReport::new(checked).score;
+        let mut later = SegmentReport::new(Checked { similarity: None, ..checked });
+        similarity.into_iter().for_each(|similarity| later.add_similarity(similarity));
+        assert_eq!(later.score, whole, "{similarity:?}");
+        whole
+    };
+    assert_eq!([score(None), score(Some(0.97)), score(Some(0.95))], [100.0; 3]);
+    let steps = [0.94, 0.9, 0.85, 0.81].map(|similarity| score(Some(similarity)));
+    assert!(steps.is_sorted_by(|a, b| a > b) && steps[3] > 75.0, "{steps:?}");
+    assert_eq!([score(Some(0.79)), score(Some(0.2))], [75.0; 2]);
+}

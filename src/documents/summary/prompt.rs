@@ -43,6 +43,7 @@ struct Texts {
     obligations: Ask,
     positions: Ask,
     optional: BTreeMap<String, String>,
+    retry: BTreeMap<String, String>,
     choose: Ask,
 }
 
@@ -83,9 +84,19 @@ pub fn near(request: &Request) -> String {
 /// What is asked of one passage, which comes last, so that the requests of one
 /// document begin alike and share what is computed for them.
 pub fn say(request: &Request, passage: &str) -> String {
-    let language = known(&request.target).map_or(&*request.target, |known| known.name);
-    let ask = fill(&of(request.task).ask, &[("language", language)]);
+    let ask = fill(&of(request.task).ask, &[("language", language(request))]);
     task(ask, request, passage)
+}
+
+/// What is said to a model that answered in another language.
+pub fn in_language(request: &Request) -> String {
+    let text = TEXTS.retry.get("language").map_or("", String::as_str);
+    fill(text, &[("language", language(request))])
+}
+
+/// The name of the language to write.
+fn language(request: &Request) -> &str {
+    known(&request.target).map_or(&*request.target, |known| known.name)
 }
 
 /// What the model chooses the most important statements with.
@@ -127,6 +138,7 @@ pub(super) mod tests {
             assert!(say(&request, "x").contains("Above all, look at: equality\n\nx"));
             assert!(near(&request).ends_with("equality"));
         }
+        assert!(in_language(&request(Task::Points)).contains("in French"));
         let text = choose(&request(Task::Points), (2, 7), "[1] a");
         assert!(text.contains("Which 2 of them") && text.ends_with("\n\n[1] a"), "{text}");
     }

@@ -15,15 +15,22 @@ const FIELD: usize = 250;
 /// takes several.
 const MAX_TOKENS: usize = 2000;
 
-/// Says what a passage says, which is given with its words in one line.
+/// Says what a passage says, which is given with its words in one line, and what
+/// was said of it `before` in another language than was asked for.
 pub async fn say(
     summarizer: &Summarizer,
     request: &Request,
     (passage, words): (&Citation, &str),
+    before: Option<&str>,
 ) -> Result<Said, SubmitError> {
     let engine = &summarizer.engine;
     let task = prompt::say(request, words);
-    let tokens = ask::prompt(engine, prompt::system(), &[("user", &task)]).await?;
+    let complaint = prompt::in_language(request);
+    let mut turns = vec![("user", task.as_str())];
+    if let Some(before) = before {
+        turns.extend([("assistant", before), ("user", &complaint)]);
+    }
+    let tokens = ask::prompt(engine, prompt::system(), &turns).await?;
     let room = engine.info().limits.context_length.saturating_sub(tokens.len());
     let stop = StopConditions {
         max_tokens: Some(MAX_TOKENS.min(room).max(1)),

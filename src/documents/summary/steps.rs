@@ -89,7 +89,8 @@ impl Summarizer {
         Ok(Plan { passages: chosen.into_iter().map(Sentence::citation).collect(), usage })
     }
 
-    /// Says what a passage says, and holds that to it.
+    /// Says what a passage says, and holds that to it. What is not in the language
+    /// that was asked for is asked for once more.
     ///
     /// # Errors
     /// The sentence is longer than the model reads, or as the engine has them.
@@ -100,9 +101,18 @@ impl Summarizer {
         passage: &Citation,
     ) -> Result<Said, SubmitError> {
         let quote = line(source.quote(passage));
-        let mut said = say::say(self, request, (passage, &quote)).await?;
-        if let Some(statement) = &mut said.statement {
-            check::check(self, source, request, statement).await?;
+        let mut said = say::say(self, request, (passage, &quote), None).await?;
+        let Some(statement) = &mut said.statement else { return Ok(said) };
+        let before = statement.said();
+        if check::check(self, source, request, statement).await?.in_its_language {
+            return Ok(said);
+        }
+        let mut again = say::say(self, request, (passage, &quote), Some(&before)).await?;
+        said.usage += again.usage;
+        if let Some(statement) = &mut again.statement
+            && check::check(self, source, request, statement).await?.in_its_language
+        {
+            said.statement = again.statement;
         }
         Ok(said)
     }

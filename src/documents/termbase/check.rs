@@ -42,24 +42,21 @@ impl TermUse {
 
     /// What happened, in a sentence.
     pub fn why(&self) -> String {
-        let places: Vec<String> = self.source_spans.iter().map(|s| s.start.to_string()).collect();
-        let at = places.join(", ");
         let expected: Vec<String> = self.expected.iter().map(|term| format!("{term:?}")).collect();
         let expected = expected.join(" or ");
         let source = &self.source;
         match &self.outcome {
-            Outcome::Used(_) => format!("{source:?} (at byte {at}) is {expected}"),
+            Outcome::Used(_) => format!("{source:?} is {expected}"),
             Outcome::Fewer(spans) => format!(
-                "{source:?} stands {} times in the source (at byte {at}), {expected} {} times in \
-                 the translation",
+                "{source:?} stands {} times in the source, {expected} {} times in the translation",
                 self.source_spans.len(),
                 spans.len()
             ),
             Outcome::Missed => {
-                format!("{source:?} (at byte {at}) is to be {expected}, which was not found")
+                format!("{source:?} is to be {expected}, which was not found")
             }
             Outcome::Forbidden { term, .. } => {
-                format!("{source:?} (at byte {at}) is not to be {term:?}")
+                format!("{source:?} is not to be {term:?}")
             }
         }
     }

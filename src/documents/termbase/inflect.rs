@@ -19,6 +19,9 @@ pub struct Inflection {
     /// Letters that words begin with and that are words of their own.
     proclitics: &'static [&'static str],
     portuguese: bool,
+    /// Endings that make another word, and that the stemmer takes for those of
+    /// forms: *nationalité* is not *nationale*.
+    making: &'static [&'static str],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,7 +77,13 @@ impl Inflection {
             _ => &[],
         };
         let portuguese = language == "pt";
-        Self { kind, stemmer: stemmer.map(Stemmer::create), ending, proclitics, portuguese }
+        let making: &[&str] = match language {
+            "fr" => &["ité", "ités"],
+            "it" => &["ità"],
+            _ => &[],
+        };
+        let stemmer = stemmer.map(Stemmer::create);
+        Self { kind, stemmer, ending, proclitics, portuguese, making }
     }
 
     /// What every form of a word begins with, after its proclitics.
@@ -131,6 +140,10 @@ impl Inflection {
         let (a, b) = (&*self.singular(a), &*self.singular(b));
         if a == b {
             return true;
+        }
+        let made = |word: &str| self.making.iter().any(|ending| word.ends_with(ending));
+        if made(a) != made(b) {
+            return false;
         }
         let (a_bare, b_bare) = (bare(a), bare(b));
         let (common, left, right) = parting(&a_bare, &b_bare);
@@ -204,6 +217,9 @@ mod tests {
         check("fr", "résolution", "résolu", false);
         check("fr", "national", "nationaux", true);
         check("fr", "générale", "général", true);
+        check("fr", "nationalité", "nationales", false);
+        check("fr", "nationalité", "nationalités", true);
+        check("it", "nazionalità", "nazionale", false);
         check("fr", "droit", "droits", true);
         check("fr", "état", "été", false);
         check("es", "acuerdo", "acuerdos", true);

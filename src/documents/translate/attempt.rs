@@ -166,11 +166,14 @@ pub async fn grammar(
     source: &Tagged,
     blind: bool,
 ) -> Option<Arc<Grammar>> {
+    // A source of one line has a translation of one line: where that ends the
+    // model is stopped, with the term or without it.
+    let rest = if source.plain().trim().contains('\n') { "(.|\\n)*" } else { ".*" };
     let mut parts: Vec<String> = (attempt.missed())
         .filter(|used| !used.expected.is_empty())
         .map(|used| {
             let terms: Vec<String> = used.expected.iter().map(|term| either_case(term)).collect();
-            format!("/(.|\\n)*({})(.|\\n)*/", terms.join("|"))
+            format!("/{rest}({}){rest}/", terms.join("|"))
         })
         .collect();
     if !attempt.faults.is_empty() && !blind {
