@@ -397,7 +397,7 @@ impl CustomOp3 for PackedCpu<'_> {
             .map(|w| {
                 let rows = w[0] as usize..w[1] as usize;
                 Segment {
-                    keys: Keys::Packed { k, v, first: rows.start },
+                    keys: Keys::Packed { k, v, first: rows.start, brain: false },
                     context: rows.len(),
                     causal_from: None,
                     near: Near::default(),

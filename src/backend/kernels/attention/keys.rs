@@ -28,8 +28,9 @@ pub enum Keys<'a> {
     /// Blocks of a cache: keys of shape (blocks, kv_heads, head_dim,
     /// block_size), values of shape (blocks, kv_heads, block_size, head_dim).
     Paged { k: KvSlice<'a>, v: KvSlice<'a>, blocks: &'a [u32], block_size: usize },
-    /// Rows of arrays of shape (tokens, kv_heads, head_dim), from `first` on.
-    Packed { k: &'a [f32], v: &'a [f32], first: usize },
+    /// Rows of arrays of shape (tokens, kv_heads, head_dim), from `first` on;
+    /// with `brain` they may be rounded to bf16.
+    Packed { k: &'a [f32], v: &'a [f32], first: usize, brain: bool },
 }
 
 /// Some keys of a tile, of one key head.
@@ -137,6 +138,21 @@ fn pair(first: &[u16], second: &[u16], to: &mut [u32]) {
     }
 }
 
+/// What a key head has of key or value `j` of a span, in rows of a step.
+#[inline(always)]
+fn packed_row<'a>(data: &'a [f32], first: usize, span: &Span, j: usize) -> &'a [f32] {
+    let at = ((first + span.start + j) * span.kv_heads + span.kv_head) * span.head_dim;
+    &data[at..at + span.head_dim]
+}
+
+/// Rounded to bf16.
+#[inline(always)]
+fn round<S: Simd>(from: &[f32; 16]) -> [u16; 16] {
+    let mut narrow = [0; 16];
+    S::load(from).store_factors(&mut narrow);
+    narrow
+}
+
 /// Keys of a block that are handled together: a power of two.
 #[inline(always)]
 fn run(block_size: usize) -> usize {
@@ -145,11 +161,13 @@ fn run(block_size: usize) -> usize {
 
 impl Keys<'_> {
     /// Whether products are those of pairs of bf16. They are where keys and
-    /// values are bf16: queries and weights are rounded to it too.
+    /// values are bf16, or may be: queries and weights are rounded to it too.
     pub fn in_pairs(&self, head_dim: usize) -> bool {
-        let brain = |x: &KvSlice<'_>| matches!(x, KvSlice::BF16(_));
-        let Self::Paged { k, v, .. } = self else { return false };
-        brain(k) && brain(v) && head_dim.is_multiple_of(16) && has_bf16_products()
+        let brain = match self {
+            Self::Paged { k, v, .. } => matches!((k, v), (KvSlice::BF16(_), KvSlice::BF16(_))),
+            Self::Packed { brain, .. } => *brain,
+        };
+        brain && head_dim.is_multiple_of(16) && has_bf16_products()
     }
 
     /// Whether whole tiles can be multiplied with as they are stored.
@@ -226,8 +244,7 @@ impl Keys<'_> {
             }
             Self::Packed { k, first, .. } => {
                 for j in 0..span.len {
-                    let at = ((first + span.start + j) * span.kv_heads + span.kv_head) * d;
-                    for (i, x) in k[at..at + d].iter().enumerate() {
+                    for (i, x) in packed_row(k, *first, span, j).iter().enumerate() {
                         room[i * TILE + j] = *x;
                     }
                 }
@@ -257,54 +274,81 @@ impl Keys<'_> {
                     v.widen::<S>(place.0 + (place.1 + within) * d, to);
                 }
                 Self::Packed { v, first, .. } => {
-                    let at = ((first + span.start + j) * span.kv_heads + span.kv_head) * d;
-                    to.copy_from_slice(&v[at..at + d]);
+                    to.copy_from_slice(packed_row(v, *first, span, j));
                 }
             }
         }
         Side::new(Form::Wide, room.as_ptr(), 16 * width, width)
     }
 
-    /// Keys of a cache of bf16 as pairs, (head_dim / 2, tile).
+    /// Keys as pairs of bf16, (head_dim / 2, tile).
     #[inline(always)]
-    pub fn paired_keys(&self, span: &Span, lines: &mut Lines) -> Side {
+    pub fn paired_keys<S: Simd>(&self, span: &Span, lines: &mut Lines) -> Side {
         let room = lines.u32s(span.head_dim / 2 * TILE);
-        if let Self::Paged { k, block_size, .. } = self {
-            let bits = k.bits();
-            let step = run(*block_size);
-            for j in (0..span.len).step_by(step) {
-                let (at, offset) = self.place(span, j);
-                for i in 0..span.head_dim / 2 {
-                    let at = at + 2 * i * block_size + offset;
-                    let to = &mut room[i * TILE + j..][..step];
-                    pair(&bits[at..at + step], &bits[at + block_size..][..step], to);
+        match self {
+            Self::Paged { k, block_size, .. } => {
+                let bits = k.bits();
+                let step = run(*block_size);
+                for j in (0..span.len).step_by(step) {
+                    let (at, offset) = self.place(span, j);
+                    for i in 0..span.head_dim / 2 {
+                        let at = at + 2 * i * block_size + offset;
+                        let to = &mut room[i * TILE + j..][..step];
+                        pair(&bits[at..at + step], &bits[at + block_size..][..step], to);
+                    }
+                }
+            }
+            Self::Packed { k, first, .. } => {
+                for j in 0..span.len {
+                    let row = packed_row(k, *first, span, j).as_chunks::<16>().0;
+                    for (n, from) in row.iter().enumerate() {
+                        for (i, pair) in round::<S>(from).as_chunks::<2>().0.iter().enumerate() {
+                            let pair = u32::from(pair[0]) | u32::from(pair[1]) << 16;
+                            room[(n * 8 + i) * TILE + j] = pair;
+                        }
+                    }
                 }
             }
         }
         Side::new(Form::Pairs, room.as_ptr().cast(), 16, TILE)
     }
 
-    /// Values of a cache of bf16 as pairs, (half of len, head_dim).
+    /// Values as pairs of bf16, (half of len, head_dim).
     #[inline(always)]
-    pub fn paired_values(&self, span: &Span, lines: &mut Lines) -> Side {
+    pub fn paired_values<S: Simd>(&self, span: &Span, lines: &mut Lines) -> Side {
         let d = span.head_dim;
         let room = lines.u32s(TILE / 2 * d);
-        if let Self::Paged { v, block_size, .. } = self {
-            let (bits, step) = (v.bits(), run(*block_size));
-            let mut place = (0, 0);
-            for (j, to) in room.chunks_exact_mut(d).take(span.len.div_ceil(2)).enumerate() {
-                let mut row = |j: usize| {
-                    let within = j & (step - 1);
-                    if within == 0 {
-                        place = self.place(span, j);
+        // What lies behind the context may be anything.
+        let both = |j: usize| 2 * j + 1 < span.len;
+        let rows = room.chunks_exact_mut(d).take(span.len.div_ceil(2)).enumerate();
+        match self {
+            Self::Paged { v, block_size, .. } => {
+                let (bits, step) = (v.bits(), run(*block_size));
+                let mut place = (0, 0);
+                for (j, to) in rows {
+                    let mut row = |j: usize| {
+                        let within = j & (step - 1);
+                        if within == 0 {
+                            place = self.place(span, j);
+                        }
+                        &bits[place.0 + (place.1 + within) * d..][..d]
+                    };
+                    let first = row(2 * j);
+                    match both(j) {
+                        true => pair(first, row(2 * j + 1), to),
+                        false => to.iter_mut().zip(first).for_each(|(to, x)| *to = (*x).into()),
                     }
-                    &bits[place.0 + (place.1 + within) * d..][..d]
-                };
-                let first = row(2 * j);
-                // What lies behind the context may be anything.
-                match 2 * j + 1 < span.len {
-                    true => pair(first, row(2 * j + 1), to),
-                    false => to.iter_mut().zip(first).for_each(|(to, x)| *to = (*x).into()),
+                }
+            }
+            Self::Packed { v, first, .. } => {
+                for (j, to) in rows {
+                    let row = |j: usize| packed_row(v, *first, span, j).as_chunks::<16>().0;
+                    let second = row(if both(j) { 2 * j + 1 } else { 2 * j });
+                    let sources = row(2 * j).iter().zip(second);
+                    for (to, (a, b)) in to.as_chunks_mut::<16>().0.iter_mut().zip(sources) {
+                        let b = if both(j) { round::<S>(b) } else { [0; 16] };
+                        pair(&round::<S>(a), &b, to);
+                    }
                 }
             }
         }

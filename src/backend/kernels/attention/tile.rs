@@ -187,9 +187,9 @@ fn over_tile<S: Simd, const PAIRS: bool>(
         }
         (None, true) => {
             source.prefetch_values(&span);
-            let keys = source.paired_keys(&span, keys);
+            let keys = source.paired_keys::<S>(&span, keys);
             source.prefetch_keys(&next);
-            (keys, source.paired_values(&span, values))
+            (keys, source.paired_values::<S>(&span, values))
         }
         (None, false) => {
             source.prefetch_values(&span);

@@ -1,6 +1,6 @@
 //! The attention layer.
 
-use super::context::{Context, Source};
+use super::context::{Context, RowsOwn, Source};
 use super::heads::{norm_rows, place, turn};
 use super::workspace::{Own, Workspace, room};
 use super::{Change, LinearView, Norms, add_product, prepare};
@@ -40,6 +40,12 @@ impl AttentionView<'_> {
         width
     }
 
+    /// Whether rows were bytes when queries, keys and values were made of them,
+    /// so that bf16 loses less of these than they have lost already.
+    pub(super) fn is_coarse(&self) -> bool {
+        self.wants()[0] == Wants { quantized: true, ..Wants::default() }
+    }
+
     /// The forms of rows that the first products take, and the last.
     pub(super) fn wants(&self) -> [Wants; 2] {
         [Wants::of(self.qkv.map(|l| l.weight)), Wants::of([self.output.weight])]
@@ -76,7 +82,7 @@ pub fn attention(
     let [first, last] = layer.wants();
     let (a, b) = (inputs.inputs(rows, width, first), second.inputs(rows, inner, last));
     let own = Parts::new(own);
-    let nothing = Source { cache: [KvSlice::F32(&[]); 2], rows: [&[]; 2] };
+    let nothing = Source { cache: [KvSlice::F32(&[]); 2], rows: RowsOwn::NONE };
     plan.make(&shape, context.segments(), |s| context.segment(s, nothing), team.threads());
     let plan = plan.parts();
     team.run(|member| {
@@ -101,7 +107,8 @@ pub fn attention(
                 }
                 Context::Packed(_) => {}
             }
-            let source = Source { cache: context.cache(), rows: [k.read_all(), v.read_all()] };
+            let rows = RowsOwn { k: k.read_all(), v: v.read_all(), brain: layer.is_coarse() };
+            let source = Source { cache: context.cache(), rows };
             let segment = |s| context.segment(s, source);
             plan.run(member, &shape, q.read_all(), segment, attended.parts());
             member.meet();

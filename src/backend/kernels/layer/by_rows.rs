@@ -8,7 +8,7 @@
 use std::ops::{Range, RangeInclusive};
 
 use super::attention::{AttentionView, attention, project};
-use super::context::{Context, PackedContext, Rotation};
+use super::context::{Context, PackedContext, Rotation, RowsOwn};
 use super::heads::{norm_rows, turn};
 use super::mlp::{MlpView, Rooms, mlp};
 use super::texts::Costs;
@@ -73,7 +73,7 @@ pub fn encoder_layer(
     let v = Rows::new(room(v, rows * kv_width), kv_width);
     let attended = Rows::new(room(hidden, rows * inner), inner);
     let segment = |s, rows| context.segment(s, 0, rows);
-    plan.make(&shape, context.sequences(), |s| segment(s, [&[]; 2]), team.threads());
+    plan.make(&shape, context.sequences(), |s| segment(s, RowsOwn::NONE), team.threads());
     let plan = plan.parts();
     team.run(|member| {
         let me = member.index();
@@ -85,8 +85,8 @@ pub fn encoder_layer(
                 layer.project(rows.clone(), [q, k, v].map(|t| t.part(rows.clone())), rooms);
             }
             member.meet();
-            let keys = [k.read_all(), v.read_all()];
-            plan.run(member, &shape, q.read_all(), |s| segment(s, keys), attended.parts());
+            let own = layer.keys([k, v]);
+            plan.run(member, &shape, q.read_all(), |s| segment(s, own), attended.parts());
             member.meet();
             for rows in blocks(member.share(rows), layer.block) {
                 layer.finish(rows.clone(), attended.part(rows), rooms);
@@ -131,6 +131,16 @@ impl Layer<'_> {
         Costs { row, pair: 4 * self.attention.widths()[0] }
     }
 
+    /// Keys and values as attention takes them.
+    ///
+    /// # Safety
+    /// Until the next meeting nobody writes them.
+    unsafe fn keys<'k>(&self, [k, v]: [Rows<'k>; 2]) -> RowsOwn<'k> {
+        // SAFETY: by the caller's promise.
+        let [k, v] = unsafe { [k.read_all(), v.read_all()] };
+        RowsOwn { k, v, brain: self.attention.is_coarse() }
+    }
+
     /// Takes whole texts, which are these rows, through the layer.
     ///
     /// # Safety
@@ -150,8 +160,8 @@ impl Layer<'_> {
                 let to = [q, k, v].map(|t| t.part(inside(&block)));
                 self.project(block, to, rooms);
             }
-            let keys = [k.read_all(), v.read_all()];
-            let segments = texts.map(|s| self.context.segment(s, rows.start, keys));
+            let own = self.keys([k, v]);
+            let segments = texts.map(|s| self.context.segment(s, rows.start, own));
             let shape = &self.attention.shape;
             attend_alone(shape, q.read_all(), segments, attended.parts(), scratch);
             for block in blocks(rows.clone(), self.block) {

@@ -99,7 +99,20 @@ unsafe fn put<T: Element>(to: &Parts<'_, T>, first: usize, step: usize, from: &[
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub cache: [KvSlice<'a>; 2],
-    pub rows: [&'a [f32]; 2],
+    pub rows: RowsOwn<'a>,
+}
+
+/// Keys and values of the rows of a step.
+#[derive(Clone, Copy)]
+pub(super) struct RowsOwn<'a> {
+    pub k: &'a [f32],
+    pub v: &'a [f32],
+    /// They may be rounded to bf16, see `AttentionView::is_coarse`.
+    pub brain: bool,
+}
+
+impl RowsOwn<'_> {
+    pub const NONE: Self = Self { k: &[], v: &[], brain: false };
 }
 
 impl Context<'_> {
@@ -155,11 +168,11 @@ impl<'a> PackedContext<'a> {
     }
 
     /// Sequence `s`, in arrays that begin with row `first` of the step.
-    pub(super) fn segment(&self, s: usize, first: usize, [k, v]: [&'a [f32]; 2]) -> Segment<'a> {
+    pub(super) fn segment(&self, s: usize, first: usize, own: RowsOwn<'a>) -> Segment<'a> {
         let Range { start, end } = self.rows(s);
         let rows = start - first..end - first;
         Segment {
-            keys: Keys::Packed { k, v, first: rows.start },
+            keys: Keys::Packed { k: own.k, v: own.v, first: rows.start, brain: own.brain },
             context: rows.len(),
             causal_from: None,
             near: self.near,

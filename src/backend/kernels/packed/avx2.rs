@@ -429,7 +429,7 @@ mod tests {
             let tiles = [packed.tile(0), packed.tile(1)];
             let format = packed.format;
             let ahead = Ahead::default();
-            let work = Work { format, columns: 512, tiles: &tiles, group, ahead };
+            let work = Work { format, columns: 512, tiles: &tiles, group: &group, ahead };
             let [mut a, mut b]: [Results; 2] = [[[[0.0; TILE]; PAIR]; MAX_ROWS]; 2];
             // SAFETY: the machine has the instructions.
             unsafe {

@@ -188,10 +188,40 @@ pub(super) const VECTOR_ROWS: usize = 6;
 /// results stay in the cache, where whole matrices would not.
 const ROWS_AT_ONCE: usize = 96;
 
-/// The groups of the inputs, some at once.
-fn group_ranges(inputs: &Inputs<'_>) -> impl Iterator<Item = Range<usize>> + use<> {
-    let (groups, at_once) = (inputs.groups(), ROWS_AT_ONCE.div_ceil(inputs.group_rows()));
-    (0..groups).step_by(at_once).map(move |first| first..(first + at_once).min(groups))
+/// Groups that tiles are multiplied with before the next ones, and what each asks
+/// memory for. To find that takes divisions, too long for each of a large
+/// vocabulary's tiles.
+struct Groups<'a> {
+    groups: [(Group<'a>, Ahead); ROWS_AT_ONCE.div_ceil(VECTOR_ROWS)],
+    count: usize,
+}
+
+impl<'a> Groups<'a> {
+    /// All groups of the inputs, some at once, to be multiplied with `w`.
+    ///
+    /// # Safety
+    /// Until the next meeting nobody writes the inputs.
+    unsafe fn of(w: &'a Packed, inputs: &Inputs<'a>) -> impl Iterator<Item = Self> + use<'a> {
+        let inputs = *inputs;
+        let (groups, at_once) = (inputs.groups(), ROWS_AT_ONCE.div_ceil(inputs.group_rows()));
+        (0..groups).step_by(at_once).map(move |first| {
+            let count = at_once.min(groups - first);
+            let one = |i: usize| {
+                // SAFETY: by the caller's promise.
+                let group = unsafe { inputs.group(first + i) };
+                (group, Ahead::of(w, i, count, group.rows))
+            };
+            let mut groups = [one(0); _];
+            for (i, group) in groups.iter_mut().enumerate().take(count).skip(1) {
+                *group = one(i);
+            }
+            Self { groups, count }
+        })
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &(Group<'a>, Ahead)> {
+        self.groups[..self.count].iter()
+    }
 }
 
 /// What a kernel works on: one or two tiles and the rows of a group.
@@ -199,7 +229,7 @@ pub(super) struct Work<'a> {
     pub format: Format,
     pub columns: usize,
     pub tiles: &'a [&'a [u8]],
-    pub group: Group<'a>,
+    pub group: &'a Group<'a>,
     pub ahead: Ahead,
 }
 
@@ -309,38 +339,31 @@ pub unsafe fn product(
     assert_eq!((w.columns(), level), (inputs.columns, inputs.level));
     // Two distant tiles are read together: two streams from memory.
     let half = mine.len().div_ceil(2);
-    let steps = group_ranges(inputs).flat_map(|some| (0..half).map(move |i| (some.clone(), i)));
     let _in_use = level.in_use();
     // A kernel writes over the rows it is given; no others are read.
     let AtLines(results) = &mut AtLines([[[0.0; TILE]; PAIR]; MAX_ROWS]);
-    for (some, i) in steps {
-        let first = mine.start + i;
-        let second = (first + half < mine.end).then_some(first + half);
-        let tiles = [w.tile(first), second.map_or(&[][..], |t| w.tile(t))];
-        let numbers = [first, second.unwrap_or(first)];
-        let count = 1 + usize::from(second.is_some());
-        let groups = some.len();
-        for (number, group) in some.enumerate() {
-            // SAFETY: by the caller's promise.
-            let group = unsafe { inputs.group(group) };
-            let work = Work {
-                format: w.format,
-                columns: w.columns,
-                tiles: &tiles[..count],
-                group,
-                ahead: Ahead::of(w, number, groups, group.rows),
-            };
-            run(level, &work, results);
-            for (tile, number) in numbers.iter().enumerate().take(count) {
-                let column = number * TILE;
-                put(&mut Piece {
-                    results: &mut *results,
-                    tile,
-                    first: group.first,
-                    rows: group.rows,
-                    column,
-                    columns: TILE.min(w.rows - column),
-                });
+    // SAFETY: by the caller's promise.
+    for groups in unsafe { Groups::of(w, inputs) } {
+        for first in mine.start..mine.start + half {
+            let second = (first + half < mine.end).then_some(first + half);
+            let tiles = [w.tile(first), second.map_or(&[][..], |t| w.tile(t))];
+            let numbers = [first, second.unwrap_or(first)];
+            let count = 1 + usize::from(second.is_some());
+            for (group, ahead) in groups.iter() {
+                let (tiles, ahead) = (&tiles[..count], *ahead);
+                let work = Work { format: w.format, columns: w.columns, tiles, group, ahead };
+                run(level, &work, results);
+                for (tile, number) in numbers.iter().enumerate().take(count) {
+                    let column = number * TILE;
+                    put(&mut Piece {
+                        results: &mut *results,
+                        tile,
+                        first: group.first,
+                        rows: group.rows,
+                        column,
+                        columns: TILE.min(w.rows - column),
+                    });
+                }
             }
         }
     }
@@ -378,37 +401,36 @@ pub unsafe fn product_of_pair(
 ) {
     assert_eq!((a.columns, a.rows), (inputs.columns, b.rows));
     assert_eq!((a.columns, level), (b.columns, inputs.level));
-    let steps = group_ranges(inputs).flat_map(|some| mine.clone().map(move |t| (some.clone(), t)));
     let _in_use = level.in_use();
     // A kernel writes over the rows it is given; no others are read.
     let AtLines(results) = &mut AtLines([[[0.0; TILE]; PAIR]; MAX_ROWS]);
     let AtLines(others) = &mut AtLines(*results);
-    for (some, tile) in steps {
-        let tiles = [a.tile(tile), b.tile(tile)];
-        let column = tile * TILE;
-        let groups = some.len();
-        for (number, group) in some.enumerate() {
-            // SAFETY: by the caller's promise.
-            let group = unsafe { inputs.group(group) };
-            let ahead = Ahead::of(a, number, groups, group.rows);
-            let work = |format, tiles| Work { format, columns: a.columns, tiles, group, ahead };
-            if a.format == b.format {
-                run(level, &work(a.format, &tiles), results);
-            } else {
-                run(level, &work(a.format, &tiles[..1]), results);
-                run(level, &work(b.format, &tiles[1..]), others);
-                for (row, other) in results.iter_mut().zip(&*others) {
-                    row[1] = other[0];
+    // SAFETY: by the caller's promise.
+    for groups in unsafe { Groups::of(a, inputs) } {
+        for tile in mine.clone() {
+            let tiles = [a.tile(tile), b.tile(tile)];
+            let column = tile * TILE;
+            for (group, ahead) in groups.iter() {
+                let (columns, ahead) = (a.columns, *ahead);
+                let work = |format, tiles| Work { format, columns, tiles, group, ahead };
+                if a.format == b.format {
+                    run(level, &work(a.format, &tiles), results);
+                } else {
+                    run(level, &work(a.format, &tiles[..1]), results);
+                    run(level, &work(b.format, &tiles[1..]), others);
+                    for (row, other) in results.iter_mut().zip(&*others) {
+                        row[1] = other[0];
+                    }
                 }
+                put(&mut Piece {
+                    results: &mut *results,
+                    tile: 0,
+                    first: group.first,
+                    rows: group.rows,
+                    column,
+                    columns: TILE.min(a.rows - column),
+                });
             }
-            put(&mut Piece {
-                results: &mut *results,
-                tile: 0,
-                first: group.first,
-                rows: group.rows,
-                column,
-                columns: TILE.min(a.rows - column),
-            });
         }
     }
 }
