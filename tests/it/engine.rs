@@ -106,7 +106,7 @@ async fn cancelling_half_frees_their_blocks_and_leaves_the_rest_alone() {
     for text in futures::future::join_all(streams.into_iter().map(finish)).await {
         assert_eq!(text.usage.completion_tokens, 40);
     }
-    support::at_rest(engine).await;
+    crate::support::at_rest(engine).await;
     assert_eq!(engine.stats().kv_blocks_used, 0);
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::prompt;
+use super::prompt::Prompt;
 use crate::documents::ask::{self, Answer};
 use crate::documents::quality::expected_length;
 use crate::engine::{
@@ -18,7 +18,7 @@ const MORE_TOKENS: usize = 48;
 /// What is to be written.
 pub struct Ask<'a> {
     /// What a decoder is told.
-    pub task: &'a str,
+    pub task: &'a Prompt,
     /// Its earlier answer, and what is wrong with it.
     pub again: Option<(&'a str, &'a str)>,
     /// What an encoder-decoder reads.
@@ -64,11 +64,11 @@ async fn from_source(engine: &Engine, ask: &Ask<'_>) -> Result<GenerationRequest
 }
 
 async fn from_task(engine: &Engine, ask: &Ask<'_>) -> Result<GenerationRequest, SubmitError> {
-    let mut turns = vec![("user", ask.task)];
+    let mut turns = vec![("user", ask.task.task.as_str())];
     if let Some((answer, complaint)) = ask.again {
         turns.extend([("assistant", answer), ("user", complaint)]);
     }
-    let prompt = ask::prompt(engine, prompt::system(), &turns).await?;
+    let prompt = ask::prompt(engine, &ask.task.system, &turns).await?;
     Ok(GenerationRequest { prompt, ..GenerationRequest::default() })
 }
 

@@ -13,6 +13,8 @@ use crate::documents::termbase::Pair;
 #[derive(Deserialize)]
 struct Texts {
     system: String,
+    context: String,
+    before: String,
     instruction: String,
     from: String,
     optional: BTreeMap<String, String>,
@@ -40,18 +42,28 @@ pub struct Request<'a> {
     pub before: &'a str,
 }
 
-/// What the model is to be and do.
-pub fn system() -> &'static str {
-    &TEXTS.system
+/// What a decoder is told.
+pub struct Prompt {
+    /// What it is to be and do, and what is around the text.
+    pub system: String,
+    pub task: String,
 }
 
 fn optional(name: &str) -> &'static str {
     TEXTS.optional.get(name).map_or("", String::as_str)
 }
 
-/// The task of one segment. Its own words come last, so that tasks of one
+/// The task of one segment. What is its own comes last, so that tasks of one
 /// job begin alike and share what is computed for them.
-pub fn task(request: &Request<'_>) -> String {
+pub fn task(request: &Request<'_>) -> Prompt {
+    let mut system = TEXTS.system.clone();
+    let context = request.job.context.text.as_deref().unwrap_or("");
+    for (form, value) in [(&TEXTS.context, context), (&TEXTS.before, request.before)] {
+        let value = value.trim();
+        if !value.is_empty() {
+            system += &fill(form, &[("value", value)]);
+        }
+    }
     let from =
         request.source.map_or_else(String::new, |source| fill(&TEXTS.from, &[("source", source)]));
     let mut lines = vec![fill(&TEXTS.instruction, &[("from", &from), ("target", request.target)])];
@@ -63,8 +75,6 @@ pub fn task(request: &Request<'_>) -> String {
     };
     add("title", &context.title);
     add("subject", &context.subject);
-    add("context", &context.text);
-    add("context", &Some(request.before.to_owned()));
     match request.job.tone {
         Some(Tone::Formal) => lines.push(optional("formal").to_owned()),
         Some(Tone::Informal) => lines.push(optional("informal").to_owned()),
@@ -87,7 +97,7 @@ pub fn task(request: &Request<'_>) -> String {
             lines.extend(pair.forbidden.iter().map(|target| line("forbidden", target)));
         }
     }
-    format!("{}\n\n{}", lines.join("\n"), request.text)
+    Prompt { system, task: format!("{}\n\n{}", lines.join("\n"), request.text) }
 }
 
 /// What is asked for once more.
@@ -119,7 +129,8 @@ mod tests {
             near: None,
             before: "",
         };
-        let text = task(&request);
+        let Prompt { system, task: text } = task(&request);
+        assert_eq!(system, TEXTS.system);
         for part in [
             "from French into English",
             "from: The {charter}",
@@ -130,13 +141,14 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        let request = Request { source: None, pairs: &[], ..request };
-        assert!(task(&request).starts_with("Translate the following text into English."));
+        let request = Request { source: None, pairs: &[], before: " Tous. ", ..request };
+        let Prompt { system, task } = super::task(&request);
+        assert!(task.starts_with("Translate the following text into English."), "{task}");
+        assert!(system.ends_with("reads: Tous.") && !task.contains("Tous"), "{system}");
         for name in [
             "tags",
             "title",
             "subject",
-            "context",
             "formal",
             "informal",
             "terms",

@@ -6,7 +6,7 @@ use super::attempt::{Against, Attempt, grammar};
 use super::back::back;
 use super::job::{Job, Origin, SegmentError, Translated};
 use super::model::{Ask, ask};
-use super::prompt::{Request, task};
+use super::prompt::{Prompt, Request, task};
 use super::{SourceLanguage, Translator, wordless};
 use crate::documents::ask::Answer;
 use crate::documents::offload::offload;
@@ -62,7 +62,7 @@ enum Begun {
 
 /// What the model is asked.
 struct Task {
-    text: String,
+    prompt: Prompt,
     /// The segment without tags.
     plain: String,
     /// What the target language is called.
@@ -81,7 +81,7 @@ async fn once(work: &Arc<Work>, index: usize) -> Result<Translated, SubmitError>
     let (job, engine) = (&work.job, &work.translator.engine);
     let language = &work.languages[index];
     let ask_for = |again, grammar| Ask {
-        task: &asked.text,
+        task: &asked.prompt,
         again,
         plain: asked.plain.trim(),
         source: language.code.as_deref(),
@@ -155,7 +155,7 @@ impl Work {
         let name = |code: &str| known(code).map_or(code.to_owned(), |known| known.name.to_owned());
         let to = job.variant.clone().unwrap_or_else(|| name(&job.target));
         let from = code.map(name);
-        let text = task(&Request {
+        let prompt = task(&Request {
             job,
             source: from.as_deref(),
             target: &to,
@@ -167,7 +167,7 @@ impl Work {
         });
         // A tag that parts words is all that parts them.
         let plain = if self.blind() { source.parted() } else { plain };
-        Begun::Task(Task { text, plain, to, fuzzy: near.map(|near| near.score) })
+        Begun::Task(Task { prompt, plain, to, fuzzy: near.map(|near| near.score) })
     }
 
     /// Holds an answer to its source.
