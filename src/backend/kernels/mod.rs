@@ -49,7 +49,7 @@ macro_rules! multiversion {
                     ),
                     $body::<$crate::backend::kernels::simd::Neon>
                 ),
-                $body::<$crate::backend::kernels::simd::Portable>
+                $body::<$crate::backend::kernels::simd::Baseline>
             )
             $(#[$doc])* $vis fn $name($($arg: $ty),*)
         );

@@ -3,13 +3,20 @@
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(any(test, not(target_arch = "x86_64")))]
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
-pub use portable::Portable;
+/// With what every machine of the architecture has.
+#[cfg(not(target_arch = "x86_64"))]
+pub use portable::Portable as Baseline;
+#[cfg(target_arch = "x86_64")]
+pub use sse2::Sse2 as Baseline;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
 
@@ -37,9 +44,9 @@ pub trait Simd: Copy {
     fn add(self, y: Self) -> Self;
     fn subtract(self, y: Self) -> Self;
     fn multiply(self, y: Self) -> Self;
-    /// `self * y + z` with one rounding.
+    /// `self * y + z`, with one rounding if [`Self::FUSED`].
     fn multiply_add(self, y: Self, z: Self) -> Self;
-    /// `x * y + self` with one rounding.
+    /// `x * y + self`, likewise.
     fn add_product(self, x: f32, y: Self) -> Self;
     /// Where `self` is greater than `y`, `self`; otherwise, NaN included, `y`.
     fn or_higher(self, y: Self) -> Self;
@@ -185,6 +192,27 @@ mod tests {
     #[test]
     fn vectors_compute_what_they_say() {
         check_here(());
-        check::<Portable>();
+        check::<Baseline>();
+        check::<portable::Portable>();
+    }
+
+    #[test]
+    fn every_half_is_widened_as_half_does() {
+        for first in (0..=u16::MAX).step_by(16) {
+            let bits: [u16; 16] = std::array::from_fn(|l| first + l as u16);
+            let mut found = [[0.0; 16]; 4];
+            Baseline::load_f16(&bits).store(&mut found[0]);
+            portable::Portable::load_f16(&bits).store(&mut found[1]);
+            Baseline::load_bf16(&bits).store(&mut found[2]);
+            portable::Portable::load_bf16(&bits).store(&mut found[3]);
+            let halves = bits.map(|bits| half::f16::from_bits(bits).to_f32());
+            let brains = bits.map(|bits| half::bf16::from_bits(bits).to_f32());
+            for (found, expected) in found.iter().zip([halves, halves, brains, brains]) {
+                for (found, expected) in found.iter().zip(expected) {
+                    let nan = found.is_nan() && expected.is_nan();
+                    assert!(nan || found.to_bits() == expected.to_bits(), "{bits:x?}");
+                }
+            }
+        }
     }
 }

@@ -135,7 +135,12 @@ unsafe fn add_steps<S: Simd, F: Factors<S>, const M: usize, const N: usize>(
     for step in 0..steps {
         let at = step * F::ROWS * row_bytes;
         // SAFETY: by the caller's promise.
-        let y = b.map(|b| unsafe { F::right(b.add(at), row_bytes) });
+        let right = |n: usize| unsafe { F::right(b[n].add(at), row_bytes) };
+        // A map of the array is a call for each where this is long.
+        let mut y = [right(0); N];
+        for n in 1..N {
+            y[n] = right(n);
+        }
         if F::STORED {
             for next in next {
                 prefetch_line(next.wrapping_add(at));

@@ -5,11 +5,30 @@ use half::{bf16, f16};
 use super::Simd;
 use crate::backend::kernels::math::reduce;
 
+/// An f16, by its bits, without a branch.
+#[inline(always)]
+fn widen_f16(bits: u16) -> f32 {
+    // With the exponent of an f16 a number is 2¹¹² too small, as is one of too
+    // small an exponent to be normal.
+    let magnitude = u32::from(bits & 0x7fff) << 13;
+    let number = f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23);
+    // Infinite, or no number.
+    let special = if magnitude >= 31 << 23 { 255 << 23 } else { 0 };
+    f32::from_bits(number.to_bits() | special | u32::from(bits & 0x8000) << 16)
+}
+
 /// For any machine.
 #[derive(Clone, Copy)]
 pub struct Portable([f32; 16]);
 
 impl Portable {
+    /// `x * y + z`, rounded once where that is one instruction: elsewhere it
+    /// would be a call for each lane.
+    #[inline(always)]
+    fn multiply_add_lane(x: f32, y: f32, z: f32) -> f32 {
+        if Self::FUSED { x.mul_add(y, z) } else { x * y + z }
+    }
+
     #[inline(always)]
     fn with(self, y: Self, f: impl Fn(f32, f32) -> f32) -> Self {
         Self(std::array::from_fn(|l| f(self.0[l], y.0[l])))
@@ -27,7 +46,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn load_f16(from: &[u16; 16]) -> Self {
-        Self(from.map(|bits| f16::from_bits(bits).to_f32()))
+        Self(from.map(widen_f16))
     }
 
     #[inline(always)]
@@ -72,12 +91,12 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn multiply_add(self, y: Self, z: Self) -> Self {
-        Self(std::array::from_fn(|l| self.0[l].mul_add(y.0[l], z.0[l])))
+        Self(std::array::from_fn(|l| Self::multiply_add_lane(self.0[l], y.0[l], z.0[l])))
     }
 
     #[inline(always)]
     fn add_product(self, x: f32, y: Self) -> Self {
-        self.with(y, |sum, y| x.mul_add(y, sum))
+        self.with(y, |sum, y| Self::multiply_add_lane(x, y, sum))
     }
 
     #[inline(always)]
@@ -128,7 +147,8 @@ impl Simd for Portable {
         let [first, second] = halves(x);
         Self(std::array::from_fn(|l| {
             let y = halves(y[l]);
-            first.mul_add(y[0], second.mul_add(y[1], self.0[l]))
+            let sum = Self::multiply_add_lane(second, y[1], self.0[l]);
+            Self::multiply_add_lane(first, y[0], sum)
         }))
     }
 
