@@ -28,7 +28,6 @@
 //! **`Brain`** and **`Brains`**: the same as one bf16 or two; see [`brain`].
 
 /// Calls `$dispatch!(Name)` with the name of a quantized format.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! for_format {
     ($format:expr, $dispatch:ident) => {
         match $format {
@@ -74,6 +73,7 @@ mod stored;
 mod two;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
+pub(super) mod words;
 
 use candle_core::quantized::GgmlDType;
 use rayon::prelude::*;
@@ -246,7 +246,6 @@ impl Format {
 }
 
 /// The format with this number, of those that are quantized.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 const fn format<const F: u8>() -> Format {
     const FORMATS: [Format; 9] = [
         Format::Two,

@@ -1,10 +1,18 @@
-//! The kernels in plain loops: the definition the fast ones are held to.
+//! The kernels for any machine, and how one weight is read: the definition the
+//! fast ones are held to.
+//!
+//! A group's 64 bytes are read as 16-bit numbers, eight at a time: columns 0
+//! and 2 of four rows in the lower bytes, and columns 1 and 3 in the upper ones.
+//! With activations in the same order, sums of pairs of products are those of a
+//! row each, and nothing has to be moved.
 
 use half::f16;
 
 use super::activations::Step;
 use super::matmul::{Results, Work};
-use super::{BLOCK, Format, TABLE, TILE};
+use super::words::{Here, Words};
+use super::{BLOCK, Format, TABLE, TILE, format};
+use crate::backend::kernels::simd::{Baseline, Simd, prefetch_line};
 
 /// The stored weight of lane `r` and column `c` of block `b`.
 fn weight(format: Format, tile: &[u8], b: usize, r: usize, c: usize) -> i32 {
@@ -48,97 +56,215 @@ pub fn dequantize(format: Format, tile: &[u8], b: usize, r: usize, out: &mut [f3
 
 /// Computes the rows of a group for up to two tiles.
 pub fn kernel(work: &Work<'_>, results: &mut Results) {
+    macro_rules! dispatch {
+        ($format:ident) => {
+            rows::<Here, { Format::$format as u8 }>(work, results)
+        };
+    }
+    for_format!(work.format, dispatch)
+}
+
+/// How many blocks before one is multiplied it is asked for.
+const AHEAD: usize = 4;
+
+/// Sixteen of each tile's rows, at a vector.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+struct Lanes<T>([T; TILE]);
+
+/// Sums of products of a block's columns 0-15 and of 16-31, or of all of them
+/// in the first.
+type Dots = [Lanes<i32>; 2];
+
+/// A block's weights as they are multiplied: for each four columns of the first
+/// half the even and the odd ones, those of the second half, and each of them
+/// for four times four rows.
+type Expanded<W> = [[[W; 4]; 4]; 4];
+
+fn rows<W: Words, const F: u8>(work: &Work<'_>, results: &mut Results) {
+    let shape = const { format::<F>() };
     let rows = work.group.rows;
-    for (t, tile) in work.tiles.iter().enumerate() {
-        results.iter_mut().take(rows).for_each(|row| row[t].fill(0.0));
-        for b in 0..work.columns / BLOCK {
-            let w = Expanded::new(work.format, tile, b);
-            for m in 0..rows {
-                let i = b * rows + m;
-                let q = &work.group.q[i * BLOCK..(i + 1) * BLOCK];
-                w.add_product(q, work.group.steps[i], &mut results[m][t]);
+    results.iter_mut().take(rows).for_each(|row| row.fill([0.0; TILE]));
+    let mut dots: Dots = [Lanes([0; TILE]); 2];
+    let mut factors = [Lanes([0.0; TILE]); 2];
+    let none = W::load(&[0; 16]);
+    let mut expanded: Expanded<W> = [[[none; 4]; 4]; 4];
+    let (q, _) = work.group.q.as_chunks::<BLOCK>();
+    let blocks = q.chunks_exact(rows).zip(work.group.steps.chunks_exact(rows));
+    for (b, (q, steps)) in blocks.enumerate().take(work.columns / BLOCK) {
+        let (weights, scales) = shape.block_at(b);
+        for (t, tile) in work.tiles.iter().enumerate() {
+            ask_ahead::<F>(tile, b + AHEAD);
+            let weights = &tile[weights..weights + shape.weight_bytes()];
+            let scales = &tile[scales..scales + shape.scale_bytes()];
+            for (slot, to) in scales.as_chunks().0.iter().zip(&mut factors) {
+                widen(slot, &mut to.0);
             }
-        }
-    }
-}
-
-/// A block of a tile with a number for each weight, which all rows share:
-/// column by column, so that loops over the sixteen lanes become vectors.
-struct Expanded {
-    format: Format,
-    columns: [[i16; TILE]; BLOCK],
-    scales: [[f32; TILE]; 2],
-}
-
-impl Expanded {
-    fn new(format: Format, tile: &[u8], b: usize) -> Self {
-        let (base, _) = format.block_at(b);
-        let weights = &tile[base..base + format.weight_bytes()];
-        let mut columns = [[0i16; TILE]; BLOCK];
-        for g in 0..8 {
-            let bytes = group(format, weights, g);
-            for (c, column) in columns[4 * g..4 * g + 4].iter_mut().enumerate() {
-                for (r, w) in column.iter_mut().enumerate() {
-                    *w = i16::from(bytes[4 * r + c]);
+            // To expand weights for one row would take longer than to multiply
+            // them.
+            if rows > 1 {
+                expand::<W, F>(weights, &mut expanded);
+            }
+            for (m, (q, step)) in q.iter().zip(steps).enumerate() {
+                match rows {
+                    1 => multiply::<W, F>(weights, q, &mut dots),
+                    _ => multiply_expanded::<W, F>(&expanded, q, &mut dots),
                 }
+                add::<F>(&dots, &factors, *step, &mut results[m][t]);
             }
-        }
-        let slot = |slot| std::array::from_fn(|r| scale(format, tile, b, slot, r));
-        let both = format.has_halves() || format.zero_shift().is_none();
-        let scales = [slot(0), if both { slot(1) } else { [0.0; TILE] }];
-        Self { format, columns, scales }
-    }
-
-    fn add_product(&self, q: &[i8], step: Step, lanes: &mut [f32; TILE]) {
-        let shift = self.format.zero_shift();
-        let zero = |minus: i32| shift.map_or(0, |shift| minus << shift);
-        let mut low = [zero(step.minus_low); TILE];
-        // Sums of a row that holds what is no number are anything; its scale makes
-        // the result no number either.
-        let mut high = [zero(step.minus.wrapping_sub(step.minus_low)); TILE];
-        let (first, second) = self.columns.split_at(BLOCK / 2);
-        for (dots, columns, q) in
-            [(&mut low, first, &q[..BLOCK / 2]), (&mut high, second, &q[BLOCK / 2..])]
-        {
-            for (column, &q) in columns.iter().zip(q) {
-                for (dot, &w) in dots.iter_mut().zip(column) {
-                    *dot = dot.wrapping_add(i32::from(w) * i32::from(q));
-                }
-            }
-        }
-        let [s, t] = &self.scales;
-        for r in 0..TILE {
-            lanes[r] += match self.format.has_halves() {
-                true => low[r] as f32 * (s[r] * step.scale) + high[r] as f32 * (t[r] * step.scale),
-                // Without offsets the second slot is 0.
-                false => (low[r] + high[r]) as f32 * (s[r] * step.scale) + t[r] * step.weighted,
-            };
         }
     }
 }
 
-/// The 64 stored weights of group `g` of a block.
-fn group(format: Format, weights: &[u8], g: usize) -> [u8; 64] {
-    if format == Format::Eight {
-        return std::array::from_fn(|i| weights[g * 64 + i]);
+/// Asks for a block, which may be of a tile after this one. Scales are needed
+/// before the weights that stand before them, so their lines come out of order.
+#[inline(always)]
+fn ask_ahead<const F: u8>(tile: &[u8], b: usize) {
+    let shape = const { format::<F>() };
+    let (weights, scales) = shape.block_at(b);
+    let line = |at: usize| prefetch_line(tile.as_ptr().wrapping_add(at));
+    (weights..weights + shape.weight_bytes()).step_by(64).for_each(line);
+    line(scales);
+}
+
+// The parts are functions of their own because what is short enough becomes
+// vectors, and all of it together does not.
+
+/// Sixteen f16 in f32.
+#[inline(never)]
+pub fn widen(from: &[u8; 2 * TILE], to: &mut [f32; TILE]) {
+    let bits = std::array::from_fn(|i| u16::from_le_bytes([from[2 * i], from[2 * i + 1]]));
+    Baseline::load_f16(&bits).store(to);
+}
+
+/// Groups `g` and `g + 4` of a block's weights, rows `4 v` and following: the
+/// even columns and the odd ones of each.
+#[inline(always)]
+fn planes<W: Words, const F: u8>(weights: &[u8], g: usize, v: usize) -> [W; 4] {
+    let shape = const { format::<F>() };
+    // There are so many wherever this is called.
+    let bytes = |g: usize| weights[g * 64 + v * 16..].first_chunk().unwrap_or(&[0; 16]);
+    let nibbles = bytes(g);
+    if shape == Format::FourTable {
+        let column = |c: usize| -> W {
+            let both = |i: usize| BOTH[usize::from(nibbles[2 * i + c])].cast_signed();
+            W::of(&std::array::from_fn(both))
+        };
+        let [even, odd] = [column(0), column(1)];
+        return [even.and(255), odd.and(255), even.right(8), odd.right(8)];
     }
-    let shift = 4 * (g / 4);
-    let low: &[u8] = &weights[g % 4 * 64..][..64];
-    let mut bytes: [u8; 64] = std::array::from_fn(|i| (low[i] >> shift) & 15);
-    match format {
+    let w = W::load(nibbles);
+    let [low, high] = [w.and(0x0f0f), w.right(4).and(0x0f0f)];
+    let [low, high] = match shape {
+        Format::Eight => [w, W::load(bytes(g + 4))],
         Format::Five | Format::FiveZero => {
-            for (i, byte) in bytes.iter_mut().enumerate() {
-                *byte |= ((weights[256 + g * 8 + i / 8] >> (i % 8)) & 1) << 4;
-            }
+            let bits = |g: usize| weights[256 + g * 8..].first_chunk().unwrap_or(&[0; 8]);
+            [low.or(W::fifths(bits(g), v)), high.or(W::fifths(bits(g + 4), v))]
         }
         Format::Six => {
-            let upper = &weights[256 + g / 4 * 64..][..64];
-            for (byte, upper) in bytes.iter_mut().zip(upper) {
-                *byte |= ((upper >> (2 * (g % 4))) & 3) << 4;
-            }
+            let upper = |group: usize| {
+                let w = W::load(bytes(group));
+                let w = if g < 3 { w.left(4 - 2 * g as u32) } else { w.right(2) };
+                w.and(0x3030)
+            };
+            [low.or(upper(4)), high.or(upper(5))]
         }
-        Format::FourTable => bytes = bytes.map(|nibble| TABLE[usize::from(nibble)]),
-        _ => {}
+        _ => [low, high],
+    };
+    [low.and(255), low.right(8), high.and(255), high.right(8)]
+}
+
+/// What both nibbles of a byte choose from [`TABLE`].
+static BOTH: [u16; 256] = {
+    let mut both = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        both[byte] = u16::from_le_bytes([TABLE[byte & 15], TABLE[byte >> 4]]);
+        byte += 1;
     }
-    bytes
+    both
+};
+
+/// Activations of columns 0-15 and 16-31, the even ones and the odd ones.
+#[inline(always)]
+pub fn activations<W: Words>(q: &[i8; BLOCK]) -> [[W; 2]; 2] {
+    let half = |first: usize| {
+        let both = W::load(&std::array::from_fn(|i| q[first + i].cast_unsigned()));
+        [both.low_bytes(), both.high_bytes()]
+    };
+    [half(0), half(16)]
+}
+
+/// Adds up products of weights that `of` gives, by groups and by rows.
+#[inline(always)]
+fn sum<W: Words, const F: u8>(
+    of: impl Fn(usize, usize) -> [W; 4],
+    q: &[i8; BLOCK],
+    dots: &mut Dots,
+) {
+    let halves = const { format::<F>().has_halves() };
+    let [x, y] = activations::<W>(q);
+    let (mut low, mut high) = ([W::none(); 4], [W::none(); 4]);
+    // Written out, so that nothing is chosen by a number at run time.
+    macro_rules! groups {
+        ($($g:literal)*) => { $(
+            let by = [x[0].pair($g), x[1].pair($g), y[0].pair($g), y[1].pair($g)];
+            for v in 0..4 {
+                let w = of($g, v);
+                low[v] = w[0].add_products(low[v], by[0]);
+                low[v] = w[1].add_products(low[v], by[1]);
+                let second = if halves { &mut high[v] } else { &mut low[v] };
+                *second = w[2].add_products(*second, by[2]);
+                *second = w[3].add_products(*second, by[3]);
+            }
+        )* };
+    }
+    groups!(0 1 2 3);
+    for (sums, to) in [low, high].iter().zip(dots).take(1 + usize::from(halves)) {
+        sums.iter().zip(to.0.as_chunks_mut().0).for_each(|(sums, to)| W::store(*sums, to));
+    }
+}
+
+#[inline(never)]
+fn multiply<W: Words, const F: u8>(weights: &[u8], q: &[i8; BLOCK], dots: &mut Dots) {
+    let shape = const { format::<F>() };
+    let weights = &weights[..shape.weight_bytes()];
+    sum::<W, F>(|g, v| planes::<W, F>(weights, g, v), q, dots);
+}
+
+#[inline(never)]
+fn expand<W: Words, const F: u8>(weights: &[u8], to: &mut Expanded<W>) {
+    let shape = const { format::<F>() };
+    let weights = &weights[..shape.weight_bytes()];
+    for (g, to) in to.iter_mut().enumerate() {
+        for (v, to) in to.iter_mut().enumerate() {
+            *to = planes::<W, F>(weights, g, v);
+        }
+    }
+}
+
+#[inline(never)]
+fn multiply_expanded<W: Words, const F: u8>(w: &Expanded<W>, q: &[i8; BLOCK], dots: &mut Dots) {
+    sum::<W, F>(|g, v| w[g][v], q, dots);
+}
+
+/// Adds a block's sums to a row's results.
+#[inline(never)]
+fn add<const F: u8>(dots: &Dots, factors: &[Lanes<f32>; 2], step: Step, to: &mut [f32; TILE]) {
+    let shape = const { format::<F>() };
+    let zero = |minus: i32| shape.zero_shift().map_or(0, |shift| minus << shift);
+    let ([Lanes(low), Lanes(high)], [Lanes(s), Lanes(t)]) = (dots, factors);
+    // Sums of a row that holds what is no number are anything; its scale makes
+    // the result no number either.
+    let dot = |dot: i32, minus: i32| dot.wrapping_add(zero(minus)) as f32;
+    for r in 0..TILE {
+        to[r] += match (shape.has_halves(), shape.zero_shift()) {
+            (true, _) => {
+                dot(low[r], step.minus_low) * (s[r] * step.scale)
+                    + dot(high[r], step.minus_high()) * (t[r] * step.scale)
+            }
+            (false, Some(_)) => dot(low[r], step.minus) * (s[r] * step.scale),
+            (false, None) => low[r] as f32 * (s[r] * step.scale) + t[r] * step.weighted,
+        };
+    }
 }

@@ -14,6 +14,7 @@ pub mod neon;
 pub mod x86;
 
 use super::matmul::{Results, Work};
+use super::words::{Here, Words};
 use super::{BLOCK, TILE, TINY};
 use crate::backend::kernels::math::{LANES, reduce};
 use crate::backend::kernels::multiversion;
@@ -143,32 +144,53 @@ fn quantize_body(x: &[f32], row: Row<'_>) {
     }
 }
 
-multiversion!(
-    /// Computes the rows of a group for up to two tiles.
-    pub fn kernel(work: &Work<'_>, results: &mut Results) = body
-);
-
-#[inline(always)]
-fn body(work: &Work<'_>, results: &mut Results) {
+/// Computes the rows of a group for up to two tiles.
+pub fn kernel(work: &Work<'_>, results: &mut Results) {
     let rows = work.group.rows;
-    for (m, row) in results.iter_mut().enumerate().take(rows) {
-        for (tile, lanes) in work.tiles.iter().zip(row) {
-            lanes.fill(0.0);
-            for (s, span) in tile.chunks(SPAN_BYTES).enumerate() {
-                let columns = SPAN.min(work.columns - s * SPAN);
-                let mut dots = [0i32; TILE];
-                for c in 0..columns {
-                    let block = s * (SPAN / BLOCK) + c / BLOCK;
-                    let x = i32::from(work.group.wide[(block * rows + m) * BLOCK + c % BLOCK]);
-                    for (r, dot) in dots.iter_mut().enumerate() {
-                        *dot += i32::from(weight(span, r, c)) * x;
-                    }
+    let results = &mut results[..rows];
+    results.iter_mut().for_each(|row| row.fill([0.0; TILE]));
+    let (x, _) = work.group.wide.as_chunks::<BLOCK>();
+    for (t, tile) in work.tiles.iter().enumerate() {
+        for (s, span) in tile.chunks(SPAN_BYTES).enumerate() {
+            let columns = SPAN.min(work.columns - s * SPAN);
+            let (weights, scales) = span.split_at(scales_at(columns));
+            let scales = scales.as_chunks().0.iter().map(|scale| f32::from_le_bytes(*scale));
+            for (m, row) in results.iter_mut().enumerate() {
+                let mut dots = [[0; 4]; 4];
+                for (b, weights) in weights.as_chunks().0.iter().enumerate() {
+                    multiply::<Here>(weights, &x[(s * (SPAN / BLOCK) + b) * rows + m], &mut dots);
                 }
                 let by = work.group.wide_scales[s * rows + m];
-                for (r, lane) in lanes.iter_mut().enumerate() {
-                    *lane = (dots[r] as f32).mul_add(scale(span, columns, r) * by, *lane);
+                let dots = dots.as_flattened().iter().zip(scales.clone());
+                for (lane, (dot, scale)) in row[t].iter_mut().zip(dots) {
+                    *lane += *dot as f32 * (scale * by);
                 }
             }
         }
+    }
+}
+
+/// Adds the products of 32 columns to sixteen rows' sums.
+#[inline(never)]
+fn multiply<W: Words>(
+    weights: &[u8; BLOCK / 2 * PAIR_BYTES],
+    x: &[i16; BLOCK],
+    to: &mut [[i32; 4]; 4],
+) {
+    let mut sums = [W::none(); 4];
+    let (pairs, _) = weights.as_chunks::<PAIR_BYTES>();
+    for (pairs, x) in pairs.as_chunks::<4>().0.iter().zip(x.as_chunks().0) {
+        let x = W::of(x);
+        let by = [x.pair(0), x.pair(1), x.pair(2), x.pair(3)];
+        for (pair, by) in pairs.iter().zip(by) {
+            for (sum, w) in sums.iter_mut().zip(pair.as_chunks().0) {
+                *sum = W::load(w).add_products(*sum, by);
+            }
+        }
+    }
+    for (to, sums) in to.iter_mut().zip(sums) {
+        let mut more = [0; 4];
+        W::store(sums, &mut more);
+        to.iter_mut().zip(more).for_each(|(to, more)| *to += more);
     }
 }

@@ -12,6 +12,8 @@ mod neon;
 use half::f16;
 
 use super::matmul::{Level, Results, Work};
+use super::portable::{activations, widen};
+use super::words::{Here, Words};
 use super::{BLOCK, Block, Format, TILE};
 
 /// Where block `b` has its weights, its nibbles, and its pair's two factors.
@@ -90,27 +92,62 @@ pub fn kernel(level: Level, work: &Work<'_>, results: &mut Results) {
     }
 }
 
-/// The definition the fast ones are held to.
+/// For any machine.
 fn portable(work: &Work<'_>, results: &mut Results) {
     let rows = work.group.rows;
-    for (m, row) in results.iter_mut().enumerate().take(rows) {
-        for (tile, lanes) in work.tiles.iter().zip(row) {
-            *lanes = [0.0; TILE];
-            for b in 0..work.columns / BLOCK {
-                let i = b * rows + m;
-                let (q, step) = (&work.group.q[i * BLOCK..][..BLOCK], work.group.steps[i]);
-                for (r, lane) in lanes.iter_mut().enumerate() {
-                    for (half, q) in q.chunks_exact(BLOCK / 2).enumerate() {
-                        let (s, o) = scale(tile, b, half, r);
-                        let dot = |(c, &q): (usize, &i8)| {
-                            i32::from(weight(tile, b, r, half * 16 + c)) * i32::from(q)
-                        };
-                        let dot: i32 = q.iter().enumerate().map(dot).sum();
-                        *lane += dot as f32 * (s * step.scale);
-                        *lane -= o * step.weighted_of(half);
+    results.iter_mut().take(rows).for_each(|row| row.fill([0.0; TILE]));
+    let (q, _) = work.group.q.as_chunks::<BLOCK>();
+    let blocks = q.chunks_exact(rows).zip(work.group.steps.chunks_exact(rows));
+    let (mut dots, mut factors) = ([[[0; 4]; 4]; 2], [[[0.0; TILE]; 2]; 2]);
+    for (b, (q, steps)) in blocks.enumerate().take(work.columns / BLOCK) {
+        for (t, tile) in work.tiles.iter().enumerate() {
+            scales(tile, b, &mut factors);
+            let weights = &tile[places(b)[0]..][..128];
+            for (m, (q, step)) in q.iter().zip(steps).enumerate() {
+                multiply::<Here>(weights, q, &mut dots);
+                for (half, (dots, [s, o])) in dots.iter().zip(&factors).enumerate() {
+                    let (scale, weighted) = (step.scale, step.weighted_of(half));
+                    let dots = dots.as_flattened();
+                    for (r, lane) in results[m][t].iter_mut().enumerate() {
+                        *lane += dots[r] as f32 * (s[r] * scale) - o[r] * weighted;
                     }
                 }
             }
+        }
+    }
+}
+
+/// Scales and offsets of both halves of block `b`.
+#[inline(never)]
+fn scales(tile: &[u8], b: usize, to: &mut [[[f32; TILE]; 2]; 2]) {
+    let [_, nibbles, factors] = places(b);
+    let mut wide = [[0.0; TILE]; 2];
+    for (to, from) in wide.iter_mut().zip(tile[factors..].as_chunks::<{ 2 * TILE }>().0) {
+        widen(from, to);
+    }
+    for (to, nibbles) in to.iter_mut().zip(tile[nibbles..].as_chunks::<TILE>().0) {
+        for r in 0..TILE {
+            to[0][r] = f32::from(nibbles[r] & 15) * wide[0][r];
+            to[1][r] = f32::from(nibbles[r] >> 4) * wide[1][r];
+        }
+    }
+}
+
+/// Sums of products of both halves of a block.
+#[inline(never)]
+fn multiply<W: Words>(weights: &[u8], q: &[i8; BLOCK], dots: &mut [[[i32; 4]; 4]; 2]) {
+    let x = activations::<W>(q);
+    for ((weights, [even, odd]), dots) in weights.as_chunks::<64>().0.iter().zip(x).zip(dots) {
+        let even = [even.pair(0), even.pair(1), even.pair(2), even.pair(3)];
+        let odd = [odd.pair(0), odd.pair(1), odd.pair(2), odd.pair(3)];
+        for (w, to) in weights.as_chunks().0.iter().zip(dots) {
+            let (w, mut sums) = (W::load(w), W::none());
+            for g in 0..4 {
+                let by = 2 * g as u32;
+                sums = w.right(by).and(3).add_products(sums, even[g]);
+                sums = w.right(8 + by).and(3).add_products(sums, odd[g]);
+            }
+            W::store(sums, to);
         }
     }
 }
