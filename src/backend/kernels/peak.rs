@@ -7,7 +7,10 @@ mod arm;
 
 use std::hint::black_box;
 
+#[cfg(target_arch = "x86_64")]
+use super::instructions::{Instructions, allows};
 use super::multiversion;
+use super::packed::words::{Here as Words, Words as _};
 use super::packed::{Level, best_level};
 
 /// Independent chains of multiply-adds, enough to hide their latency.
@@ -57,7 +60,7 @@ pub fn int8(rounds: u64) -> u64 {
         #[cfg(target_arch = "aarch64")]
         Level::Neon => arm::int8_neon(rounds),
         #[allow(unreachable_patterns)] // The one level of other machines.
-        _ => int8_portable(rounds),
+        _ => int16_portable(rounds),
     }
 }
 
@@ -73,7 +76,7 @@ pub fn int16(rounds: u64) -> u64 {
         #[cfg(target_arch = "aarch64")]
         Level::Neon | Level::Dotprod | Level::I8mm => arm::int16_neon(rounds),
         #[allow(unreachable_patterns)] // The one level of other machines.
-        _ => int8_portable(rounds),
+        _ => int16_portable(rounds),
     }
 }
 
@@ -92,11 +95,12 @@ pub fn bf16(rounds: u64) -> u64 {
 pub fn f32(rounds: u64) -> u64 {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") {
+        if allows(Instructions::Avx512) && is_x86_feature_detected!("avx512f") {
             // SAFETY: the feature was detected on this machine.
             return unsafe { x86::f32_avx512(rounds) };
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        let fused = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        if allows(Instructions::Avx2) && fused {
             // SAFETY: the features were detected on this machine.
             return unsafe { x86::f32_avx2(rounds) };
         }
@@ -104,20 +108,20 @@ pub fn f32(rounds: u64) -> u64 {
     f32_portable(rounds)
 }
 
-fn int8_portable(rounds: u64) -> u64 {
-    const LANES: usize = 16;
-    let (a, b) = (black_box([3i8; LANES]), black_box([5i8; LANES]));
-    let mut sums = [[0i32; LANES]; 4];
+/// Of bytes too, which are multiplied as 16-bit integers.
+fn int16_portable(rounds: u64) -> u64 {
+    let mut a = Words::of(&[3; 8]);
+    let b: [Words; CHAINS] = black_box(std::array::from_fn(|i| Words::of(&[i as i16; 8])));
+    let mut sums = [Words::none(); CHAINS];
     for _ in 0..rounds {
-        for sums in &mut sums {
-            for lane in 0..LANES {
-                let product = i32::from(a[lane]) * i32::from(b[lane]);
-                sums[lane] = sums[lane].wrapping_add(product);
-            }
+        // Else the products would be computed once, before the loop.
+        a = black_box(a);
+        for (sum, b) in sums.iter_mut().zip(b) {
+            *sum = a.add_products(*sum, b);
         }
-        sums = black_box(sums);
     }
-    rounds * 4 * LANES as u64 * 2
+    black_box(sums);
+    rounds * CHAINS as u64 * 8 * 2
 }
 
 fn f32_portable(rounds: u64) -> u64 {
@@ -317,7 +321,7 @@ mod tests {
 
     #[test]
     fn operations_grow_with_rounds() {
-        for kernel in [int8, int16, bf16, f32, int8_portable, f32_portable] {
+        for kernel in [int8, int16, bf16, f32, int16_portable, f32_portable] {
             assert_eq!(kernel(0), 0);
             assert!(kernel(10) > 0);
             assert_eq!(kernel(20), 2 * kernel(10));
