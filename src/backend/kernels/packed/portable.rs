@@ -76,19 +76,42 @@ struct Lanes<T>([T; TILE]);
 /// in the first.
 type Dots = [Lanes<i32>; 2];
 
-/// A block's weights as they are multiplied: for each four columns of the first
-/// half the even and the odd ones, those of the second half, and each of them
-/// for four times four rows.
+/// A block's weights as they are multiplied: for each group of the first half
+/// and each four rows what [`planes`] gives.
 type Expanded<W> = [[[W; 4]; 4]; 4];
 
 fn rows<W: Words, const F: u8>(work: &Work<'_>, results: &mut Results) {
+    results.iter_mut().take(work.group.rows).for_each(|row| row.fill([0.0; TILE]));
+    let mut dots: Dots = [Lanes([0; TILE]); 2];
+    // To expand weights for one row would take longer than to multiply them.
+    if work.group.rows == 1 {
+        return each_block::<F>(work, |t, weights, factors, q, steps| {
+            for (q, step) in q.iter().zip(steps) {
+                multiply::<W, F>(weights, q, &mut dots);
+                add::<F>(&dots, factors, *step, &mut results[0][t]);
+            }
+        });
+    }
+    let mut expanded: Expanded<W> = [[[W::load(&[0; 16]); 4]; 4]; 4];
+    each_block::<F>(work, |t, weights, factors, q, steps| {
+        expand::<W, F>(weights, &mut expanded);
+        for ((q, step), row) in q.iter().zip(steps).zip(&mut *results) {
+            multiply_expanded::<W, F>(&expanded, q, &mut dots);
+            add::<F>(&dots, factors, *step, &mut row[t]);
+        }
+    });
+}
+
+/// Gives the number of each tile and of its blocks the weights, scales in f32,
+/// and the rows' activations.
+#[inline(always)]
+fn each_block<const F: u8>(
+    work: &Work<'_>,
+    mut see: impl FnMut(usize, &[u8], &[Lanes<f32>; 2], &[[i8; BLOCK]], &[Step]),
+) {
     let shape = const { format::<F>() };
     let rows = work.group.rows;
-    results.iter_mut().take(rows).for_each(|row| row.fill([0.0; TILE]));
-    let mut dots: Dots = [Lanes([0; TILE]); 2];
     let mut factors = [Lanes([0.0; TILE]); 2];
-    let none = W::load(&[0; 16]);
-    let mut expanded: Expanded<W> = [[[none; 4]; 4]; 4];
     let (q, _) = work.group.q.as_chunks::<BLOCK>();
     let blocks = q.chunks_exact(rows).zip(work.group.steps.chunks_exact(rows));
     for (b, (q, steps)) in blocks.enumerate().take(work.columns / BLOCK) {
@@ -100,18 +123,7 @@ fn rows<W: Words, const F: u8>(work: &Work<'_>, results: &mut Results) {
             for (slot, to) in scales.as_chunks().0.iter().zip(&mut factors) {
                 widen(slot, &mut to.0);
             }
-            // To expand weights for one row would take longer than to multiply
-            // them.
-            if rows > 1 {
-                expand::<W, F>(weights, &mut expanded);
-            }
-            for (m, (q, step)) in q.iter().zip(steps).enumerate() {
-                match rows {
-                    1 => multiply::<W, F>(weights, q, &mut dots),
-                    _ => multiply_expanded::<W, F>(&expanded, q, &mut dots),
-                }
-                add::<F>(&dots, &factors, *step, &mut results[m][t]);
-            }
+            see(t, weights, &factors, q, steps);
         }
     }
 }
