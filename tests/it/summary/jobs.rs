@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use dragoman::cli::load::load;
 use dragoman::config::{self, Config};
