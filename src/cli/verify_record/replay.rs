@@ -109,12 +109,13 @@ impl Again<'_> {
     }
 
     async fn translation(&self) -> anyhow::Result<Vec<u8>> {
-        let (options, format) = Options::from_recorded(&self.record.options)?;
+        let (options, format, charset) = Options::from_recorded(&self.record.options)?;
         let Some(((_, bytes), recorded)) = self.inputs.first().zip(self.record.input.first())
         else {
             bail!("the record has no document")
         };
-        let document = Document::read(bytes, Some(format), file_name(&recorded.name))?;
+        let name = file_name(&recorded.name);
+        let document = Document::received(bytes, Some(format), name, charset.as_deref())?;
         let (cut, source) = Cut::in_language(&document, options.source.as_deref());
         let termbases = self.termbases.iter().map(|(_, termbase)| termbase);
         let glossaries = glossaries(termbases, source.as_deref(), &options.target);

@@ -40,8 +40,8 @@ impl Given {
             return Err(ApiError::invalid("record", message));
         }
         let said = body.format.take().map(|name| kind(&name)).transpose()?;
-        let (name, bytes) = (file.name.clone(), file.bytes);
-        let read = move || Document::read(&bytes, said, name.as_deref());
+        let (name, bytes, charset) = (file.name.clone(), file.bytes, file.charset);
+        let read = move || Document::received(&bytes, said, name.as_deref(), charset.as_deref());
         let document = blocking(read).await?;
         let document = document.map_err(unreadable)?;
         let paragraph = |unit: &crate::documents::format::Unit| {
