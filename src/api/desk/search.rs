@@ -15,7 +15,7 @@ use crate::api::wire::search::{
     ModeField, PassageCitation, Scores, SearchRequest, SearchResponse, SearchResult,
 };
 use crate::documents::search::{
-    Hit, MAX_QUERY, MAX_RESULTS, Mode, Passage, Query, RERANKED, embed_query, relevance,
+    Hit, MAX_QUERY, MAX_RESULTS, Mode, Passage, Query, RERANKED, embed_query, rerank,
 };
 use crate::engine::{Engine, ModelKind};
 
@@ -136,19 +136,15 @@ fn reranker(
     found.cloned().map(Some).map_err(|error| error.with_param(field))
 }
 
-async fn reranked(
-    engine: &Engine,
-    query: &str,
-    mut found: Vec<Found>,
-) -> Result<Vec<Found>, ApiError> {
+async fn reranked(engine: &Engine, query: &str, found: Vec<Found>) -> Result<Vec<Found>, ApiError> {
     let texts: Vec<String> = found.iter().map(|found| found.passage.text.clone()).collect();
-    let scores = relevance(engine, query, &texts).await?;
-    for (found, score) in found.iter_mut().zip(scores) {
-        found.relevance = Some(score);
-    }
-    let score = |found: &Found| found.relevance.unwrap_or(0.0);
-    found.sort_by(|a, b| score(b).total_cmp(&score(a)));
-    Ok(found)
+    let mut found: Vec<Option<Found>> = found.into_iter().map(Some).collect();
+    let order = rerank(engine, query, &texts).await?.into_iter();
+    let take = |(at, score): (usize, f32)| {
+        let found = found.get_mut(at).and_then(Option::take)?;
+        Some(Found { relevance: Some(score), ..found })
+    };
+    Ok(order.filter_map(take).collect())
 }
 
 fn result(rank: usize, found: Found) -> SearchResult {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use encoder::{Encoder, cut, embed, embed_query};
 pub use index::{Document, Hit, Index, Query};
 pub use passages::{Cut, Passage, by_length, passages};
-pub use rerank::{RERANKED, relevance};
+pub use rerank::{RERANKED, rerank};
 
 /// Longest query, in characters.
 pub const MAX_QUERY: usize = 10_000;
