@@ -60,7 +60,9 @@ pub async fn search(
     let first = if reranker.is_some() { limit.max(RERANKED) } else { limit };
     let searched = desk
         .with(move |store| {
-            let Some(index) = store.collection_index(&id)? else { return Ok(None) };
+            let Some(loaded) = store.loaded_collection(&id)? else { return Ok(None) };
+            let loaded = loaded.read();
+            let index = &loaded.index;
             if let Some(at) = documents.iter().position(|id| !index.has_document(id)) {
                 return Ok(Some(Err((at, documents[at].clone()))));
             }
@@ -72,13 +74,15 @@ pub async fn search(
                 languages: &languages,
                 documents: &documents,
             });
+            let passages = index.len();
+            drop(loaded);
             let places: Vec<_> = hits.iter().map(|hit| (&*hit.document.id, hit.number)).collect();
-            let passages = store.passages(&id, &places)?;
+            let texts = store.passages(&id, &places)?;
             // One whose document was deleted meanwhile is not told of.
-            let found = hits.into_iter().zip(passages).filter_map(|(hit, passage)| {
+            let found = hits.into_iter().zip(texts).filter_map(|(hit, passage)| {
                 Some(Found { hit, passage: passage?, relevance: None })
             });
-            Ok(Some(Ok((found.collect::<Vec<_>>(), index.len()))))
+            Ok(Some(Ok((found.collect::<Vec<_>>(), passages))))
         })
         .await?;
     let searched = searched.ok_or_else(|| missing("collection", &body.collection))?;

@@ -7,12 +7,14 @@
 //! by BM25, which finds names, numbers and dates that embeddings pass over.
 //! [`fuse`] makes one order of the two.
 
+mod best;
 mod encoder;
 mod fuse;
 mod index;
 mod lexical;
 mod passages;
 mod rerank;
+mod vectors;
 
 use serde::{Deserialize, Serialize};
 
