@@ -14,7 +14,7 @@ use self::options::context;
 pub use self::options::{back, neighbours, termbase, threshold, told, tone};
 use self::report::document;
 pub use self::report::{quality, segment};
-use super::record::{failed, held, record};
+use super::record::{Input, failed, held, record};
 use super::store::{Desk, missing};
 use super::termbases;
 use super::texts::{self, Cut, MAX_TEXTS, Text, targets};
@@ -202,7 +202,7 @@ impl Prepared {
             record: None,
         };
         if let Some((facts, request)) = facts {
-            answer.record = Some(record(&desk, facts, request, &answer).await?);
+            answer.record = Some(record(&desk, facts, Input::Request(request), &answer).await?);
         }
         Ok(answer)
     }

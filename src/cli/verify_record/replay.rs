@@ -77,7 +77,7 @@ struct Again<'a> {
 
 impl Again<'_> {
     async fn run(&self, config: &Config) -> anyhow::Result<Record> {
-        if self.record.form == Form::Json {
+        if self.record.form != Form::File {
             return self.answer(config).await;
         }
         let result = match self.record.work {
@@ -154,7 +154,9 @@ impl Again<'_> {
 
     /// Asks the desk once more, with a store that has what was stored then.
     async fn answer(&self, config: &Config) -> anyhow::Result<Record> {
-        let [(_, request)] = &self.inputs[..] else { bail!("the record has no request") };
+        let ([(_, input)], [recorded]) = (&self.inputs[..], &self.record.input[..]) else {
+            bail!("the record has no request")
+        };
         let folder =
             Folder(std::env::temp_dir().join(format!("dragoman-{}", uuid::Uuid::new_v4())));
         let mut server = config.server.clone();
@@ -183,10 +185,18 @@ impl Again<'_> {
                 (memory, units.clone())
             })
             .collect();
-        let request = request.clone().into();
-        let again = api::replay(state, self.record.work, request, termbases, memories).await;
+        let input = input.clone().into();
+        let asked = match self.record.form {
+            Form::Upload => api::Replayed::Upload {
+                name: recorded.name.clone(),
+                bytes: input,
+                options: self.record.options.clone(),
+            },
+            Form::Json | Form::File => api::Replayed::Request(input),
+        };
+        let again = api::replay(state, self.record.work, asked, termbases, memories).await;
         let again = again.map_err(|error| anyhow::anyhow!("the request: {}", error.message))?;
-        ensure!(again.form == Form::Json, "the request was answered otherwise");
+        ensure!(again.form == self.record.form, "the request was answered otherwise");
         Ok(again)
     }
 }
