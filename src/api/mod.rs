@@ -53,7 +53,7 @@ mod translate;
 pub mod wire;
 
 #[cfg(feature = "documents")]
-pub use desk::replay;
+pub use desk::{Replayed, replay};
 pub use router::router;
 pub use serve::run;
 pub use state::AppState;

@@ -40,6 +40,9 @@ pub struct File {
     /// Without folders.
     pub name: Option<String>,
     pub bytes: Bytes,
+    /// As the part's content type says it.
+    #[cfg_attr(not(feature = "documents"), expect(dead_code))]
+    pub charset: Option<String>,
 }
 
 impl<T> FromRequest<Shared> for Upload<T>
@@ -104,12 +107,14 @@ where
             return Err(invalid("a part of the form has no name; give it one"));
         };
         let file_name = part.file_name().map(bare);
+        let charset = part.content_type().and_then(charset);
         let bytes = part.bytes().await.map_err(malformed)?;
         if name == FILE {
             if file.is_some() {
                 return Err(ApiError::invalid(FILE, "`file` is sent several times"));
             }
-            file = Some(File { name: file_name.filter(|name| !name.is_empty()), bytes });
+            let name = file_name.filter(|name| !name.is_empty());
+            file = Some(File { name, bytes, charset });
             continue;
         }
         let name = echo(&name);
@@ -131,7 +136,11 @@ where
     };
     let hashed = {
         let sorted: BTreeMap<_, _> = object.iter().collect();
-        let start = serde_json::to_vec(&(sorted, &file.name)).map_err(|_| ApiError::internal())?;
+        let start = match &file.charset {
+            None => serde_json::to_vec(&(sorted, &file.name)),
+            Some(charset) => serde_json::to_vec(&(sorted, &file.name, charset)),
+        };
+        let start = start.map_err(|_| ApiError::internal())?;
         let bytes = file.bytes.clone();
         offload(bytes.len(), move || fingerprint(&start, &bytes)).await?
     };
@@ -142,6 +151,15 @@ where
 pub fn fingerprint(start: &[u8], bytes: &[u8]) -> String {
     let hash = Sha256::new().chain_update(start).chain_update(bytes).finalize();
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The charset that a content type names, as in `text/plain; charset=koi8-r`.
+fn charset(content_type: &str) -> Option<String> {
+    content_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let charset = name.trim().eq_ignore_ascii_case("charset");
+        charset.then(|| value.trim().trim_matches('"').to_owned())
+    })
 }
 
 /// A file's name without folders and what no name should have.
@@ -177,6 +195,18 @@ mod tests {
         }
         let long = bare(&format!("{}.docx", "é".repeat(500)));
         assert!(long.chars().count() == MAX_NAME && long.ends_with(".docx"));
+    }
+
+    #[test]
+    fn a_charset_is_a_parameter() {
+        for (content_type, expected) in [
+            ("text/html", None),
+            ("text/html; charset=ISO-8859-1", Some("ISO-8859-1")),
+            ("text/html;format=flowed; Charset = \"koi8-r\"", Some("koi8-r")),
+            ("charset=utf-8", None),
+        ] {
+            assert_eq!(charset(content_type).as_deref(), expected, "{content_type}");
+        }
     }
 
     #[test]

@@ -77,6 +77,23 @@ pub fn writer(name: Option<&str>, config: &Config, kinds: &[ModelKind]) -> anyho
     Ok(engine)
 }
 
+/// A model that says how well texts answer a query.
+///
+/// # Errors
+/// It cannot be had or loaded, or does something else.
+#[cfg(feature = "documents")]
+pub fn reranker(name: &str, config: &Config) -> anyhow::Result<Engine> {
+    let engine = one(Some(name), config, ("load", &config.models.load))?;
+    let info = engine.info();
+    anyhow::ensure!(
+        info.kind == ModelKind::Reranking,
+        "{} {} and cannot rerank; name another with --rerank-model",
+        info.id,
+        info.kind.does()
+    );
+    Ok(engine)
+}
+
 /// The first of models.embedding that can be had.
 ///
 /// # Errors

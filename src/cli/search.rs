@@ -15,8 +15,8 @@ use super::summarise::read;
 use super::translate::within;
 use crate::config::Config;
 use crate::documents::search::{
-    Cut, Hit, Index, MAX_QUERY, MAX_RESULTS, Mode, Passage, Query, by_length, cut, embed,
-    embed_query, passages,
+    Cut, Hit, Index, MAX_QUERY, MAX_RESULTS, Mode, Passage, Query, RERANKED, by_length, cut, embed,
+    embed_query, passages, rerank,
 };
 use crate::documents::source::{Source, line};
 use crate::engine::Engine;
@@ -42,6 +42,12 @@ pub struct Args {
     /// Only passages in this language, as a tag: fr, pt, zh; may be repeated.
     #[arg(long = "language", value_name = "LANGUAGE")]
     pub languages: Vec<String>,
+    /// A reranker, which has the last word on the order: it reads the query with
+    /// each of the first 50 passages, or with as many as --limit wants. A name of
+    /// the catalogue or the hub, a file or a folder; see `dragoman models --task
+    /// rerank`.
+    #[arg(long, value_name = "NAME")]
+    pub rerank_model: Option<String>,
     /// Embed all documents again and keep nothing. Without it, embeddings are kept
     /// in the cache folder, up to 1 GiB, and documents that were searched before
     /// are not embedded again.
@@ -73,6 +79,21 @@ impl From<By> for Mode {
     }
 }
 
+/// A passage with what was found of it.
+struct Found {
+    hit: Hit,
+    passage: Passage,
+    /// What the reranker says of it.
+    relevance: Option<f32>,
+}
+
+/// The models that a search asks.
+#[derive(Default)]
+struct Models {
+    embedder: Option<Engine>,
+    reranker: Option<Engine>,
+}
+
 /// Runs the command. Unless words decide alone, passages are embedded by the
 /// first model of models.embedding.
 ///
@@ -93,24 +114,27 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
     let documents = documents(&args.files)?;
     let mode = Mode::from(args.mode);
     super::load::cpu(&config.engine, None)?;
-    let engine = mode.embeds().then(|| super::load::embedder(config)).transpose()?;
+    // The one that is named goes first, as it may be none.
+    let reranker = args.rerank_model.as_deref().map(|name| super::load::reranker(name, config));
+    let models = Models {
+        reranker: reranker.transpose()?,
+        embedder: mode.embeds().then(|| super::load::embedder(config)).transpose()?,
+    };
     let kept = config.provision.cache_folder().filter(|_| !args.no_cache);
     let kept = kept.map(|folder| folder.join("embeddings"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         tokio::select! {
-            found = find(args, documents, (engine.as_ref(), kept.as_deref()), (mode, &languages)) => found,
+            found = find(args, documents, (&models, kept.as_deref()), (mode, &languages)) => found,
             _ = tokio::signal::ctrl_c() => bail!("stopped"),
         }
     });
-    if let Some(engine) = &engine {
-        engine.shutdown();
-    }
+    models.embedder.iter().chain(&models.reranker).for_each(Engine::shutdown);
     let found = result?;
-    for (rank, (hit, passage)) in (1..).zip(&found) {
+    for (rank, found) in (1..).zip(&found) {
         match args.json {
-            true => println!("{}", object(rank, hit, passage)),
-            false => print!("{}", shown(rank, hit, passage)),
+            true => println!("{}", object(rank, found)),
+            false => print!("{}", shown(rank, found)),
         }
     }
     if found.is_empty() && !args.json {
@@ -144,9 +168,10 @@ fn documents(given: &[PathBuf]) -> anyhow::Result<Vec<(PathBuf, Source)>> {
 async fn find(
     args: &Args,
     documents: Vec<(PathBuf, Source)>,
-    (engine, kept): (Option<&Engine>, Option<&Path>),
+    (models, kept): (&Models, Option<&Path>),
     (mode, languages): (Mode, &[String]),
-) -> anyhow::Result<Vec<(Hit, Passage)>> {
+) -> anyhow::Result<Vec<Found>> {
+    let engine = models.embedder.as_ref();
     let vector = match engine {
         Some(engine) => Some(embed_query(engine, &args.query).await?),
         None => None,
@@ -204,27 +229,44 @@ async fn find(
         text: &args.query,
         vector: vector.as_deref(),
         mode,
-        limit: args.limit,
+        limit: if models.reranker.is_some() { args.limit.max(RERANKED) } else { args.limit },
         languages,
         documents: &[],
     });
     let with_text = |hit: Hit| {
         let document: usize = hit.document.id.parse().ok()?;
         let passage = texts.get(document)?.get(usize::try_from(hit.number).ok()?)?.clone();
-        Some((hit, passage))
+        Some(Found { hit, passage, relevance: None })
     };
-    Ok(hits.into_iter().filter_map(with_text).collect())
+    let found: Vec<Found> = hits.into_iter().filter_map(with_text).collect();
+    match &models.reranker {
+        Some(engine) => reranked(engine, args, found).await,
+        None => Ok(found),
+    }
+}
+
+/// The first passages in the reranker's order.
+async fn reranked(engine: &Engine, args: &Args, found: Vec<Found>) -> anyhow::Result<Vec<Found>> {
+    let texts: Vec<String> = found.iter().map(|found| found.passage.text.clone()).collect();
+    let mut found: Vec<Option<Found>> = found.into_iter().map(Some).collect();
+    let order = rerank(engine, &args.query, &texts).await?.into_iter();
+    let take = |(at, score): (usize, f32)| {
+        let found = found.get_mut(at).and_then(Option::take)?;
+        Some(Found { relevance: Some(score), ..found })
+    };
+    Ok(order.filter_map(take).take(args.limit).collect())
 }
 
 /// A passage with its place and its scores.
-fn shown(rank: usize, hit: &Hit, passage: &Passage) -> String {
+fn shown(rank: usize, Found { hit, passage, relevance }: &Found) -> String {
     let mut text = format!("{rank}. {}, paragraph {}", hit.document.name, passage.paragraph + 1);
     // Writing to a string does not fail.
     if let Some(heading) = &passage.heading {
         let _ = write!(text, ", under \u{201c}{}\u{201d}", line(heading));
     }
     let _ = write!(text, " [{}]", passage.language.as_deref().unwrap_or("?"));
-    for (name, score) in [("cosine", hit.cosine), ("bm25", hit.bm25)] {
+    let scores = [("relevance", *relevance), ("cosine", hit.cosine), ("bm25", hit.bm25)];
+    for (name, score) in scores {
         if let Some(score) = score {
             let _ = write!(text, " {name} {score:.3}");
         }
@@ -232,10 +274,14 @@ fn shown(rank: usize, hit: &Hit, passage: &Passage) -> String {
     text + "\n   " + &line(&passage.text) + "\n\n"
 }
 
-fn object(rank: usize, hit: &Hit, passage: &Passage) -> Value {
+fn object(rank: usize, Found { hit, passage, relevance }: &Found) -> Value {
+    let mut scores = json!({"cosine": hit.cosine, "bm25": hit.bm25, "fused": hit.fused});
+    if let Some(relevance) = relevance {
+        scores["relevance"] = json!(relevance);
+    }
     json!({
         "rank": rank,
-        "scores": {"cosine": hit.cosine, "bm25": hit.bm25, "fused": hit.fused},
+        "scores": scores,
         "text": passage.text,
         "heading": passage.heading,
         "language": passage.language,
@@ -269,19 +315,20 @@ mod tests {
             limit: 5,
             mode: By::Lexical,
             languages: Vec::new(),
+            rerank_model: None,
             no_cache: true,
             json: false,
         };
         let read = documents(&args.files).unwrap();
         assert_eq!(read.len(), 2, "b.txt is there once, c.rs is no document");
-        let found = find(&args, read, (None, None), (Mode::Lexical, &[])).await.unwrap();
-        let (hit, passage) = &found[0];
+        let models = (&Models::default(), None);
+        let found = find(&args, read, models, (Mode::Lexical, &[])).await.unwrap();
         let name = folder.path().join("a.md").display().to_string();
-        let first = shown(1, hit, passage);
+        let first = shown(1, &found[0]);
         let start = format!("1. {name}, paragraph 2, under \u{201c}Article 7\u{201d} [en] bm25 ");
         assert!(first.starts_with(&start), "{first}");
         assert!(first.ends_with("\n   The depositary is the Secretary-General.\n\n"), "{first}");
-        let object = object(1, hit, passage);
+        let object = object(1, &found[0]);
         assert_eq!(object["citation"]["paragraph"], 2);
         assert_eq!(object["scores"]["cosine"], Value::Null);
         assert!(documents(&[folder.path().join("none.txt")]).is_err());

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::record::EXTENSION;
 use crate::config::Config;
 use crate::documents::record::{
-    Blob, Check, Envelope, Form, Outcome, PublicKey, Record, Role, Work, without_record,
+    Blob, Check, Envelope, Outcome, PublicKey, Record, Role, Work, without_record,
 };
 use given::Given;
 
@@ -69,7 +69,7 @@ pub fn run(args: &Args, config: &Config) -> anyhow::Result<()> {
         _ => bail!("name the result with --result"),
     };
     let trusted = signed.outcome == Outcome::Ok;
-    let result = blob(record.form, &result)?;
+    let (result, _) = content(record.form.gives_json(), &result)?;
     let mut checks = vec![signed, of_blob("result", &record.result, Some(&result))];
     let given = Given::read(args, &record)?;
     checks.extend(given.checks(&record)?);
@@ -144,18 +144,13 @@ fn beside(record: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(name))
 }
 
-/// A file as records hash it.
-fn blob(form: Form, path: &Path) -> anyhow::Result<Blob> {
-    Ok(content(form, path)?.0)
-}
-
-/// The same with what is in it.
-fn content(form: Form, path: &Path) -> anyhow::Result<(Blob, Vec<u8>)> {
+/// A file as records hash it, and what is in it.
+fn content(json: bool, path: &Path) -> anyhow::Result<(Blob, Vec<u8>)> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).with_context(|| name.clone())?;
-    let hashed = match form {
-        Form::File => Blob::new(name, &bytes),
-        Form::Json => {
+    let hashed = match json {
+        false => Blob::new(name, &bytes),
+        true => {
             let (_, text) = without_record(&bytes).with_context(|| name.clone())?;
             Blob::new(name, text.as_bytes())
         }

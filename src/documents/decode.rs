@@ -1,59 +1,54 @@
-//! Bytes of an exchange file to text: UTF-8, or UTF-16 with a byte order mark,
-//! as spreadsheets and older translation tools write it.
+//! Bytes of an exchange file to text.
+
+use super::charset::{self, Declares};
 
 /// The text without its byte order mark.
 ///
 /// # Errors
 /// What is wrong with the bytes, and where.
-pub fn decode(bytes: &[u8]) -> Result<String, String> {
-    let units = |bytes: &[u8], read: fn([u8; 2]) -> u16| {
-        let (pairs, rest) = bytes.as_chunks::<2>();
-        let text: String = char::decode_utf16(pairs.iter().map(|pair| read(*pair)))
-            .collect::<Result<_, _>>()
-            .ok()?;
-        rest.is_empty().then_some(text)
-    };
-    let utf16 = match bytes {
-        [0xff, 0xfe, rest @ ..] => Some(units(rest, u16::from_le_bytes)),
-        [0xfe, 0xff, rest @ ..] => Some(units(rest, u16::from_be_bytes)),
-        _ => None,
-    };
-    if let Some(text) = utf16 {
-        return text.ok_or_else(|| "it begins as UTF-16 and is not valid UTF-16".to_owned());
-    }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) if text.contains('\0') => {
-            Err("it has zero bytes, so it is no text, or UTF-16 without its mark".to_owned())
-        }
-        Ok(text) => Ok(text.to_owned()),
-        Err(error) => {
-            let before = &bytes[..error.valid_up_to()];
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-            Err(format!("it is not valid UTF-8 (line {line}); save it as UTF-8"))
-        }
+pub fn decode(bytes: &[u8], declares: Declares) -> Result<String, String> {
+    Ok(charset::decode(bytes, declares, None).map_err(|fault| fault.to_string())?.text)
+}
+
+/// A text as it is read: without a byte order mark that was left on it.
+///
+/// # Errors
+/// It is none.
+pub fn text(given: &str) -> Result<&str, String> {
+    match given.contains('\0') {
+        true => Err("it has zero bytes, so it is no text, or UTF-16 without its mark".to_owned()),
+        false => Ok(given.strip_prefix('\u{feff}').unwrap_or(given)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::decode;
+    use super::*;
 
     #[test]
-    fn marks_are_heeded() {
-        let check = |bytes: &[u8], expected: Result<&str, &str>| match (decode(bytes), expected) {
-            (Ok(text), Ok(expected)) => assert_eq!(text, expected),
-            (Err(why), Err(says)) => assert!(why.contains(says), "{why}"),
-            other => panic!("{other:?}"),
+    fn marks_and_declarations_are_heeded() {
+        let check = |bytes: &[u8], declares, expected: Result<&str, &str>| {
+            let read = decode(bytes, declares);
+            match (read.and_then(|read| text(&read).map(str::to_owned)), expected) {
+                (Ok(text), Ok(expected)) => assert_eq!(text, expected),
+                (Err(why), Err(says)) => assert!(why.contains(says), "{why}"),
+                other => panic!("{other:?}"),
+            }
         };
-        check("é".as_bytes(), Ok("é"));
-        check(b"\xef\xbb\xbfa", Ok("a"));
-        check(b"\xff\xfea\0\xe9\0", Ok("aé"));
-        check(b"\xfe\xff\0a\0\xe9", Ok("aé"));
-        check(b"", Ok(""));
-        check(b"a\nb\xe9", Err("line 2"));
-        check(b"\xff\xfea", Err("UTF-16"));
-        check(b"\xff\xfe\x00\xd8", Err("UTF-16"));
-        check(b"a\0b\0", Err("zero bytes"));
+        let plain = |bytes, expected| check(bytes, Declares::Nowhere, expected);
+        plain("é".as_bytes(), Ok("é"));
+        plain(b"\xef\xbb\xbfa", Ok("a"));
+        plain(b"\xff\xfea\0\xe9\0", Ok("aé"));
+        plain(b"\xfe\xff\0a\0\xe9", Ok("aé"));
+        plain(b"", Ok(""));
+        plain(b"a\nb\xe9", Err("line 2"));
+        plain(b"\xff\xfea", Err("not valid UTF-16LE (its byte order mark says so) at byte 2"));
+        plain(b"\xff\xfe\x00\xd8", Err("UTF-16"));
+        plain(b"a\0b\0", Err("zero bytes"));
+        let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><a>\xe9</a>";
+        let same = "<?xml version='1.0' encoding='ISO-8859-1'?><a>é</a>";
+        check(latin, Declares::Xml, Ok(same));
+        check(same.as_bytes(), Declares::Xml, Err("its bytes are UTF-8, and not windows-1252"));
+        plain(latin, Err("at byte 46"));
     }
 }

@@ -5,6 +5,7 @@
 //! inline tags that stand among them.
 
 mod ask;
+mod charset;
 pub mod collections;
 pub mod compare;
 mod decode;

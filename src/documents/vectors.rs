@@ -1,5 +1,6 @@
 //! Embeddings of texts, however long they are.
 
+use crate::documents::offload::offload;
 use crate::documents::segment::spans;
 use crate::engine::{EmbeddingRequest, Engine, SubmitError};
 
@@ -20,7 +21,11 @@ pub async fn vectors(engine: &Engine, texts: &[String]) -> Result<Vec<Vec<f32>>,
         let mut left = vec![text.as_str()];
         while let Some(part) = left.pop() {
             let tokens = engine.encode(format!("{prefix}{part}"), true).await?;
-            match halves(part).filter(|_| tokens.len() > limit) {
+            let middle = match tokens.len() > limit {
+                true => middle_of(part.to_owned()).await?,
+                false => None,
+            };
+            match middle.and_then(|middle| part.split_at_checked(middle)) {
                 Some((first, second)) => left.extend([second, first]),
                 None => parts.push((number, tokens)),
             }
@@ -61,6 +66,11 @@ pub async fn similarity(engine: &Engine, texts: [String; 2]) -> Result<f32, Subm
 /// Of vectors of length 1 their cosine.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+/// Where [`halves`] parts a text.
+async fn middle_of(text: String) -> Result<Option<usize>, SubmitError> {
+    offload(move || halves(&text).map(|(first, _)| first.len())).await
 }
 
 /// A text in two, at the end of a sentence, or of a word, or of a character.

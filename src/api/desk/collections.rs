@@ -242,7 +242,12 @@ struct Given {
 }
 
 enum Content {
-    File { bytes: axum::body::Bytes, kind: Option<Kind>, name: Option<String> },
+    File {
+        bytes: axum::body::Bytes,
+        kind: Option<Kind>,
+        name: Option<String>,
+        charset: Option<String>,
+    },
     Paragraphs(Vec<crate::documents::source::Paragraph>),
 }
 
@@ -259,7 +264,12 @@ fn given(fields: AddDocument, file: Option<File>) -> Result<Given, ApiError> {
         return Ok(Given {
             name: name.unwrap_or_else(nameless),
             field: "file",
-            content: Content::File { bytes: file.bytes, kind, name: file.name },
+            content: Content::File {
+                bytes: file.bytes,
+                kind,
+                name: file.name,
+                charset: file.charset,
+            },
         });
     }
     if fields.paragraphs.is_some() && kind.is_some() {
@@ -275,7 +285,9 @@ fn given(fields: AddDocument, file: Option<File>) -> Result<Given, ApiError> {
         return Err(ApiError::invalid("text", "send one of text and paragraphs"));
     }
     let bytes = fields.text.unwrap_or_default().into_bytes().into();
-    let content = Content::File { bytes, kind: kind.or(Some(Kind::Text)), name: None };
+    // It came in JSON, whatever it declares.
+    let charset = Some("utf-8".to_owned());
+    let content = Content::File { bytes, kind: kind.or(Some(Kind::Text)), name: None, charset };
     Ok(Given { name: nameless(), field: "text", content })
 }
 
@@ -307,8 +319,9 @@ impl Given {
     fn read(self) -> Result<(String, Source), ApiError> {
         match self.content {
             Content::Paragraphs(list) => Ok(("paragraphs".to_owned(), Source::new(list))),
-            Content::File { bytes, kind, name } => {
-                let document = Document::read(&bytes, kind, name.as_deref());
+            Content::File { bytes, kind, name, charset } => {
+                let (name, charset) = (name.as_deref(), charset.as_deref());
+                let document = Document::received(&bytes, kind, name, charset);
                 let document = document.map_err(|error| {
                     let message = format!("{}: {error}", self.field);
                     ApiError { message, ..unreadable(error) }.with_param(self.field)

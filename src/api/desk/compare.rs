@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 
 use super::paragraphs::{paragraphs, read};
-use super::record::{held, record};
+use super::record::{Input, held, record};
 use crate::api::error::ApiError;
 use crate::api::extract::Kept;
 use crate::api::state::Shared;
@@ -63,7 +63,7 @@ pub async fn answer(
     if body.record.unwrap_or(false) {
         let models = model.into_iter().map(|engine| (Role::Embeds, engine)).collect();
         let facts = Facts { deterministic, ..Facts::new(Work::Compare, Form::Json, models) };
-        answer.record = Some(record(&shared.desk, facts, request, &answer).await?);
+        answer.record = Some(record(&shared.desk, facts, Input::Request(request), &answer).await?);
     }
     Ok(answer)
 }

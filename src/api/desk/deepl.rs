@@ -23,11 +23,11 @@ use super::texts::{self, Cut, MAX_TEXTS, Text, targets};
 use super::translate::tone;
 use crate::api::error::{ApiError, echo, reshaped};
 use crate::api::form::JsonOrForm;
-use crate::api::state::Shared;
+use crate::api::state::{Shared, blocking};
 use crate::api::wire::deepl::{ErrorBody, TranslateRequest, TranslateResponse, Translation};
 use crate::documents::fragment::Markup;
 use crate::documents::termbase::glossaries;
-use crate::documents::translate::{Context, Job};
+use crate::documents::translate::{Context, Job, Translated};
 use crate::engine::ModelKind;
 
 pub async fn translate(
@@ -44,7 +44,9 @@ pub async fn translate(
     let target = texts::language(engine, "target_lang", &body.target_lang)?;
     let source = body.source_lang.as_deref().filter(|source| !source.is_empty());
     let source = source.map(|source| texts::language(engine, "source_lang", source)).transpose()?;
-    let all = parse(&body, source.as_deref())?;
+    let from = source.clone();
+    let parsed = blocking(move || (parse(&body, from.as_deref()), body)).await?;
+    let (all, body) = (parsed.0?, parsed.1);
     let mut termbases = Vec::new();
     let ids: Vec<&String> = body.glossary_id.iter().chain(&body.glossary_ids).collect();
     if let (Some(_), None) = (ids.first(), &source) {
@@ -74,18 +76,19 @@ pub async fn translate(
     let counts: Vec<usize> = body.text.iter().map(|text| text.chars().count()).collect();
     desk.characters.fetch_add(counts.iter().sum::<usize>() as u64, Relaxed);
     let shown = body.show_billed_characters.unwrap_or(false);
-    let translations = (all.iter().zip(&done).zip(counts))
-        .map(|((text, done), characters)| {
-            let longest = done.iter().max_by_key(|translated| translated.report.weight);
-            let code = longest.and_then(|translated| translated.source_language.code.as_deref());
-            Ok(Translation {
-                detected_source_language: code.map_or_else(String::new, languages::upper),
-                text: text.join(&targets(done), "text")?,
-                billed_characters: shown.then_some(characters),
-            })
+    let translation = move |((text, done), characters): ((&Text, &Vec<Translated>), usize)| {
+        let longest = done.iter().max_by_key(|translated| translated.report.weight);
+        let code = longest.and_then(|translated| translated.source_language.code.as_deref());
+        Ok(Translation {
+            detected_source_language: code.map_or_else(String::new, languages::upper),
+            text: text.join(&targets(done), "text")?,
+            billed_characters: shown.then_some(characters),
         })
-        .collect::<Result<_, ApiError>>()?;
-    Ok(axum::Json(TranslateResponse { translations }))
+    };
+    let written = blocking(move || {
+        all.iter().zip(&done).zip(counts).map(translation).collect::<Result<_, ApiError>>()
+    });
+    Ok(axum::Json(TranslateResponse { translations: written.await?? }))
 }
 
 fn parse(body: &TranslateRequest, source: Option<&str>) -> Result<Vec<Text>, ApiError> {

@@ -25,7 +25,7 @@ pub async fn create(
     let (units, left_out) = match body.content {
         None => (Vec::new(), Vec::new()),
         Some(content) => {
-            let read = move || memory::read(content.as_bytes());
+            let read = move || memory::parse(&content);
             let done = blocking(read).await?;
             done.map_err(|error| ApiError::invalid("content", format!("content: {error}")))?
         }

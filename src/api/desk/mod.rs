@@ -25,7 +25,7 @@ use axum::{Extension, Router};
 
 use super::router::only;
 use super::state::Shared;
-pub use record::replay;
+pub use record::{Replayed, replay};
 pub use store::Desk;
 
 /// What the models are asked for.

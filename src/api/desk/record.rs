@@ -9,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::jobs::{done, found};
@@ -23,9 +23,10 @@ use crate::api::wire::compare::CompareRequest;
 use crate::api::wire::desk::{List, TranslateRequest};
 use crate::api::wire::record::{RecordBody, RecordKey, SignatureBody};
 use crate::api::wire::summary::SummarizeRequest;
+use crate::documents::format::Kind;
 use crate::documents::memory::Unit;
 use crate::documents::record::{
-    Blob, Envelope, Facts, Record, RecordError, Signature, Work, without_record,
+    Blob, Envelope, Facts, Record, RecordError, Signature, Work, plain, without_record,
 };
 use crate::documents::store::{Store, StoredMemory, StoredTermbase};
 use crate::engine::Engine;
@@ -33,6 +34,44 @@ use crate::engine::Engine;
 /// Fields of requests that hold the documents themselves, which are in a record by
 /// their hash alone, and what it says elsewhere.
 const ELSEWHERE: [&str; 7] = ["text", "texts", "paragraphs", "a", "b", "glossary", "deterministic"];
+
+/// What an answer was made from.
+pub enum Input {
+    /// The body of a request.
+    Request(Bytes),
+    /// A file, and the request in JSON with its paragraphs.
+    Upload(Uploaded, Bytes),
+}
+
+/// A file that came with a request, as its record names it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Uploaded {
+    pub file: Blob,
+    pub format: Kind,
+    pub charset: Option<String>,
+}
+
+impl Input {
+    /// What is recorded of a request: the input, and its options.
+    fn recorded(self) -> Result<(Blob, Value), RecordError> {
+        let (request, uploaded) = match self {
+            Self::Request(request) => (request, None),
+            Self::Upload(uploaded, request) => (request, Some(uploaded)),
+        };
+        let (mut options, request) = without_record(&request)?;
+        if let Value::Object(fields) = &mut options {
+            ELSEWHERE.iter().for_each(|name| drop(fields.remove(*name)));
+            if let Some(Uploaded { format, charset, .. }) = &uploaded {
+                // Those that were not sent.
+                fields.retain(|_, value| !value.is_null());
+                fields.insert("format".to_owned(), plain(format)?);
+                fields.extend(charset.clone().map(|label| ("charset".to_owned(), label.into())));
+            }
+        }
+        let request = || Blob::new("request", request.as_bytes());
+        Ok((uploaded.map_or_else(request, |uploaded| uploaded.file), options))
+    }
+}
 
 /// Lets a request through that wants the same bytes every time.
 ///
@@ -60,17 +99,13 @@ pub fn held<'e>(
 pub async fn record(
     desk: &Desk,
     mut facts: Facts,
-    request: Bytes,
+    input: Input,
     answer: &impl Serialize,
 ) -> Result<RecordBody, ApiError> {
     let answer = serde_json::to_vec(answer).map_err(|_| ApiError::internal())?;
     let signed = desk.sign(move |signer| {
-        let (mut options, request) = without_record(&request)?;
-        if let Value::Object(fields) = &mut options {
-            ELSEWHERE.iter().for_each(|name| drop(fields.remove(*name)));
-        }
-        facts.options = options;
-        facts.input = vec![Blob::new("request", request.as_bytes())];
+        let (input, options) = input.recorded()?;
+        (facts.input, facts.options) = (vec![input], options);
         let (_, answer) = without_record(&answer)?;
         signer.sign(&facts, Blob::new("answer", answer.as_bytes()))
     });
@@ -123,6 +158,14 @@ pub async fn of_job(
     Ok(([(header::CONTENT_TYPE, "application/json")], record).into_response())
 }
 
+/// What is asked once more.
+pub enum Replayed {
+    /// The body of a request.
+    Request(Bytes),
+    /// A file that came with a request, and what its record says of the request.
+    Upload { name: String, bytes: Bytes, options: Value },
+}
+
 /// Answers a request to the desk once more, with a store that has these
 /// termbases and memories; the record of the new answer.
 ///
@@ -131,7 +174,7 @@ pub async fn of_job(
 pub async fn replay(
     state: AppState,
     work: Work,
-    request: Bytes,
+    asked: Replayed,
     termbases: Vec<StoredTermbase>,
     memories: Vec<(StoredMemory, Vec<Unit>)>,
 ) -> Result<Record, ApiError> {
@@ -144,6 +187,14 @@ pub async fn replay(
         };
         shared.desk.with(store).await?;
     }
+    let request = match asked {
+        Replayed::Request(request) => request,
+        Replayed::Upload { name, bytes, options } => {
+            let sent = summarize::Given::recorded(name, bytes, options).await?;
+            let prepared = summarize::Prepared::new(&shared, sent).await?;
+            return recorded(prepared.answer(&|_| {}).await?.record);
+        }
+    };
     let envelope = match work {
         Work::Translate => {
             let mut body = parse::<TranslateRequest>(&request)?;
@@ -154,7 +205,8 @@ pub async fn replay(
         Work::Summarize => {
             let mut body = parse::<SummarizeRequest>(&request)?;
             body.record = Some(true);
-            let prepared = summarize::Prepared::new(&shared, body, request).await?;
+            let given = summarize::Given::of_request(body, request);
+            let prepared = summarize::Prepared::new(&shared, given).await?;
             prepared.answer(&|_| {}).await?.record
         }
         Work::Compare => {
@@ -163,6 +215,11 @@ pub async fn replay(
             compare::answer(&shared, body, request).await?.record
         }
     };
+    recorded(envelope)
+}
+
+/// The record of an answer.
+fn recorded(envelope: Option<RecordBody>) -> Result<Record, ApiError> {
     let payload = envelope.and_then(|envelope| STANDARD.decode(envelope.payload).ok());
     Record::read(&payload.ok_or_else(ApiError::internal)?).map_err(failed)
 }

@@ -15,7 +15,7 @@ use crate::api::wire::search::{
     ModeField, PassageCitation, Scores, SearchRequest, SearchResponse, SearchResult,
 };
 use crate::documents::search::{
-    Hit, MAX_QUERY, MAX_RESULTS, Mode, Passage, Query, RERANKED, embed_query, relevance,
+    Hit, MAX_QUERY, MAX_RESULTS, Mode, Passage, Query, RERANKED, embed_query, rerank,
 };
 use crate::engine::{Engine, ModelKind};
 
@@ -60,7 +60,9 @@ pub async fn search(
     let first = if reranker.is_some() { limit.max(RERANKED) } else { limit };
     let searched = desk
         .with(move |store| {
-            let Some(index) = store.collection_index(&id)? else { return Ok(None) };
+            let Some(loaded) = store.loaded_collection(&id)? else { return Ok(None) };
+            let loaded = loaded.read();
+            let index = &loaded.index;
             if let Some(at) = documents.iter().position(|id| !index.has_document(id)) {
                 return Ok(Some(Err((at, documents[at].clone()))));
             }
@@ -72,13 +74,15 @@ pub async fn search(
                 languages: &languages,
                 documents: &documents,
             });
+            let passages = index.len();
+            drop(loaded);
             let places: Vec<_> = hits.iter().map(|hit| (&*hit.document.id, hit.number)).collect();
-            let passages = store.passages(&id, &places)?;
+            let texts = store.passages(&id, &places)?;
             // One whose document was deleted meanwhile is not told of.
-            let found = hits.into_iter().zip(passages).filter_map(|(hit, passage)| {
+            let found = hits.into_iter().zip(texts).filter_map(|(hit, passage)| {
                 Some(Found { hit, passage: passage?, relevance: None })
             });
-            Ok(Some(Ok((found.collect::<Vec<_>>(), index.len()))))
+            Ok(Some(Ok((found.collect::<Vec<_>>(), passages))))
         })
         .await?;
     let searched = searched.ok_or_else(|| missing("collection", &body.collection))?;
@@ -136,19 +140,15 @@ fn reranker(
     found.cloned().map(Some).map_err(|error| error.with_param(field))
 }
 
-async fn reranked(
-    engine: &Engine,
-    query: &str,
-    mut found: Vec<Found>,
-) -> Result<Vec<Found>, ApiError> {
+async fn reranked(engine: &Engine, query: &str, found: Vec<Found>) -> Result<Vec<Found>, ApiError> {
     let texts: Vec<String> = found.iter().map(|found| found.passage.text.clone()).collect();
-    let scores = relevance(engine, query, &texts).await?;
-    for (found, score) in found.iter_mut().zip(scores) {
-        found.relevance = Some(score);
-    }
-    let score = |found: &Found| found.relevance.unwrap_or(0.0);
-    found.sort_by(|a, b| score(b).total_cmp(&score(a)));
-    Ok(found)
+    let mut found: Vec<Option<Found>> = found.into_iter().map(Some).collect();
+    let order = rerank(engine, query, &texts).await?.into_iter();
+    let take = |(at, score): (usize, f32)| {
+        let found = found.get_mut(at).and_then(Option::take)?;
+        Some(Found { relevance: Some(score), ..found })
+    };
+    Ok(order.filter_map(take).collect())
 }
 
 fn result(rank: usize, found: Found) -> SearchResult {

@@ -85,13 +85,15 @@ pub async fn store(
 /// Reads the document, so that what is wrong with it is said at once.
 fn read(wanted: Wanted) -> Result<(StoredJob, Upload), ApiError> {
     let Wanted { file, kind, model, options, terms, request, secret } = wanted;
-    let document = Document::read(&file.bytes, kind, file.name.as_deref()).map_err(unreadable)?;
+    let (name, charset) = (file.name.as_deref(), file.charset.as_deref());
+    let document = Document::received(&file.bytes, kind, name, charset).map_err(unreadable)?;
     let (cut, _) = Cut::in_language(&document, options.source.as_deref());
     let sentences = cut.sentences();
     let (request, fingerprint) = request.unzip();
     let job = StoredJob {
         name: file.name.unwrap_or_else(|| format!("document.{}", document.kind().extension())),
         kind: document.kind(),
+        charset: file.charset,
         written: document.written_kind(),
         segments: sentences.len(),
         characters: sentences.iter().map(|text| text.plain().chars().count()).sum(),

@@ -6,16 +6,15 @@ mod given;
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
 use self::answer::answer;
 pub use self::background::Requests;
-use self::given::Given;
+pub use self::given::Given;
 use super::paragraphs::{paragraphs, read};
-use super::record::{held, record};
+use super::record::{Input, held, record};
 use super::store::Desk;
 use super::texts;
 use crate::api::error::ApiError;
@@ -40,7 +39,7 @@ pub async fn summarize(
     sent: FileOrJson<SummarizeRequest>,
 ) -> Result<Response, ApiError> {
     let given = Given::read(sent).await?;
-    let field = given.field;
+    let field = given.field();
     // What is wrong with the words is wrong with where they stand.
     let named = |error: ApiError| error.rename("text", field);
     let stream = given.body.stream.unwrap_or(false);
@@ -48,7 +47,7 @@ pub async fn summarize(
         let key = key(&headers)?;
         return background::submit(&shared, given, key).await.map_err(named);
     }
-    let prepared = Prepared::new(&shared, given.body, given.bytes).await.map_err(named)?;
+    let prepared = Prepared::new(&shared, given).await.map_err(named)?;
     if stream {
         return Ok(progress::respond(&shared.life, "progress", move |send| async move {
             // Nobody reads it any more when the receiver is gone.
@@ -68,8 +67,8 @@ pub struct Prepared {
     task: TaskField,
     /// Paragraphs have names of the caller's.
     named: bool,
-    /// With the request's bytes, for its record.
-    facts: Option<(Facts, Bytes)>,
+    /// With what it was made from, for its record.
+    facts: Option<(Facts, Input)>,
 }
 
 impl Prepared {
@@ -77,11 +76,8 @@ impl Prepared {
     ///
     /// # Errors
     /// As the route has them.
-    pub async fn new(
-        shared: &Shared,
-        body: SummarizeRequest,
-        bytes: Bytes,
-    ) -> Result<Self, ApiError> {
+    pub async fn new(shared: &Shared, given: Given) -> Result<Self, ApiError> {
+        let Given { body, bytes, file, .. } = given;
         let engine = shared.any_engine(body.model.as_deref(), &[ModelKind::Generation])?.clone();
         let embedder = shared.any_engine(None, &[ModelKind::Embedding]).ok().cloned();
         let deterministic = held(body.deterministic, [&engine].into_iter().chain(&embedder))?;
@@ -110,8 +106,9 @@ impl Prepared {
         let facts = body.record.unwrap_or(false).then(|| {
             let mut models = vec![(Role::Writes, engine.clone())];
             models.extend(embedder.clone().map(|embedder| (Role::Embeds, embedder)));
-            let facts = Facts::new(Work::Summarize, Form::Json, models);
-            (Facts { deterministic, ..facts }, bytes)
+            let form = if file.is_some() { Form::Upload } else { Form::Json };
+            let facts = Facts::new(Work::Summarize, form, models);
+            (Facts { deterministic, ..facts }, Given::input(bytes, file))
         });
         let summarizer = Summarizer { engine, embedder };
         let desk = shared.desk.clone();
@@ -146,9 +143,9 @@ impl Prepared {
     ) -> (SummarizeResponse, Option<Result<RecordBody, ApiError>>) {
         let model = self.summarizer.engine.info().id.clone();
         let answer = answer(summary, &self.source, &self.request, (model, self.task, self.named));
-        let Some((mut facts, request)) = self.facts else { return (answer, None) };
+        let Some((mut facts, input)) = self.facts else { return (answer, None) };
         facts.varies.extend(varies);
-        let record = record(&self.desk, facts, request, &answer).await;
+        let record = record(&self.desk, facts, input, &answer).await;
         (answer, Some(record))
     }
 }

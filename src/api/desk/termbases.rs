@@ -97,7 +97,7 @@ pub fn language(field: &str, tag: &str) -> Result<String, ApiError> {
 /// # Errors
 /// 400 with the line of the mistake.
 pub async fn read(content: String, format: Format) -> Result<(Termbase, Vec<Notice>), ApiError> {
-    let read = move || Termbase::read(content.as_bytes(), &format);
+    let read = move || Termbase::parse(&content, &format);
     let done = blocking(read).await?;
     done.map_err(|error| ApiError::invalid("content", format!("content: {error}")))
 }

@@ -125,8 +125,9 @@ impl Text {
     /// # Errors
     /// It is no text.
     pub fn markdown(text: &str, language: Option<&str>, to: &str) -> Result<Self, String> {
-        let document = Document::read(text.as_bytes(), Some(Kind::Markdown), None)
-            .map_err(|error| error.to_string())?;
+        let document =
+            Document::received(text.as_bytes(), Some(Kind::Markdown), None, Some("utf-8"))
+                .map_err(|error| error.to_string())?;
         let (cut, _) = document::Cut::in_language(&document, language);
         let segments = cut.sentences();
         let page = Page { document, cut, to: to.to_owned() };

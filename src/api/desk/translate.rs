@@ -14,14 +14,14 @@ use self::options::context;
 pub use self::options::{back, neighbours, termbase, threshold, told, tone};
 use self::report::document;
 pub use self::report::{quality, segment};
-use super::record::{failed, held, record};
+use super::record::{Input, failed, held, record};
 use super::store::{Desk, missing};
 use super::termbases;
 use super::texts::{self, Cut, MAX_TEXTS, Text, targets};
 use crate::api::error::ApiError;
 use crate::api::extract::Kept;
 use crate::api::progress;
-use crate::api::state::Shared;
+use crate::api::state::{Shared, blocking};
 use crate::api::wire::desk::{
     Format, SegmentEvent, TranslateRequest, TranslateResponse, TranslateUsage, Translation,
 };
@@ -93,7 +93,9 @@ impl Prepared {
         let source = body.source.as_deref().filter(|source| *source != "auto");
         let source = source.map(|source| texts::language(engine, "source", source)).transpose()?;
         let format = body.format.unwrap_or(Format::Text);
-        let texts = parse(&given, format, (source.as_deref(), &body.target))?;
+        let characters = given.iter().map(|text| text.chars().count()).sum();
+        let (from, to) = (source.clone(), body.target.clone());
+        let texts = blocking(move || parse(&given, format, (from.as_deref(), &to))).await??;
         let mut stored = Vec::new();
         let mut names = Vec::new();
         if let Some(id) = &body.termbase {
@@ -143,7 +145,6 @@ impl Prepared {
             source,
             ..Job::new(texts.iter().flat_map(|text| text.segments.clone()).collect(), &target)
         };
-        let characters = given.iter().map(|text| text.chars().count()).sum();
         let (desk, learns) = (desk.clone(), body.memory.filter(|_| learns));
         Ok(Self { desk, translator, texts, job, quality, characters, learns, facts })
     }
@@ -179,7 +180,7 @@ impl Prepared {
             completion_tokens: flat.iter().map(|t| t.usage.completion_tokens).sum(),
             characters,
         };
-        let translation = |(number, (text, done)): (usize, (&Text, &Vec<Translated>))| {
+        let translation = move |(number, (text, done)): (usize, (&Text, &Vec<Translated>))| {
             Ok(Translation {
                 text: text.join(&targets(done), &format!("texts[{number}]"))?,
                 segments: (text.segments.iter().zip(done))
@@ -187,17 +188,21 @@ impl Prepared {
                     .collect(),
             })
         };
-        let translations = texts.iter().zip(&done).enumerate().map(translation);
+        let written = blocking(move || {
+            let translations = texts.iter().zip(&done).enumerate().map(translation);
+            (translations.collect::<Result<_, ApiError>>(), quality.then(|| document(&done)))
+        });
+        let (translations, quality) = written.await?;
         let mut answer = TranslateResponse {
             model: translator.engine.info().id.clone(),
-            quality: quality.then(|| document(&done)),
+            quality,
             target,
-            translations: translations.collect::<Result<_, ApiError>>()?,
+            translations: translations?,
             usage,
             record: None,
         };
         if let Some((facts, request)) = facts {
-            answer.record = Some(record(&desk, facts, request, &answer).await?);
+            answer.record = Some(record(&desk, facts, Input::Request(request), &answer).await?);
         }
         Ok(answer)
     }

@@ -40,7 +40,7 @@ pub struct SummarizeRequest {
     /// Answer at once with a job, whose result the answer will be. It survives a
     /// restart of the server, and goes behind requests that somebody waits for.
     pub background: Option<bool>,
-    /// Answer with a signed record of what made the summary. Not of a file.
+    /// Answer with a signed record of what made the summary.
     pub record: Option<bool>,
     /// Refuse the request unless the same one always gets the same bytes.
     pub deterministic: Option<bool>,

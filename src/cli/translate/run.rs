@@ -75,7 +75,7 @@ async fn one(
     let result = document.write(&cut.join(&texts), Some(to))?;
     files::write(&input.output, &result)?;
     if let Some((recorder, options)) = recorder {
-        let options = options.recorded(document.kind())?;
+        let options = options.recorded(document.kind(), None)?;
         recorder.of(options, vec![input.blob.clone()]).beside(&input.output, &result)?;
     }
     Ok(summary(input, &cut, &sentences, &done))

@@ -23,7 +23,7 @@ impl Given {
     pub fn read(args: &Args, record: &Record) -> anyhow::Result<Self> {
         let mut inputs = Vec::new();
         for path in &args.inputs {
-            inputs.push(content(record.form, path)?);
+            inputs.push(content(record.form.takes_json(), path)?);
         }
         let language = |name: &str| record.options[name].as_str().map(str::to_owned);
         let columns = language("source").zip(language("target"));
@@ -82,7 +82,7 @@ impl Given {
 /// Termbases that are files, or stored under an id; for JSON those of the request
 /// are in it.
 pub(super) fn stored(record: &Record) -> impl Iterator<Item = &Terms> {
-    let of_request = record.form == crate::documents::record::Form::Json;
+    let of_request = record.form.takes_json();
     record.terms.iter().filter(move |terms| !of_request || terms.id.is_some())
 }
 

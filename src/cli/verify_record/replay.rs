@@ -77,7 +77,7 @@ struct Again<'a> {
 
 impl Again<'_> {
     async fn run(&self, config: &Config) -> anyhow::Result<Record> {
-        if self.record.form == Form::Json {
+        if self.record.form != Form::File {
             return self.answer(config).await;
         }
         let result = match self.record.work {
@@ -109,12 +109,13 @@ impl Again<'_> {
     }
 
     async fn translation(&self) -> anyhow::Result<Vec<u8>> {
-        let (options, format) = Options::from_recorded(&self.record.options)?;
+        let (options, format, charset) = Options::from_recorded(&self.record.options)?;
         let Some(((_, bytes), recorded)) = self.inputs.first().zip(self.record.input.first())
         else {
             bail!("the record has no document")
         };
-        let document = Document::read(bytes, Some(format), file_name(&recorded.name))?;
+        let name = file_name(&recorded.name);
+        let document = Document::received(bytes, Some(format), name, charset.as_deref())?;
         let (cut, source) = Cut::in_language(&document, options.source.as_deref());
         let termbases = self.termbases.iter().map(|(_, termbase)| termbase);
         let glossaries = glossaries(termbases, source.as_deref(), &options.target);
@@ -153,7 +154,9 @@ impl Again<'_> {
 
     /// Asks the desk once more, with a store that has what was stored then.
     async fn answer(&self, config: &Config) -> anyhow::Result<Record> {
-        let [(_, request)] = &self.inputs[..] else { bail!("the record has no request") };
+        let ([(_, input)], [recorded]) = (&self.inputs[..], &self.record.input[..]) else {
+            bail!("the record has no request")
+        };
         let folder =
             Folder(std::env::temp_dir().join(format!("dragoman-{}", uuid::Uuid::new_v4())));
         let mut server = config.server.clone();
@@ -182,10 +185,18 @@ impl Again<'_> {
                 (memory, units.clone())
             })
             .collect();
-        let request = request.clone().into();
-        let again = api::replay(state, self.record.work, request, termbases, memories).await;
+        let input = input.clone().into();
+        let asked = match self.record.form {
+            Form::Upload => api::Replayed::Upload {
+                name: recorded.name.clone(),
+                bytes: input,
+                options: self.record.options.clone(),
+            },
+            Form::Json | Form::File => api::Replayed::Request(input),
+        };
+        let again = api::replay(state, self.record.work, asked, termbases, memories).await;
         let again = again.map_err(|error| anyhow::anyhow!("the request: {}", error.message))?;
-        ensure!(again.form == Form::Json, "the request was answered otherwise");
+        ensure!(again.form == self.record.form, "the request was answered otherwise");
         Ok(again)
     }
 }

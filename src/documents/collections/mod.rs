@@ -4,7 +4,7 @@
 //! A document is stored in one transaction with its passages, its vectors and the
 //! counts of its collection, so that a crash leaves it there or not there. Vectors
 //! are kept as they come, in 32 bits. What is searched is loaded on first use
-//! ([`Loaded`]) and dropped when the collection changes.
+//! ([`Loaded`]), and changes with what is stored: it is always what would be loaded.
 
 mod loaded;
 mod store;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
+use super::loaded::{Held, Ordered};
 use super::tables::{COLLECTIONS, DOCUMENTS, HASHES, LAST, PASSAGES, VECTORS};
 use super::{StoredCollection, StoredDocument};
 use crate::documents::search::{Index, Passage};
@@ -66,6 +67,7 @@ impl Store {
 
     /// Deletes a collection with its documents; false if there is none.
     pub fn delete_collection(&self, id: &str) -> Result<bool> {
+        let _changing = self.loaded.changing();
         let there = self.database.write(|write| {
             let mut collections = write.open_table(COLLECTIONS).map_err(StoreError::of)?;
             let there = collections.remove(id).map_err(StoreError::of)?.is_some();
@@ -88,6 +90,7 @@ impl Store {
     /// Adds a document to a collection, which may have `most` passages.
     pub fn add_document(&self, id: &str, addition: Addition<'_>, most: u64) -> Result<Added> {
         let Addition { document, passages, vectors } = addition;
+        let _changing = self.loaded.changing();
         let added = self.database.write(|write| {
             let Some(mut collection) = collection(write, id)? else { return Ok(Added::Gone) };
             let mut documents = write.open_table(DOCUMENTS).map_err(StoreError::of)?;
@@ -124,7 +127,7 @@ impl Store {
             Ok(Added::New)
         })?;
         if added == Added::New {
-            self.loaded.forget(id);
+            self.loaded.change(id, |loaded| loaded.add(document, passages, vectors));
         }
         Ok(added)
     }
@@ -149,6 +152,7 @@ impl Store {
 
     /// Deletes a document of a collection; whether there was one.
     pub fn delete_document(&self, id: &str, document: &str) -> Result<bool> {
+        let _changing = self.loaded.changing();
         let there = self.database.write(|write| {
             let mut documents = write.open_table(DOCUMENTS).map_err(StoreError::of)?;
             let removed = documents.remove((id, document)).map_err(StoreError::of)?;
@@ -169,7 +173,10 @@ impl Store {
             passages.retain_in(all, |_, _| false).map_err(StoreError::of)?;
             Ok(true)
         })?;
-        self.loaded.forget(id);
+        self.loaded.change(id, |loaded| {
+            loaded.index.remove(document);
+            true
+        });
         Ok(there)
     }
 
@@ -188,31 +195,34 @@ impl Store {
 
     /// A collection ready to be searched, loaded if it is not; `None` if there is
     /// none.
-    pub fn collection_index(&self, id: &str) -> Result<Option<Arc<Index>>> {
+    pub fn loaded_collection(&self, id: &str) -> Result<Option<Arc<Held>>> {
         let slot = self.loaded.slot(id);
-        let mut held = slot.index();
-        if let Some(index) = &*held {
-            return Ok(Some(index.clone()));
+        let mut held = slot.held();
+        if let Some(held) = held.as_ref().filter(|held| held.is_whole()) {
+            return Ok(Some(held.clone()));
         }
-        let Some(index) = self.database.read(|read| load(read, id))?.map(Arc::new) else {
+        let Some(loaded) = self.database.read(|read| load(read, id))? else {
             self.loaded.forget(id);
             return Ok(None);
         };
-        *held = Some(index.clone());
+        let loaded = Arc::new(Held::new(loaded));
+        *held = Some(loaded.clone());
         drop(held);
         self.loaded.make_room();
-        Ok(Some(index))
+        Ok(Some(loaded))
     }
 }
 
-fn load(read: &ReadTransaction, id: &str) -> Result<Option<Index>> {
+fn load(read: &ReadTransaction, id: &str) -> Result<Option<Ordered>> {
     let table = read.open_table(COLLECTIONS).map_err(StoreError::of)?;
     let Some(found) = table.get(id).map_err(StoreError::of)? else { return Ok(None) };
     let collection: StoredCollection = value(found.value())?;
     let mut index = Index::new(collection.encoder.dimensions);
+    index.reserve(usize::try_from(collection.passages).unwrap_or_default());
+    let mut newest = (i64::MIN, String::new());
     let passages = read.open_table(PASSAGES).map_err(StoreError::of)?;
     let vectors = read.open_table(VECTORS).map_err(StoreError::of)?;
-    for StoredDocument { id: document, name, .. } in documents(read, id)? {
+    for StoredDocument { id: document, name, created, .. } in documents(read, id)? {
         let range = (id, &*document, 0)..=(id, &*document, u64::MAX);
         let range = passages.range(range).map_err(StoreError::of)?;
         let own: Result<Vec<Passage>> =
@@ -226,8 +236,9 @@ fn load(read: &ReadTransaction, id: &str) -> Result<Option<Index>> {
             let message = format!("document {document} of collection {id} lacks vectors");
             return Err(StoreError::Failed(message));
         }
+        newest = (created, document);
     }
-    Ok(Some(index))
+    Ok(Some(Ordered { index, newest }))
 }
 
 fn documents(read: &ReadTransaction, id: &str) -> Result<Vec<StoredDocument>> {

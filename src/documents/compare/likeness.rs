@@ -7,6 +7,7 @@ use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::align::Likeness;
+use crate::documents::offload::offload;
 use crate::documents::quality::LOW_SIMILARITY;
 use crate::documents::vectors::{dot, vectors};
 use crate::engine::{Engine, SubmitError};
@@ -89,7 +90,7 @@ impl ByVectors {
     pub async fn new(engine: &Engine, a: &[String], b: &[String]) -> Result<Self, SubmitError> {
         let a = [vectors(engine, a).await?, vectors(engine, &doubles(a)).await?];
         let b = [vectors(engine, b).await?, vectors(engine, &doubles(b)).await?];
-        let least = least(&a[0], &b[0]);
+        let (least, a, b) = offload(move || (least(&a[0], &b[0]), a, b)).await?;
         Ok(Self { a, b, least })
     }
 }

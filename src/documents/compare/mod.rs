@@ -192,7 +192,9 @@ impl Sides<'_> {
         if a == b || !matches!(outcome, Outcome::Changed | Outcome::Moved) {
             return Ok(row);
         }
-        let (first, second) = (sentences(&a, self.a.language()), sentences(&b, self.b.language()));
+        let languages = (self.a.language(), self.b.language());
+        let cut = move || (sentences(&a, languages.0), sentences(&b, languages.1), a, b);
+        let (first, second, a, b) = offload(cut).await?;
         if first.len() > 1 || second.len() > 1 {
             for Found { step, .. } in self.found(&first, &second).await? {
                 if step.b.is_empty() {
@@ -202,7 +204,6 @@ impl Sides<'_> {
                 }
             }
         }
-        let languages = (self.a.language(), self.b.language());
         match self.embedder {
             None => row.changes = offload(move || changes(&a, &b)).await?,
             Some(_) => row.notes = offload(move || notes((&a, &b), languages)).await?,

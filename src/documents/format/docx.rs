@@ -16,6 +16,7 @@ use super::archive::Archive;
 use super::spans::{Options, Spans};
 use super::xml::{Node, Xml};
 use super::{Body, FormatError, Kind, Unit, encoding};
+use crate::documents::charset::xml_encoding;
 use crate::documents::tagged::Tagged;
 
 /// Content types of the parts that hold paragraphs, by their ends.
@@ -53,7 +54,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Unit>, Package), FormatError> {
         }
         let (source, encoding) = encoding::decode(&content, &name)?;
         let drafts = part::collect(&source, &name)?;
-        let (units, spans) = Spans::new(source, encoding, drafts);
+        let (units, mut spans) = Spans::new(source, encoding, drafts);
+        spans.declared.extend(xml_encoding(spans.source.as_bytes()));
         parts.push((name, spans, units.len()));
         all.extend(units);
     }

@@ -1,6 +1,7 @@
 //! What can be wrong with a file, and what to do about it.
 
 use super::Kind;
+use crate::documents::charset::CharsetError;
 use crate::documents::tagged::TagFault;
 
 /// Why a file was not read, or its translation not written.
@@ -13,11 +14,8 @@ pub enum FormatError {
     UnknownKind,
     #[error("this is not {expected}, but {found}")]
     WrongKind { expected: Kind, found: String },
-    /// `offset` is in bytes from the start of the file or part.
-    #[error(
-        "{part}: not valid UTF-8 at byte {offset}; save the file as UTF-8, or as UTF-16 with a byte order mark"
-    )]
-    Encoding { part: String, offset: usize },
+    #[error("{part}: {fault}")]
+    Charset { part: String, fault: CharsetError },
     #[error("{part}: not well-formed at byte {offset}: {what}; repair the file or save it again")]
     Xml { part: String, offset: u64, what: String },
     #[error("{part}: has a document type definition (<!DOCTYPE…>), which is not read; remove it")]

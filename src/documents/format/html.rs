@@ -11,6 +11,7 @@ mod reader;
 
 use super::spans::{Options, Spans};
 use super::{Body, FormatError, Unit, encoding, is_right_to_left};
+use crate::documents::charset;
 use crate::documents::tagged::Tagged;
 
 pub(super) use reader::{Found, collect};
@@ -23,8 +24,10 @@ pub(super) struct Page {
 pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Unit>, Page), FormatError> {
     let (source, encoding) = encoding::decode(bytes, "the page")?;
     let mut drafts = Vec::new();
-    let found = collect(&source, 0..source.len(), &mut drafts);
-    let (units, spans) = Spans::new(source, encoding, drafts);
+    let mut found = collect(&source, 0..source.len(), &mut drafts);
+    let (units, mut spans) = Spans::new(source, encoding, drafts);
+    spans.declared = std::mem::take(&mut found.charsets);
+    spans.declared.extend(charset::xml_encoding(spans.source.as_bytes()));
     Ok((units, Page { spans, found }))
 }
 
@@ -50,8 +53,7 @@ impl Body for Page {
                 fixed.push((place..place, " dir=\"rtl\"".to_owned()));
             }
         }
-        let options = Options { fixed, ascii: self.found.other_charset, to, ..Options::default() };
-        let text = self.spans.write(units, texts, options);
+        let text = self.spans.write(units, texts, Options { fixed, to, ..Options::default() });
         Ok(encoding::encode(&text, self.spans.encoding))
     }
 }

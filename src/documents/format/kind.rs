@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FormatError, encoding};
+use super::FormatError;
+use super::encoding::Raw;
 
 /// Bytes at the start of a file that are looked at.
 const LOOKED_AT: usize = 4096;
@@ -96,10 +97,11 @@ impl Kind {
     /// The kind of a file: the one that is asked for if the content allows it,
     /// else the one that the content shows, else the one of the name, else text.
     pub(super) fn of(
-        bytes: &[u8],
+        raw: Raw<'_>,
         asked: Option<Self>,
         name: Option<&str>,
     ) -> Result<Self, FormatError> {
+        let bytes = raw.bytes;
         let named = asked.or_else(|| name.and_then(Self::from_extension));
         let expected = |found: &str| {
             Err(named.map_or(FormatError::UnknownKind, |expected| FormatError::WrongKind {
@@ -116,12 +118,9 @@ impl Kind {
                 "a document of Word before 2007 or an encrypted one; save it as .docx",
             );
         } else {
-            let start = &bytes[..bytes.len().min(LOOKED_AT)];
-            let utf16 = start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]);
-            if !utf16 && start.contains(&0) {
-                return expected("a binary file");
-            }
-            match (by_text(&encoding::glimpse(start)), named) {
+            let start = Raw { bytes: &bytes[..bytes.len().min(LOOKED_AT)], ..raw };
+            let Some(start) = start.glimpse() else { return expected("a binary file") };
+            match (by_text(&start), named) {
                 (_, Some(Self::Docx | Self::Pdf)) => return expected("text"),
                 (Some(Self::Xliff), Some(Self::Html)) => return expected("an XLIFF file"),
                 (Some(Self::Html), Some(Self::Xliff)) => return expected("an HTML page"),

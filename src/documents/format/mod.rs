@@ -4,7 +4,8 @@
 //! translator translates: a paragraph, a heading, a cell, a subtitle, an
 //! attribute. Writing replaces the spans of the units whose text has changed
 //! and copies everything else, so that a document of which nothing was changed
-//! is written byte for byte as it was read.
+//! is written byte for byte as it was read. What was in another charset than UTF-8
+//! or UTF-16 is written in UTF-8 where anything was changed, and says so.
 
 mod archive;
 mod docx;
@@ -29,6 +30,7 @@ pub use error::FormatError;
 pub use kind::Kind;
 
 use super::tagged::Tagged;
+use encoding::{Raw, Recoded};
 
 /// A piece of a document that is translated as a whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,8 +78,27 @@ impl Document {
     /// damaged, or larger than the limits against archives that expand without
     /// end.
     pub fn read(bytes: &[u8], kind: Option<Kind>, name: Option<&str>) -> Result<Self, FormatError> {
-        let kind = Kind::of(bytes, kind, name)?;
-        let (units, body): (Vec<Unit>, Box<dyn Body>) = match kind {
+        Self::received(bytes, kind, name, None)
+    }
+
+    /// As [`Self::read`] a file that came with the label of its charset, as in
+    /// `text/html; charset=iso-8859-1`. The label goes before what the file
+    /// declares, and says nothing about formats that are not text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`], and when there is no such charset.
+    pub fn received(
+        bytes: &[u8],
+        kind: Option<Kind>,
+        name: Option<&str>,
+        charset: Option<&str>,
+    ) -> Result<Self, FormatError> {
+        let raw = Raw { bytes, charset };
+        let kind = Kind::of(raw, kind, name)?;
+        let recoded = raw.recoded(kind)?;
+        let bytes = recoded.as_ref().map_or(bytes, String::as_bytes);
+        let (units, mut body): (Vec<Unit>, Box<dyn Body>) = match kind {
             Kind::Text => boxed(lines::read(bytes)?),
             Kind::Markdown => boxed(markdown::read(bytes)?),
             Kind::Html => boxed(html::read(bytes)?),
@@ -86,6 +107,9 @@ impl Document {
             Kind::Xliff => boxed(xliff::read(bytes)?),
             Kind::Pdf => boxed(pdf::read(bytes)?),
         };
+        if let Some(text) = recoded {
+            body = Box::new(Recoded { body, kind, text, original: raw.bytes.to_vec() });
+        }
         Ok(Self { kind, units, body })
     }
 

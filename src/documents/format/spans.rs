@@ -76,6 +76,8 @@ pub(super) struct Spans {
     pub source: String,
     pub encoding: Encoding,
     pub slots: Vec<Slot>,
+    /// Labels of charsets that the file declares.
+    pub declared: Vec<Range<usize>>,
 }
 
 /// How a file is written.
@@ -87,8 +89,6 @@ pub(super) struct Options<'a> {
     pub careful: BTreeSet<usize>,
     /// Replacements beside those of units.
     pub fixed: Vec<(Range<usize>, String)>,
-    /// Whether characters outside ASCII are written as references.
-    pub ascii: bool,
     pub to: Option<&'a str>,
 }
 
@@ -113,12 +113,13 @@ impl Spans {
             units.push(Unit { id, text: draft.text, language: draft.language, translatable });
             slots.push(draft.slot);
         }
-        (units, Self { source, encoding, slots })
+        (units, Self { source, encoding, slots, declared: Vec::new() })
     }
 
-    /// The file with the texts that differ from those of `units`.
+    /// The file with the texts that differ from those of `units`. If anything is
+    /// changed, it declares no charset that it is not in.
     pub fn write(&self, units: &[Unit], texts: &[Tagged], options: Options<'_>) -> String {
-        let Options { always, careful, fixed, ascii, to } = options;
+        let Options { always, careful, fixed, to } = options;
         let mut patches: Vec<(Range<usize>, Patch<'_>)> =
             fixed.into_iter().map(|(range, text)| (range, Patch::Fixed(text))).collect();
         for (index, (unit, text)) in units.iter().zip(texts).enumerate() {
@@ -137,8 +138,14 @@ impl Spans {
                     _ => {}
                 }
             }
-            let form = style::Form { careful: careful.contains(&index), ascii, to };
+            let form = style::Form { careful: careful.contains(&index), to };
             patches.push((slot.range.clone(), Patch::Unit(slot, text, form)));
+        }
+        if !patches.is_empty() {
+            let wrong =
+                self.declared.iter().filter(|at| !self.encoding.is(&self.source[(*at).clone()]));
+            patches
+                .extend(wrong.map(|at| (at.clone(), Patch::Fixed(self.encoding.label().into()))));
         }
         // Insertions come before what they stand in front of.
         patches.sort_by_key(|(range, _)| {

@@ -32,7 +32,6 @@ pub(super) enum Style {
 /// Choices for the whole file or unit.
 pub(super) struct Form<'a> {
     pub careful: bool,
-    pub ascii: bool,
     pub to: Option<&'a str>,
 }
 
@@ -50,9 +49,8 @@ impl Style {
             Self::Wrapped { width, indent, newline } => {
                 wrap(words, *width, indent, newline, written);
             }
-            Self::Html => markup(words, form.ascii, false, written),
-            Self::Attribute => markup(words, form.ascii, true, written),
-            Self::Xml => markup(words, form.ascii, false, written),
+            Self::Html | Self::Xml => markup(words, false, written),
+            Self::Attribute => markup(words, true, written),
             Self::Markdown { table } => {
                 let words = one_line(words);
                 let link = place.within.is_some();
@@ -63,7 +61,7 @@ impl Style {
                 let run = place.within.and_then(|tag| tag.run.as_deref()).unwrap_or(run);
                 let run = super::docx::properties(prefix, run, words, form.to);
                 written.push_str(&format!("<{prefix}r>{run}<{prefix}t xml:space=\"preserve\">"));
-                markup(&one_line(words), false, false, written);
+                markup(&one_line(words), false, written);
                 written.push_str(&format!("</{prefix}t></{prefix}r>"));
             }
         }
@@ -77,7 +75,7 @@ fn one_line(words: &str) -> String {
 }
 
 /// Words of HTML or XML.
-fn markup(words: &str, ascii: bool, quotes: bool, written: &mut String) {
+fn markup(words: &str, quotes: bool, written: &mut String) {
     for character in words.chars() {
         match character {
             '&' => written.push_str("&amp;"),
@@ -85,9 +83,6 @@ fn markup(words: &str, ascii: bool, quotes: bool, written: &mut String) {
             '>' => written.push_str("&gt;"),
             '"' if quotes => written.push_str("&quot;"),
             '\'' if quotes => written.push_str("&#39;"),
-            other if ascii && !other.is_ascii() => {
-                written.push_str(&format!("&#{};", u32::from(other)));
-            }
             other => written.push(other),
         }
     }

@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use super::spans::{Options, Spans};
 use super::{Body, FormatError, Unit, encoding, xml};
+use crate::documents::charset::xml_encoding;
 use crate::documents::tagged::Tagged;
 
 pub(super) struct Exchange {
@@ -24,7 +25,8 @@ pub(super) struct Exchange {
 pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Unit>, Exchange), FormatError> {
     let (source, encoding) = encoding::decode(bytes, "the XLIFF file")?;
     let found = reader::read(&source)?;
-    let (units, spans) = Spans::new(source, encoding, found.drafts);
+    let (units, mut spans) = Spans::new(source, encoding, found.drafts);
+    spans.declared.extend(xml_encoding(spans.source.as_bytes()));
     let (languages, target_language) = (found.languages, found.target_language);
     Ok((units, Exchange { spans, languages, target_language }))
 }
@@ -47,7 +49,6 @@ impl Body for Exchange {
             // A translation may well be the same as its source.
             always: to.is_some(),
             fixed,
-            ascii: xml::other_encoding(&self.spans.source),
             to,
             ..Options::default()
         };

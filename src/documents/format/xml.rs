@@ -101,19 +101,6 @@ pub(super) fn prefix(name: &str) -> &str {
     &name[..name.len() - local(name).len()]
 }
 
-/// Whether the file declares an encoding other than those of Unicode, in which
-/// characters beyond ASCII have to be written as references.
-pub(super) fn other_encoding(source: &str) -> bool {
-    let Some(declaration) = source.strip_prefix("<?xml").and_then(|rest| rest.split_once("?>"))
-    else {
-        return false;
-    };
-    declaration.0.split_once("encoding").is_some_and(|(_, rest)| {
-        let value = rest.trim_start_matches([' ', '=', '"', '\'']).to_ascii_lowercase();
-        !value.starts_with("utf")
-    })
-}
-
 /// A start tag with an attribute set; `tag` is its source.
 pub(super) fn with_attribute(tag: &str, name: &str, value: &str) -> String {
     let value = quick_xml::escape::escape(value);

@@ -172,6 +172,9 @@ pub struct StoredJob {
     /// Of the file, without its folder.
     pub name: String,
     pub kind: Kind,
+    /// The label of the charset that came with the file.
+    #[serde(default)]
+    pub charset: Option<String>,
     /// Of the translation.
     pub written: Kind,
     /// Name of the model that does all of it.
@@ -208,6 +211,7 @@ impl StoredJob {
             note: None,
             name: String::new(),
             kind: Kind::Text,
+            charset: None,
             written: Kind::Text,
             model,
             options,

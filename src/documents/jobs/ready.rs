@@ -77,7 +77,8 @@ pub(super) fn take_up(jobs: &Jobs, id: &str) -> Result<std::result::Result<Taken
 pub(super) fn ready(jobs: &Jobs, taken: Taken) -> Result<std::result::Result<Ready, Outcome>> {
     let Taken { job, engine, document: bytes, terms } = taken;
     let id = &*job.id;
-    let document = match Document::read(&bytes, Some(job.kind), Some(&job.name)) {
+    let charset = job.charset.as_deref();
+    let document = match Document::received(&bytes, Some(job.kind), Some(&job.name), charset) {
         Ok(document) => document,
         Err(error) => return Ok(Err(Outcome::Failed(error.to_string()))),
     };

@@ -22,7 +22,7 @@ pub(super) fn facts(
 ) -> Result<Facts, RecordError> {
     let options = &job.options;
     let mut facts = Facts::new(Work::Translate, Form::File, models);
-    facts.options = options.recorded(job.kind)?;
+    facts.options = options.recorded(job.kind, job.charset.as_deref())?;
     facts.input = vec![Blob::new(&*job.name, document)];
     for (at, termbase) in terms.iter().enumerate() {
         let named = options.termbases.get(at);
@@ -45,11 +45,12 @@ pub(super) fn facts(
 }
 
 impl Options {
-    /// What a record says of them and of the document's format.
+    /// What a record says of them and of the document's format, and of the charset
+    /// that came with it.
     ///
     /// # Errors
     /// They cannot be written as JSON.
-    pub fn recorded(&self, format: Kind) -> serde_json::Result<Value> {
+    pub fn recorded(&self, format: Kind, charset: Option<&str>) -> serde_json::Result<Value> {
         let mut options = plain(self)?;
         if let Value::Object(fields) = &mut options {
             // Said elsewhere in a record.
@@ -57,17 +58,22 @@ impl Options {
                 fields.remove(name);
             }
             fields.insert("format".to_owned(), plain(&format)?);
+            if let Some(charset) = charset {
+                fields.insert("charset".to_owned(), charset.into());
+            }
         }
         Ok(options)
     }
 
-    /// What a record says, with the document's format.
+    /// What a record says, with the document's format and the charset that came
+    /// with it.
     ///
     /// # Errors
     /// They are of another version.
-    pub fn from_recorded(options: &Value) -> serde_json::Result<(Self, Kind)> {
+    pub fn from_recorded(options: &Value) -> serde_json::Result<(Self, Kind, Option<String>)> {
         let format = serde_json::from_value(options["format"].clone())?;
-        Ok((serde_json::from_value(options.clone())?, format))
+        let charset = options["charset"].as_str().map(str::to_owned);
+        Ok((serde_json::from_value(options.clone())?, format, charset))
     }
 }
 

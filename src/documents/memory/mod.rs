@@ -10,7 +10,7 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 pub use index::{Index, Match};
-pub use tmx::{LeftOut, TmxError, read};
+pub use tmx::{LeftOut, TmxError, parse, read};
 pub use write::write;
 
 /// Longest text of a unit, in characters.

@@ -7,6 +7,8 @@
 use roxmltree::{Document, Node};
 
 use super::{MAX_TEXT, Unit, Variant};
+use crate::documents::charset::Declares;
+use crate::documents::decode;
 use crate::documents::tagged::{Piece, Tagged};
 use crate::documents::xml;
 
@@ -29,10 +31,17 @@ pub type LeftOut = (usize, String);
 /// # Errors
 /// What is wrong with the file, and in which line.
 pub fn read(bytes: &[u8]) -> Result<(Vec<Unit>, Vec<LeftOut>), TmxError> {
-    let text = crate::documents::decode::decode(bytes)
-        .map_err(|why| TmxError { line: 1, message: format!("the file cannot be read: {why}") })?;
+    parse(&decode::decode(bytes, Declares::Xml).map_err(unreadable)?)
+}
+
+/// As [`read`] what a file says, whatever charset it declares.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(text: &str) -> Result<(Vec<Unit>, Vec<LeftOut>), TmxError> {
+    let text = decode::text(text).map_err(unreadable)?;
     let document =
-        xml::parse(&text).map_err(|error| TmxError { line: error.line, message: error.message })?;
+        xml::parse(text).map_err(|error| TmxError { line: error.line, message: error.message })?;
     let root = document.root_element();
     if root.tag_name().name() != "tmx" {
         let message = format!("the root is <{}>; TMX has <tmx>", root.tag_name().name());
@@ -52,6 +61,10 @@ pub fn read(bytes: &[u8]) -> Result<(Vec<Unit>, Vec<LeftOut>), TmxError> {
         true => Err(TmxError { line: 1, message: "the file has no units with two texts".into() }),
         false => Ok((units, left_out)),
     }
+}
+
+fn unreadable(why: String) -> TmxError {
+    TmxError { line: 1, message: format!("the file cannot be read: {why}") }
 }
 
 fn line(document: &Document<'_>, node: &Node<'_, '_>) -> usize {

@@ -89,6 +89,20 @@ pub enum Form {
     Json,
     /// Files, as they are.
     File,
+    /// A file that came with a request, as it is, and the answer as of [`Self::Json`].
+    Upload,
+}
+
+impl Form {
+    /// Whether the input is JSON, which is the same however it is written.
+    pub fn takes_json(self) -> bool {
+        self == Self::Json
+    }
+
+    /// Whether the result is.
+    pub fn gives_json(self) -> bool {
+        self != Self::File
+    }
 }
 
 /// Bytes.

@@ -2,6 +2,7 @@
 //! languages together.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::documents::quality::digits::ascii;
 use crate::documents::termbase::{bare, unspaced, words};
@@ -19,6 +20,9 @@ pub struct Lexicon {
     /// Words of each passage.
     lengths: Vec<u32>,
     words: u64,
+    /// Bytes that the words take, each once, and places of all of them.
+    spelled: usize,
+    places: usize,
 }
 
 /// What a query's words say of a passage.
@@ -38,12 +42,41 @@ impl Lexicon {
         self.lengths.push(u32::try_from(found.len()).unwrap_or(u32::MAX));
         self.words += found.len() as u64;
         for term in found {
-            let places = self.postings.entry(term.into()).or_default();
+            let places = match self.postings.get_mut(&*term) {
+                Some(places) => places,
+                None => {
+                    self.spelled += spelled(&term);
+                    self.postings.entry(term.into()).or_default()
+                }
+            };
             match places.last_mut() {
                 Some((last, count)) if *last == passage => *count += 1,
-                _ => places.push((passage, 1)),
+                _ => {
+                    self.places += 1;
+                    places.push((passage, 1));
+                }
             }
         }
+    }
+
+    /// Takes passages out; those behind them move up.
+    pub fn remove(&mut self, passages: Range<usize>) {
+        let (start, end) = (passages.start as u32, passages.end as u32);
+        let (spelled_before, mut gone) = (&mut self.spelled, 0);
+        self.postings.retain(|word, places| {
+            let first = places.partition_point(|(passage, _)| *passage < start);
+            let behind = places.partition_point(|(passage, _)| *passage < end);
+            places[behind..].iter_mut().for_each(|(passage, _)| *passage -= end - start);
+            places.drain(first..behind);
+            gone += behind - first;
+            if places.is_empty() {
+                *spelled_before -= spelled(word);
+            }
+            !places.is_empty()
+        });
+        self.places -= gone;
+        let words: u64 = self.lengths.drain(passages).map(u64::from).sum();
+        self.words -= words;
     }
 
     /// What the words of a query say of each passage.
@@ -72,10 +105,13 @@ impl Lexicon {
 
     /// About how much memory it takes, in bytes.
     pub fn size(&self) -> usize {
-        let words: usize = self.postings.keys().map(|word| 64 + word.len()).sum();
-        let places: usize = self.postings.values().map(Vec::len).sum();
-        words + 8 * places + 4 * self.lengths.len()
+        self.spelled + 8 * self.places + 4 * self.lengths.len()
     }
+}
+
+/// About how much memory a word takes, in bytes, without its places.
+fn spelled(word: &str) -> usize {
+    64 + word.len()
 }
 
 /// How rare a word is that so many passages of all have.
@@ -89,9 +125,14 @@ fn terms(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let (mut run, mut end) = (String::new(), 0);
     for word in words(text, "") {
-        let spaced = !unspaced(&word.folded);
+        let plain = word.folded.is_ascii();
+        let spaced = plain || !unspaced(&word.folded);
         if spaced || word.span.start != end {
             pairs(&std::mem::take(&mut run), &mut found);
+        }
+        if plain {
+            found.push(word.folded);
+            continue;
         }
         if spaced {
             found.push(bare(&ascii(&word.folded)).replace('ı', "i"));

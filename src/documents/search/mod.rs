@@ -7,19 +7,21 @@
 //! by BM25, which finds names, numbers and dates that embeddings pass over.
 //! [`fuse`] makes one order of the two.
 
+mod best;
 mod encoder;
 mod fuse;
 mod index;
 mod lexical;
 mod passages;
 mod rerank;
+mod vectors;
 
 use serde::{Deserialize, Serialize};
 
 pub use encoder::{Encoder, cut, embed, embed_query};
 pub use index::{Document, Hit, Index, Query};
 pub use passages::{Cut, Passage, by_length, passages};
-pub use rerank::{RERANKED, relevance};
+pub use rerank::{RERANKED, rerank};
 
 /// Longest query, in characters.
 pub const MAX_QUERY: usize = 10_000;

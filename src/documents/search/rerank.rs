@@ -5,12 +5,24 @@ use crate::engine::{Engine, PredictionRequest, SubmitError};
 /// Passages that a reranker is asked about, unless more are wanted.
 pub const RERANKED: usize = 50;
 
-/// How well texts answer a query, from 0 to 1.
+/// The places of texts, those that answer a query best first and of equals the
+/// first, with how well they do, from 0 to 1.
 ///
 /// # Errors
 /// As [`Engine::predict`]; [`SubmitError::Invalid`] of `query` where it is too
 /// long for the model together with a text: nothing is cut off.
-pub async fn relevance(
+pub async fn rerank(
+    engine: &Engine,
+    query: &str,
+    texts: &[String],
+) -> Result<Vec<(usize, f32)>, SubmitError> {
+    let scores = relevance(engine, query, texts).await?;
+    let mut order: Vec<(usize, f32)> = scores.into_iter().enumerate().collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok(order)
+}
+
+async fn relevance(
     engine: &Engine,
     query: &str,
     texts: &[String],
@@ -22,7 +34,7 @@ pub async fn relevance(
         if pair.ids.len() > info.limits.context_length {
             let message = format!(
                 "query and a passage have {} tokens together, and {} reads {}; shorten the query \
-                 or leave rerank out",
+                 or search without a reranker",
                 pair.ids.len(),
                 info.id,
                 info.limits.context_length

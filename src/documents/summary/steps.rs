@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Request, Statement, Summarizer, Summary, check, choose, prompt, rank, say};
+use crate::documents::offload::offload;
 use crate::documents::source::{Citation, Sentence, Source, line};
 use crate::documents::vectors::vectors;
 use crate::engine::{ModelKind, SubmitError, Usage};
@@ -149,12 +150,14 @@ impl Summarizer {
         let near = prompt::near(request);
         let mut texts: Vec<String> = sentences.iter().map(|s| s.line.clone()).collect();
         texts.extend((!near.is_empty()).then_some(near));
-        let mut all = match &self.embedder {
+        let mut all: Vec<Vec<f32>> = match &self.embedder {
             Some(embedder) => vectors(embedder, &texts).await?,
-            None => texts.iter().map(|text| rank::by_words(text)).collect(),
+            None => {
+                offload(move || texts.iter().map(|text| rank::by_words(text)).collect()).await?
+            }
         };
         let near = all.split_off(sentences.len()).pop();
-        let places = rank::rank(&all, near.as_deref(), count);
+        let places = offload(move || rank::rank(&all, near.as_deref(), count)).await?;
         Ok(places.into_iter().map(|place| sentences[place]).collect())
     }
 }

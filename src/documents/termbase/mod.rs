@@ -14,6 +14,8 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
+use super::charset::Declares;
+use super::decode;
 pub use check::{Outcome, TermUse};
 pub use find::{Finder, Hit, Wanted};
 pub use glossary::{Glossary, Pair, glossaries};
@@ -109,6 +111,10 @@ impl TermbaseError {
     fn at(line: usize, message: impl Into<String>) -> Self {
         Self::Line { line, message: message.into() }
     }
+
+    fn unreadable(why: String) -> Self {
+        Self::File(format!("the file cannot be read: {why}"))
+    }
 }
 
 /// How a file is written.
@@ -126,17 +132,25 @@ impl Termbase {
     /// # Errors
     /// What is wrong with it, and in which line.
     pub fn read(bytes: &[u8], format: &Format) -> Result<(Self, Vec<Notice>), TermbaseError> {
-        let text = super::decode::decode(bytes)
-            .map_err(|why| TermbaseError::File(format!("the file cannot be read: {why}")))?;
+        let declares = match format {
+            Format::Tbx => Declares::Xml,
+            Format::Csv(_) | Format::Tsv(_) => Declares::Nowhere,
+        };
+        let text = decode::decode(bytes, declares).map_err(TermbaseError::unreadable)?;
+        Self::parse(&text, format)
+    }
+
+    /// Reads what a file says, whatever charset it declares.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn parse(text: &str, format: &Format) -> Result<(Self, Vec<Notice>), TermbaseError> {
+        let text = decode::text(text).map_err(TermbaseError::unreadable)?;
         let mut notices = Vec::new();
         let concepts = match format {
-            Format::Tbx => tbx::read(&text, &mut notices)?,
-            Format::Csv(languages) => {
-                table::read(&text, languages, table::Kind::Csv, &mut notices)?
-            }
-            Format::Tsv(languages) => {
-                table::read(&text, languages, table::Kind::Tsv, &mut notices)?
-            }
+            Format::Tbx => tbx::read(text, &mut notices)?,
+            Format::Csv(languages) => table::read(text, languages, table::Kind::Csv, &mut notices)?,
+            Format::Tsv(languages) => table::read(text, languages, table::Kind::Tsv, &mut notices)?,
         };
         let termbase = Self { concepts };
         if termbase.concepts.is_empty() {

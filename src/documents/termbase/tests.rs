@@ -125,7 +125,7 @@ fn tables_that_cannot_be_read_say_where() {
         "line 2: <termSec> has no <term>",
     );
     let error = Termbase::read(b"fr,en\nloi,l\xe4w", &Format::Csv(None)).unwrap_err().to_string();
-    assert!(error.contains("not valid UTF-8 (line 2)"), "{error}");
+    assert!(error.contains("not valid UTF-8 at byte 11, line 2"), "{error}");
 }
 
 #[test]

@@ -44,6 +44,9 @@ fn word_of(word: &str, start: usize, language: &str) -> Word {
 /// and Hebrew are written with or without. Turkish keeps its two kinds of i.
 pub fn fold(text: &str, language: &str) -> String {
     let turkish = matches!(language, "tr" | "az");
+    if text.is_ascii() && !turkish {
+        return text.to_ascii_lowercase();
+    }
     let mut folded = String::with_capacity(text.len());
     for c in text.nfkc() {
         match c {

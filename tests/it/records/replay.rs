@@ -1,10 +1,12 @@
 //! Records that commands write, and those of real models.
 
 use dragoman::documents::record::Role;
-use serde_json::json;
+use reqwest::Client;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
 
 use super::{Desk, opened};
-use crate::jobs::get;
+use crate::jobs::{ended, get};
 use crate::support::{self, EMBEDDER, GENERATOR, post_ok};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,6 +43,40 @@ async fn commands_write_records_beside_their_results() {
         &["compare", "old.txt", "new.txt", "--out", "changes.txt"],
         &["changes.txt is there already"],
     );
+}
+
+/// What a file is read as when it is made again: as it was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_charset_that_came_with_a_file_is_recorded() {
+    let desk = Desk::start();
+    let page = b"<meta charset=koi8-r><title>w5 \x96</title><p>w10 <b>w11</b></p>";
+    let send = async |content_type: &str| {
+        let part = Part::bytes(page.to_vec()).file_name("a.html").mime_str(content_type).unwrap();
+        let form = Form::new().part("file", part).text("source", "en").text("target", "fr");
+        let sent = Client::new().post(format!("{}/v1/documents", desk.url)).multipart(form);
+        let sent = sent.header("Idempotency-Key", "page").send().await.unwrap();
+        (sent.status().as_u16(), sent.json::<Value>().await.unwrap())
+    };
+    let (status, answer) = send("text/html; charset=klingon").await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert_eq!((status, &answer["error"]["param"]), (400, &json!("file")), "{answer}");
+    assert!(message.contains("the charset \"klingon\" is not known"), "{message}");
+    let (status, job) = send("text/html; charset=windows-1252").await;
+    assert_eq!(status, 202, "{job}");
+    // Read otherwise it would be another document.
+    assert_eq!(send("text/html").await.0, 422);
+    let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+    ended(&desk.url, &path).await;
+    let written = desk.fetch(&format!("{path}/result")).await;
+    let text = String::from_utf8(written.clone()).unwrap();
+    assert!(text.starts_with("<meta charset=utf-8><title>"), "{text}");
+    desk.write("a.html", page);
+    desk.write("a.fr.html", written);
+    desk.write("a.fr.html.record.json", desk.fetch(&format!("{path}/record")).await);
+    let verify = ["verify-record", "a.fr.html.record.json", "--input", "a.html"];
+    let replay = ["--model", "./m2m", "--replay", "--json"];
+    let said: Value = serde_json::from_str(&desk.good(&[&verify[..], &replay].concat())).unwrap();
+    assert_eq!(said["record"]["options"]["charset"], "windows-1252", "{said}");
 }
 
 const TREATY: &str = "The Parties shall report to the Council every two years in writing. They \

@@ -3,6 +3,7 @@
 //! have had at once, is.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use dragoman::cli::load::load;
@@ -188,7 +189,6 @@ async fn a_file_is_summarised_as_its_paragraphs() {
     assert_eq!(answer.json::<Value>().await.unwrap(), direct);
     for (fields, param, says) in [
         (&[("text", "It met.")][..], "file", "send one of"),
-        (&[("record", "true")], "record", "paragraphs"),
         (&[("format", "docx")], "file", "this is not docx"),
         (&[("format", "odt")], "format", "send one of text"),
         (&[("priority", "-x")], "priority", "whole number"),
@@ -289,4 +289,69 @@ async fn its_record_is_of_the_answer() {
     let (_, mut direct) = summarize(url, &body).await;
     direct["record"] = answer["record"].clone();
     assert_eq!(answer, direct);
+}
+
+/// A summary of a file has a record that names the file, from which it is made
+/// again, at once and as a job.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_of_a_file_is_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path()).to_str().unwrap().to_owned();
+    let server = Process::start(folder.path(), &model);
+    let page = "<meta charset=koi8-r><title>The Council</title><p>It met <b>twice</b> in May.</p>\
+                <p>It paid for all of it.</p>";
+    let send = async |background: &str| {
+        let part = Part::bytes(page.as_bytes().to_vec()).file_name("page");
+        let part = part.mime_str("text/html; charset=windows-1252").unwrap();
+        let fields = [("format", "html"), ("target", "en"), ("statements", "2")];
+        let flags = [("record", "true"), ("deterministic", "true"), ("background", background)];
+        let form = (fields.into_iter().chain(flags))
+            .fold(Form::new().part("file", part), |form, (name, value)| {
+                form.text(name, value.to_owned())
+            });
+        let request = Client::new().post(format!("{}/v1/summarize", server.url)).multipart(form);
+        read(request.send().await.unwrap()).await
+    };
+    let (status, direct) = send("false").await;
+    assert_eq!(status, 200, "{direct}");
+    let (status, job) = send("true").await;
+    assert_eq!((status, &job["name"]), (202, &json!("page")), "{job}");
+    let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+    let job = ended(&server.url, &path).await;
+    assert_eq!((&job["status"], &job["message"]), (&json!("done"), &Value::Null), "{job}");
+    let later: Value = fetch(&server.url, &format!("{path}/result")).await.json().await.unwrap();
+    server.kill();
+    assert_eq!(later["statements"], direct["statements"]);
+
+    std::fs::write(folder.path().join("page"), page).unwrap();
+    std::fs::write(folder.path().join("other"), page.replace("May", "June")).unwrap();
+    let verify = |answer: &Value, input: &str| {
+        std::fs::write(folder.path().join("answer.json"), answer.to_string()).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_dragoman"))
+            .current_dir(folder.path())
+            .args(["--offline", "--config", "dragoman.toml", "verify-record", "answer.json"])
+            .args(["--input", input, "--model", &model, "--replay", "--json"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let said: Value = serde_json::from_str(&said).unwrap_or(Value::String(said));
+        (output.status.success(), said)
+    };
+    for answer in [&direct, &later] {
+        let (good, said) = verify(answer, "page");
+        assert!(good, "{said}");
+        let record = &said["record"];
+        assert_eq!(record["form"], "upload");
+        assert_eq!(record["input"], json!([Blob::new("page", page.as_bytes())]));
+        let options = record["options"].as_object().unwrap();
+        let mut names: Vec<&str> = options.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["background", "charset", "format", "statements", "target"]);
+        let (good, said) = verify(answer, "other");
+        let differs = |name: &str| {
+            let mut checks = said["checks"].as_array().unwrap().iter();
+            checks.any(|check| check["name"] == name && check["outcome"] == "differs")
+        };
+        assert!(!good && differs("input") && differs("result made again"), "{said}");
+    }
 }

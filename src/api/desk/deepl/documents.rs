@@ -33,7 +33,7 @@ pub async fn upload(
     Upload { fields, file, .. }: Upload<DocumentRequest>,
 ) -> Result<axum::Json<DocumentHandle>, ApiError> {
     let name = fields.filename.clone().filter(|name| !name.is_empty()).or(file.name);
-    let file = File { name, bytes: file.bytes };
+    let file = File { name, ..file };
     output_format(&fields, &file)?;
     let engine = texts::translator(&shared, fields.model.as_deref(), false)?.engine;
     let target = texts::language(&engine, "target_lang", &fields.target_lang)?;

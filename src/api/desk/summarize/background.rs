@@ -3,15 +3,19 @@
 
 use std::sync::Weak;
 
+use axum::body::Bytes;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Prepared;
 use super::given::Given;
 use crate::api::desk::jobs::info;
+use crate::api::desk::record::Uploaded;
 use crate::api::desk::store::now;
 use crate::api::desk::submit::store;
 use crate::api::error::ApiError;
@@ -32,7 +36,7 @@ pub async fn submit(
     given: Given,
     key: Option<String>,
 ) -> Result<Response, ApiError> {
-    let Given { body, bytes, name, kind, fingerprint, .. } = given;
+    let body = &given.body;
     if body.stream.unwrap_or(false) {
         let message = "stream does not go with background; follow the job at /v1/jobs/ID/events";
         return Err(ApiError::invalid("stream", message));
@@ -42,15 +46,18 @@ pub async fn submit(
                        came, behind requests that somebody waits for";
         return Err(ApiError::invalid("priority", message));
     }
-    let name = name.or_else(|| body.title.clone()).unwrap_or_else(|| "text".to_owned());
-    let prepared = Prepared::new(shared, body, bytes.clone()).await?;
+    let name = given.name.clone().or_else(|| body.title.clone());
+    let (kept, kind) = (Kept::of(&given)?, given.kind());
+    // The same form for a translation is another request.
+    let fingerprint = format!("summarize {}", given.fingerprint);
+    let prepared = Prepared::new(shared, given).await?;
     let Prepared { desk, summarizer, source, request, .. } = &prepared;
     let target = request.target.clone();
     let options = Options::new(None, target.clone(), target);
     let model = summarizer.engine.info().id.clone();
     let job = StoredJob {
         work: Work::Summarize,
-        name,
+        name: name.unwrap_or_else(|| "text".to_owned()),
         kind,
         written: kind,
         segments: summarizer.passages(source, request)?,
@@ -58,13 +65,38 @@ pub async fn submit(
         request: key,
         ..StoredJob::new(Uuid::new_v4().to_string(), now(), (model, options))
     };
-    // The same form for a translation is another request.
-    let fingerprint = format!("summarize {fingerprint}");
-    let upload = Upload { document: bytes.to_vec(), terms: Vec::new(), fingerprint };
+    let upload = Upload { document: kept, terms: Vec::new(), fingerprint };
     let (job, new) = store(desk, job, upload).await?;
     let status = if new { StatusCode::ACCEPTED } else { StatusCode::OK };
     let place = [(header::LOCATION, format!("/v1/jobs/{}", job.id))];
     Ok((status, place, axum::Json(info(&job, desk.retention()))).into_response())
+}
+
+/// What is kept of a request whose record names a file; of others it is the request
+/// alone.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    file: Uploaded,
+    request: Box<RawValue>,
+}
+
+impl Kept {
+    fn of(given: &Given) -> Result<Vec<u8>, ApiError> {
+        let Some(file) = given.file.clone().filter(|_| given.body.record.unwrap_or(false)) else {
+            return Ok(given.bytes.to_vec());
+        };
+        let failed = |_: serde_json::Error| ApiError::internal();
+        let request = serde_json::from_slice(&given.bytes).map_err(failed)?;
+        serde_json::to_vec(&Self { file, request }).map_err(failed)
+    }
+
+    /// The request as it came, and its file.
+    fn read(kept: Vec<u8>) -> (Bytes, Option<Uploaded>) {
+        match serde_json::from_slice::<Self>(&kept) {
+            Ok(Self { file, request }) => (request.get().to_owned().into(), Some(file)),
+            Err(_) => (kept.into(), None),
+        }
+    }
 }
 
 /// Reads the requests of jobs.
@@ -88,9 +120,11 @@ impl Summaries for Requests {
         async move {
             let shared = Shared::upgrade(&self.shared)?;
             let read = async {
+                let (request, file) = Kept::read(request);
                 let mut body = parse::<SummarizeRequest>(&request)?;
                 body.model = Some(model.to_owned());
-                Prepared::new(&shared, body, request.into()).await
+                let given = Given { file, ..Given::of_request(body, request) };
+                Prepared::new(&shared, given).await
             };
             Some(match read.await {
                 Ok(prepared) => Ok(Box::new(prepared) as Box<dyn Asked>),

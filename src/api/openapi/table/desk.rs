@@ -85,7 +85,8 @@ pub const DESK: &[Operation] = &[
         .works(),
     JOBS.post(
         "/v1/documents",
-        "Takes a document to be translated. With an `Idempotency-Key` the same request again is \
+        "Takes a document to be translated. A `charset` in the content type of the file's part \
+         goes before what the file declares. With an `Idempotency-Key` the same request again is \
          answered with the same job, with status 200.",
     )
     .takes::<Upload<DocumentRequest>>()

@@ -53,7 +53,8 @@ fn add(store: &Store, to: &str, document: &StoredDocument, most: u64) -> Result<
 }
 
 fn found(store: &Store, id: &str) -> usize {
-    let index = store.collection_index(id).unwrap().unwrap();
+    let held = store.loaded_collection(id).unwrap().unwrap();
+    let index = &held.read().index;
     let query = Query { text: "law", limit: 99, mode: Mode::Lexical, ..Query::default() };
     assert_eq!(index.search(&query).len(), index.len());
     index.len()
@@ -85,7 +86,7 @@ fn a_collection_goes_its_way() {
     store.create_collection(&d, 2).unwrap().unwrap();
     assert_eq!(found(&store, "c"), 0);
     assert_eq!(add(&store, "c", &a, 5).unwrap(), Added::New);
-    assert_eq!(found(&store, "c"), 2, "what was loaded before is not seen again");
+    assert_eq!(found(&store, "c"), 2, "what was loaded is not as it was before");
     // The same file is not stored twice, under whatever name, but in each collection.
     let again = StoredDocument { id: "z".into(), name: "z".into(), ..a.clone() };
     assert_eq!(add(&store, "c", &again, 5).unwrap(), Added::Known(Box::new(a.clone())));
@@ -106,10 +107,10 @@ fn a_collection_goes_its_way() {
     let wanted = store.passages("c", &[("b", 2), ("a", 9), ("a", 0)]).unwrap();
     let texts: Vec<_> = wanted.iter().map(|p| p.as_ref().map(|p| &*p.text)).collect();
     assert_eq!(texts, [Some("law 2 of b"), None, Some("law 0 of a")]);
-    let index = store.collection_index("c").unwrap().unwrap();
+    let held = store.loaded_collection("c").unwrap().unwrap();
     let query =
         Query { vector: Some(&[0.6, 0.8]), limit: 1, mode: Mode::Semantic, ..Query::default() };
-    assert!((index.search(&query)[0].cosine.unwrap() - 1.0).abs() < 1e-6);
+    assert!((held.read().index.search(&query)[0].cosine.unwrap() - 1.0).abs() < 1e-6);
 
     assert_eq!(rows(&store), [2, 3, 3, 7, 3]);
     assert!(store.delete_document("c", "b").unwrap() && !store.delete_document("c", "b").unwrap());
@@ -117,7 +118,7 @@ fn a_collection_goes_its_way() {
     assert_eq!((counted.documents, counted.passages, counted.bytes), (1, 2, 10));
     assert_eq!((found(&store, "c"), rows(&store)), (2, [2, 2, 2, 4, 2]));
     assert!(store.delete_collection("c").unwrap() && !store.delete_collection("c").unwrap());
-    assert!(store.collection_index("c").unwrap().is_none());
+    assert!(store.loaded_collection("c").unwrap().is_none());
     assert_eq!((found(&store, "d"), rows(&store)), (2, [1, 1, 1, 2, 1]));
 }
 
@@ -163,4 +164,47 @@ fn deleting_frees() {
         sizes.push(size());
     }
     assert_eq!(sizes[2], sizes[5], "{sizes:?}");
+}
+
+/// What was loaded changes with what is stored, and is what would be loaded.
+#[test]
+fn what_is_loaded_follows_what_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.create_collection(&collection("c"), 9).unwrap().unwrap();
+    let made =
+        |id: &str, created: i64, passages| StoredDocument { created, ..document(id, passages) };
+    let loaded = || store.loaded_collection("c").unwrap().unwrap();
+    let all = || {
+        let (text, vector) = ("law of b 1", Some(&[0.6, 0.8][..]));
+        let query = Query { text, vector, limit: 99, ..Query::default() };
+        let held = loaded();
+        held.read().index.search(&query)
+    };
+    add(&store, "c", &made("b", 5, 2), 99).unwrap();
+    let held = loaded();
+    add(&store, "c", &made("a", 6, 3), 99).unwrap();
+    add(&store, "c", &made("d", 7, 1), 99).unwrap();
+    store.delete_document("c", "b").unwrap();
+    store.delete_document("c", "none").unwrap();
+    add(&store, "c", &made("e", 7, 2), 99).unwrap();
+    assert!(Arc::ptr_eq(&held, &loaded()), "nothing was loaded again");
+    let changed = all();
+    assert_eq!(changed.len(), 3 + 1 + 2);
+    store.loaded.forget("c");
+    assert!(!Arc::ptr_eq(&held, &loaded()));
+    assert_eq!(changed, all());
+    // One that was made before those that are there stands before them.
+    let held = loaded();
+    add(&store, "c", &made("f", 1, 2), 99).unwrap();
+    assert!(!Arc::ptr_eq(&held, &loaded()));
+    let names: Vec<String> = all().into_iter().map(|hit| hit.document.id).collect();
+    assert_eq!((names.len(), &*names[0]), (8, "f"), "of equals the first");
+    // While it is being loaded nobody knows whether with the change.
+    let slot = store.loaded.slot("c");
+    let loading = slot.held();
+    add(&store, "c", &made("g", 9, 1), 99).unwrap();
+    drop(loading);
+    assert!(!Arc::ptr_eq(&slot, &store.loaded.slot("c")));
+    assert_eq!(all().len(), 9);
 }

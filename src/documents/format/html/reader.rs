@@ -5,6 +5,7 @@ use std::ops::Range;
 use html5gum::{DefaultEmitter, StartTag, Token, Tokenizer};
 
 use super::elements;
+use crate::documents::charset::in_content;
 use crate::documents::format::flow::{Edges, Flow, Item, Tag};
 use crate::documents::format::spans::{Draft, Frag};
 use crate::documents::format::style::Style;
@@ -19,8 +20,8 @@ pub(in crate::documents::format) struct Found {
     pub directions: Vec<Range<usize>>,
     /// Where `dir` can be added to an `html` element that has a language only.
     pub undirected: Option<usize>,
-    /// The page declares a character set other than UTF-8.
-    pub other_charset: bool,
+    /// Labels of charsets in `meta` elements.
+    pub charsets: Vec<Range<usize>>,
 }
 
 /// Elements within each other whose languages are followed; browsers stop at
@@ -88,6 +89,7 @@ pub(in crate::documents::format) fn collect(
                 let within = collect(source, place(text.span), reader.drafts);
                 reader.found.languages.extend(within.languages);
                 reader.found.directions.extend(within.directions);
+                reader.found.charsets.extend(within.charsets);
             }
             Token::String(text) if reader.skipped.is_none() => {
                 reader.flow.words(&String::from_utf8_lossy(&text.value), place(text.span));
@@ -227,7 +229,11 @@ impl Reader<'_> {
         });
         let mut directed = false;
         for (attribute, value) in &tag.attributes {
-            let Some(span) = self.within_quotes(place(value.span)) else { continue };
+            let span = place(value.span);
+            if name == "meta" {
+                self.charset(tag, attribute, &span);
+            }
+            let Some(span) = self.within_quotes(span) else { continue };
             let text = String::from_utf8_lossy(&value.value).into_owned();
             match attribute.as_slice() {
                 b"lang" | b"xml:lang" if translatable => self.found.languages.push(span),
@@ -235,14 +241,8 @@ impl Reader<'_> {
                     directed = true;
                     self.found.directions.push(span);
                 }
-                b"charset" if name == "meta" => self.charset(&text),
-                b"content" if name == "meta" => {
-                    if let Some((_, charset)) = text.split_once("charset=") {
-                        self.charset(charset);
-                    }
-                    if described {
-                        self.attribute(text, span, translatable, language);
-                    }
+                b"content" if name == "meta" && described => {
+                    self.attribute(text, span, translatable, language);
                 }
                 other if std::str::from_utf8(other).is_ok_and(elements::is_text) => {
                     self.attribute(text, span, translatable, language);
@@ -271,19 +271,43 @@ impl Reader<'_> {
         self.drafts.push(draft);
     }
 
-    fn charset(&mut self, charset: &str) {
-        let charset = charset.trim().to_ascii_lowercase();
-        self.found.other_charset = !charset.is_empty() && !charset.starts_with("utf");
+    /// Where an attribute of a `meta` element names a charset.
+    fn charset(&mut self, tag: &StartTag<usize>, attribute: &[u8], span: &Range<usize>) {
+        let pragma = tag.attributes.get(b"http-equiv".as_slice());
+        let pragma = pragma.is_some_and(|v| v.value.eq_ignore_ascii_case(b"content-type"));
+        let value = self.value(span.start);
+        let label = match (attribute, value) {
+            (b"charset", Some((value, _))) => Some(value),
+            (b"content", Some((value, _))) if pragma => {
+                in_content(self.source[value.clone()].as_bytes())
+                    .map(|label| value.start + label.start..value.start + label.end)
+            }
+            _ => None,
+        };
+        self.found.charsets.extend(label.filter(|label| !label.is_empty()));
     }
 
     /// The value of the attribute whose name `span` begins with, without its
     /// quotes. `None` if it has no quotes: not every text could be written there.
     fn within_quotes(&self, span: Range<usize>) -> Option<Range<usize>> {
-        let (name, rest) = self.source[span.start..].split_once('=')?;
+        self.value(span.start).and_then(|(range, quoted)| quoted.then_some(range))
+    }
+
+    /// The value of the attribute whose name begins at `start`, without its
+    /// quotes, and whether it has any.
+    fn value(&self, start: usize) -> Option<(Range<usize>, bool)> {
+        let (name, rest) = self.source[start..].split_once('=')?;
         let value = rest.trim_start();
-        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-        let start = span.start + name.len() + 1 + (rest.len() - value.len()) + 1;
-        let length = value[1..].find(quote)?;
-        Some(start..start + length)
+        let start = start + name.len() + 1 + (rest.len() - value.len());
+        match value.chars().next()? {
+            quote @ ('"' | '\'') => {
+                let length = value[1..].find(quote)?;
+                Some((start + 1..start + 1 + length, true))
+            }
+            _ => {
+                let length = value.find(|c: char| c == '>' || c.is_ascii_whitespace())?;
+                Some((start..start + length, false))
+            }
+        }
     }
 }

@@ -79,6 +79,7 @@ fn damaged_files_are_read_or_refused() {
         (Kind::Docx, word(document)),
         (Kind::Srt, b"1\n00:00:01,000 --> 00:00:02,000\n<i>a</i>\nb\n\n2\n00:00:03,000 --> 00:00:04,000\nc\n".to_vec()),
         (Kind::Text, fixture("page.md")),
+        (Kind::Html, b"<html><head><meta charset=iso-8859-1></head><p>\xe9l\xe8ve <b>\xe0</b></html>".to_vec()),
     ];
     let mut random = Random(0x5eed);
     for (kind, file) in files {
