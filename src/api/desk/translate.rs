@@ -17,7 +17,7 @@ pub use self::report::{quality, segment};
 use super::record::{failed, held, record};
 use super::store::{Desk, missing};
 use super::termbases;
-use super::texts::{self, Cut, MAX_TEXTS, Text, targets};
+use super::texts::{self, Cut, MAX_TEXTS, Text};
 use crate::api::error::ApiError;
 use crate::api::extract::Kept;
 use crate::api::progress;
@@ -168,7 +168,12 @@ impl Prepared {
                 });
             }
         };
-        let done = texts::run(&translator, job, (&texts, "texts"), &told).await?;
+        let mut done = texts::run(&translator, job, (&texts, "texts"), &told).await?;
+        let write = |(number, (text, done)): (usize, (&Text, &mut Vec<Translated>))| {
+            text.write(done, &format!("texts[{number}]"))
+        };
+        let written = texts.iter().zip(&mut done).enumerate().map(write);
+        let written: Vec<String> = written.collect::<Result<_, ApiError>>()?;
         let flat: Vec<Translated> = done.iter().flatten().cloned().collect();
         if let Some(id) = &learns {
             texts::remember(&desk, id, (&segments, &target), &flat).await?;
@@ -179,20 +184,17 @@ impl Prepared {
             completion_tokens: flat.iter().map(|t| t.usage.completion_tokens).sum(),
             characters,
         };
-        let translation = |(number, (text, done)): (usize, (&Text, &Vec<Translated>))| {
-            Ok(Translation {
-                text: text.join(&targets(done), &format!("texts[{number}]"))?,
-                segments: (text.segments.iter().zip(done))
-                    .map(|(source, translated)| segment(source, translated, quality))
-                    .collect(),
-            })
+        let translation = |(written, (text, done)): (String, (&Text, &Vec<Translated>))| {
+            let segments = (text.segments.iter().zip(done))
+                .map(|(source, translated)| segment(source, translated, quality));
+            Translation { text: written, segments: segments.collect() }
         };
-        let translations = texts.iter().zip(&done).enumerate().map(translation);
+        let translations = written.into_iter().zip(texts.iter().zip(&done)).map(translation);
         let mut answer = TranslateResponse {
             model: translator.engine.info().id.clone(),
             quality: quality.then(|| document(&done)),
             target,
-            translations: translations.collect::<Result<_, ApiError>>()?,
+            translations: translations.collect(),
             usage,
             record: None,
         };

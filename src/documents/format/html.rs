@@ -10,7 +10,7 @@ mod elements;
 mod reader;
 
 use super::spans::{Options, Spans};
-use super::{Body, FormatError, Unit, encoding, is_right_to_left};
+use super::{Body, FormatError, Unit, Written, encoding, is_right_to_left};
 use crate::documents::tagged::Tagged;
 
 pub(super) use reader::{Found, collect};
@@ -34,7 +34,7 @@ impl Body for Page {
         units: &[Unit],
         texts: &[Tagged],
         to: Option<&str>,
-    ) -> Result<Vec<u8>, FormatError> {
+    ) -> Result<Written, FormatError> {
         let mut fixed = Vec::new();
         if let Some(to) = to {
             let direction = if is_right_to_left(to) { "rtl" } else { "ltr" };
@@ -52,6 +52,6 @@ impl Body for Page {
         }
         let options = Options { fixed, ascii: self.found.other_charset, to, ..Options::default() };
         let text = self.spans.write(units, texts, options);
-        Ok(encoding::encode(&text, self.spans.encoding))
+        Ok(encoding::encode(&text, self.spans.encoding).into())
     }
 }
