@@ -185,7 +185,7 @@ def main():
                                      "por_PT", "swh"))
     texts += "".join(path.read_text("utf-8") for kind in kinds if kind in ("markdown", "srt", "xliff")
                      for path, _ in files[kind])
-    texts += "".join(map(chr, range(32, 127))) + "人じん\u00a0–—‘’“”×é²…"
+    texts += "".join(map(chr, range(32, 127))) + "人じん\u00a0–—‘’“”×é²…©"
     changed = copier.make(folder / "copier", texts.replace("\n", " "))
 
     def change(text):

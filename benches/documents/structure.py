@@ -152,6 +152,9 @@ def web(data, directed):
     return words(places)
 
 
+NOTE = re.compile(r"\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]")
+
+
 def markdown(data, directed):
     """The tokens of another parser. Lines of a paragraph are words; emphasis may be written as HTML
     where Markdown would not see it."""
@@ -164,7 +167,11 @@ def markdown(data, directed):
     def walk(tokens):
         for token in tokens:
             if token.type == "text":
-                places.append(Words(token.content))
+                # GitHub's mark of a note is none of its words.
+                mark = NOTE.match(token.content)
+                if mark:
+                    places.append((mark[0],))
+                places.append(Words(token.content[mark.end() if mark else 0:]))
             elif token.type == "softbreak":
                 places.append(Words(" "))
             elif token.type == "inline":

@@ -17,6 +17,7 @@ pub mod memory;
 mod offload;
 pub mod quality;
 pub mod record;
+mod script;
 pub mod search;
 pub mod segment;
 pub mod source;

@@ -6,15 +6,21 @@
 //! and what they write is held to the source: every tag once, in the same
 //! nesting. [`repair`] puts back what they broke.
 
+mod align;
+mod faults;
+mod finder;
+mod gaps;
 mod marks;
 mod repair;
 #[cfg(test)]
 mod tests;
+mod unmarked;
 
 use std::collections::BTreeSet;
 
 pub use repair::repair;
 pub(in crate::documents) use repair::settle;
+pub use unmarked::Unmarked;
 
 /// A stretch of words, or a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,65 +115,6 @@ impl Tagged {
         self.words().collect()
     }
 
-    /// The words alone, with a space for each tag without words that parts two words, such as a tab
-    /// or the end of a line: for models that see no tags.
-    pub fn parted(&self) -> String {
-        let mut text = String::new();
-        for (index, piece) in self.0.iter().enumerate() {
-            match piece {
-                Piece::Words(words) => text.push_str(words),
-                Piece::Empty(_) if self.parts(index) => text.push(' '),
-                _ => {}
-            }
-        }
-        text
-    }
-
-    /// Without the white space beside each tag that stands for a space in what [`Self::parted`] made
-    /// of `source`.
-    pub fn closed(self, source: &Self) -> Self {
-        let parting = |number: u32| {
-            let place = source.0.iter().position(|piece| *piece == Piece::Empty(number));
-            place.is_some_and(|index| source.parts(index))
-        };
-        let mut pieces = self.0;
-        for index in 0..pieces.len() {
-            if !matches!(pieces[index], Piece::Empty(number) if parting(number)) {
-                continue;
-            }
-            let words = |piece: &Piece| matches!(piece, Piece::Words(_));
-            if let Some(at) = pieces[..index].iter().rposition(words)
-                && let Piece::Words(before) = &mut pieces[at]
-            {
-                before.truncate(before.trim_end().len());
-            }
-            if let Some(at) = pieces[index..].iter().position(words)
-                && let Piece::Words(after) = &mut pieces[index + at]
-            {
-                *after = after.trim_start().to_owned();
-            }
-        }
-        pieces.retain(|piece| !matches!(piece, Piece::Words(words) if words.is_empty()));
-        Self(pieces)
-    }
-
-    /// Whether the tag of this place is the first one between words that begin and end with letters or
-    /// digits.
-    fn parts(&self, index: usize) -> bool {
-        let before = self.0[..index].iter().rev().find_map(|piece| match piece {
-            Piece::Words(words) => Some(words.chars().next_back()),
-            Piece::Empty(_) => Some(None),
-            _ => None,
-        });
-        let after = self.0[index..].iter().find_map(|piece| match piece {
-            Piece::Words(words) => Some(words.chars().next()),
-            _ => None,
-        });
-        let letter =
-            |found: Option<Option<char>>| found.flatten().is_some_and(char::is_alphanumeric);
-        letter(before) && letter(after)
-    }
-
     /// The same with the spaces at the edges of pairs outside of them, where formats
     /// do not take them inside.
     pub fn snug(&self) -> Self {
@@ -229,7 +176,7 @@ impl Tagged {
     /// The first fault; [`Self::faults`] lists them all, [`repair`] mends them.
     pub fn read_marked(marked: &str, source: &Self) -> Result<Self, TagFault> {
         let pieces = marks::read(marked, marks::Spacing::Exact);
-        match repair::faults(&pieces, source).first() {
+        match faults::faults(&pieces, source).first() {
             Some(fault) => Err(*fault),
             None => Self::new(pieces),
         }
@@ -247,7 +194,7 @@ impl Tagged {
     /// How the tags differ from those of `source`; empty if each occurs once,
     /// is of the same kind and stands within the same tags.
     pub fn faults(&self, source: &Self) -> Vec<TagFault> {
-        repair::faults(&self.0, source)
+        faults::faults(&self.0, source)
     }
 }
 

@@ -44,7 +44,7 @@ fn unchanged_documents_are_the_same_bytes() {
         let bytes = file(name);
         let document = read(name, &bytes);
         assert!(document.units().len() > 1, "{name}");
-        assert_eq!(document.write(&texts(&document), None).unwrap(), bytes, "{name}");
+        assert_eq!(document.write(&texts(&document), None).unwrap().bytes, bytes, "{name}");
     }
 }
 
@@ -77,7 +77,7 @@ fn units_are_what_others_read() {
 fn changed_documents_are_read_again() {
     for name in ["office.docx", "pandoc.docx", "page.html", "page.md"] {
         let document = read(name, &file(name));
-        let written = document.write(&capitals(&document), Some("fr")).unwrap();
+        let written = document.write(&capitals(&document), Some("fr")).unwrap().bytes;
         let again = read(name, &written);
         assert_eq!(texts(&again), capitals(&document), "{name}");
     }
@@ -100,7 +100,7 @@ fn other_parts_of_a_package_are_kept() {
     for name in ["office.docx", "pandoc.docx"] {
         let bytes = file(name);
         let document = read(name, &bytes);
-        let written = document.write(&capitals(&document), None).unwrap();
+        let written = document.write(&capitals(&document), None).unwrap().bytes;
         let (before, after) = (parts(&bytes), parts(&written));
         let names = |parts: &[(String, Vec<u8>)]| -> Vec<String> {
             parts.iter().map(|(name, _)| name.clone()).collect()
@@ -125,7 +125,7 @@ fn other_parts_of_a_package_are_kept() {
 fn exchange_files_have_their_targets() {
     for (name, targets, language) in [("odf.xlf", 9, "target-language"), ("js.xlf", 2, "trgLang")] {
         let document = read(name, &file(name));
-        let written = document.write(&texts(&document), Some("fr")).unwrap();
+        let written = document.write(&texts(&document), Some("fr")).unwrap().bytes;
         let written = String::from_utf8(written).unwrap();
         let translatable = document.units().iter().filter(|unit| unit.translatable).count();
         assert!(translatable >= targets, "{name}");
@@ -138,7 +138,7 @@ fn exchange_files_have_their_targets() {
 fn text_of_a_pdf_is_markdown() {
     let document = read("page.pdf", &file("page.pdf"));
     assert_eq!((document.kind(), document.written_kind()), (Kind::Pdf, Kind::Markdown));
-    let written = document.write(&texts(&document), None).unwrap();
+    let written = document.write(&texts(&document), None).unwrap().bytes;
     let written = String::from_utf8(written).unwrap();
     for words in
         ["Access to safe water", "The Conference, recalling its resolution", "Water is life."]

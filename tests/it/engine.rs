@@ -8,7 +8,7 @@ use dragoman::engine::{
     SubmitError, Usage,
 };
 
-use crate::support::{self, GENERATOR, server};
+use crate::support::{GENERATOR, server};
 
 fn generator() -> Option<&'static Engine> {
     server()?.engines.get(GENERATOR)

@@ -19,7 +19,7 @@ pub use languages::{languages, pairs, usage, variant};
 
 use super::store::Desk;
 use super::termbases::stored;
-use super::texts::{self, Cut, MAX_TEXTS, Text, targets};
+use super::texts::{self, Cut, MAX_TEXTS, Text};
 use super::translate::tone;
 use crate::api::error::{ApiError, echo, reshaped};
 use crate::api::form::JsonOrForm;
@@ -72,21 +72,22 @@ pub async fn translate(
         tone: tone(engine, "formality", body.formality)?,
         ..Job::new(all.iter().flat_map(|text| text.segments.clone()).collect(), &target)
     };
-    let done = texts::run(&translator, job, (&all, "text"), &|_| {}).await?;
+    let mut done = texts::run(&translator, job, (&all, "text"), &|_| {}).await?;
     let counts: Vec<usize> = body.text.iter().map(|text| text.chars().count()).collect();
     desk.characters.fetch_add(counts.iter().sum::<usize>() as u64, Relaxed);
     let shown = body.show_billed_characters.unwrap_or(false);
-    let translation = move |((text, done), characters): ((&Text, &Vec<Translated>), usize)| {
+    let translation = move |((text, done), characters): ((&Text, &mut Vec<Translated>), usize)| {
+        let text = text.write(done, "text")?;
         let longest = done.iter().max_by_key(|translated| translated.report.weight);
         let code = longest.and_then(|translated| translated.source_language.code.as_deref());
         Ok(Translation {
             detected_source_language: code.map_or_else(String::new, languages::upper),
-            text: text.join(&targets(done), "text")?,
+            text,
             billed_characters: shown.then_some(characters),
         })
     };
     let written = blocking(move || {
-        all.iter().zip(&done).zip(counts).map(translation).collect::<Result<_, ApiError>>()
+        all.iter().zip(&mut done).zip(counts).map(translation).collect::<Result<_, ApiError>>()
     });
     Ok(axum::Json(TranslateResponse { translations: written.await?? }))
 }

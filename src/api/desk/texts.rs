@@ -134,11 +134,29 @@ impl Text {
         Ok(Self { segments, form: Form::Markdown(Box::new(page)), ..Self::empty() })
     }
 
-    /// The text with its segments translated; `field` is what it is called.
+    /// The text with its segments translated; `field` is what it is called. The
+    /// reports of those that could not be written say so.
     ///
     /// # Errors
-    /// 500 for words that cannot be written in Markdown.
-    pub fn join(&self, translated: &[Tagged], field: &str) -> Result<String, ApiError> {
+    /// 500 for a page that cannot be written.
+    pub fn write(&self, done: &mut [Translated], field: &str) -> Result<String, ApiError> {
+        let targets: Vec<Tagged> = done.iter().map(|one| one.target.clone()).collect();
+        let (text, kept) = self.join(&targets, field)?;
+        for (index, why) in kept {
+            if let Some(translated) = done.get_mut(index) {
+                translated.report.keep(&why);
+            }
+        }
+        Ok(text)
+    }
+
+    /// The text with its segments translated, and the segments of which it keeps
+    /// the source, with the reasons.
+    fn join(
+        &self,
+        translated: &[Tagged],
+        field: &str,
+    ) -> Result<(String, Vec<(usize, String)>), ApiError> {
         if let Form::Markdown(page) = &self.form {
             let written = page.document.write(&page.cut.join(translated), Some(&page.to));
             let unwritable = |error: String| {
@@ -147,7 +165,10 @@ impl Text {
                     .with_param(field)
             };
             let written = written.map_err(|error| unwritable(error.to_string()))?;
-            return String::from_utf8(written).map_err(|error| unwritable(error.to_string()));
+            let places = page.cut.places();
+            let kept = written.reasons(&places).map(|(at, why)| (at, why.to_owned())).collect();
+            let text = String::from_utf8(written.bytes);
+            return Ok((text.map_err(|error| unwritable(error.to_string()))?, kept));
         }
         let mut left = translated.iter().cloned();
         let mut text = self.between[0].clone();
@@ -165,13 +186,8 @@ impl Text {
             };
             text += after;
         }
-        Ok(text)
+        Ok((text, Vec::new()))
     }
-}
-
-/// What was written for the segments of a text.
-pub fn targets(translated: &[Translated]) -> Vec<Tagged> {
-    translated.iter().map(|translated| translated.target.clone()).collect()
 }
 
 /// The model that translates: the one that is named, or the first that
@@ -307,7 +323,7 @@ mod tests {
             let parsed = Text::plain(text, cut, Some("en"));
             let found: Vec<String> = parsed.segments.iter().map(Tagged::plain).collect();
             assert_eq!(found, expected, "{text:?}");
-            assert_eq!(parsed.join(&parsed.segments, "text").unwrap(), text);
+            assert_eq!(parsed.join(&parsed.segments, "text").unwrap().0, text);
         };
         check("a\n\n b \r\nc", Cut::Lines, &["a", "b", "c"]);
         check("An egg. A dog.\nE", Cut::Lines, &["An egg.", "A dog.", "E"]);
@@ -317,11 +333,11 @@ mod tests {
         let html = "<p>An <b>egg. A</b> dog.</p>";
         let parsed = Text::marked_up(html, (Markup::Html, &[]), Cut::Sentences, None).unwrap();
         assert_eq!(parsed.segments.len(), 2);
-        assert_eq!(parsed.join(&parsed.segments, "text").unwrap(), html);
+        assert_eq!(parsed.join(&parsed.segments, "text").unwrap().0, html);
         let markdown = "An **egg. A** dog[^1], `a.b`.\n\n[^1]: A note.";
         let parsed = Text::markdown(markdown, Some("en"), "en").unwrap();
         assert_eq!(parsed.segments.len(), 3);
-        assert_eq!(parsed.join(&parsed.segments, "text").unwrap(), markdown);
+        assert_eq!(parsed.join(&parsed.segments, "text").unwrap().0, markdown);
         assert!(Text::markdown("%PDF-", None, "en").is_err());
     }
 }

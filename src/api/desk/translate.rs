@@ -17,7 +17,7 @@ pub use self::report::{quality, segment};
 use super::record::{Input, failed, held, record};
 use super::store::{Desk, missing};
 use super::termbases;
-use super::texts::{self, Cut, MAX_TEXTS, Text, targets};
+use super::texts::{self, Cut, MAX_TEXTS, Text};
 use crate::api::error::ApiError;
 use crate::api::extract::Kept;
 use crate::api::progress;
@@ -169,7 +169,16 @@ impl Prepared {
                 });
             }
         };
-        let done = texts::run(&translator, job, (&texts, "texts"), &told).await?;
+        let mut done = texts::run(&translator, job, (&texts, "texts"), &told).await?;
+        let written = blocking(move || {
+            let write = |(number, (text, done)): (usize, (&Text, &mut Vec<Translated>))| {
+                text.write(done, &format!("texts[{number}]"))
+            };
+            let written = texts.iter().zip(&mut done).enumerate().map(write);
+            (written.collect::<Result<Vec<String>, ApiError>>(), texts, done)
+        });
+        let (written, texts, done) = written.await?;
+        let written = written?;
         let flat: Vec<Translated> = done.iter().flatten().cloned().collect();
         if let Some(id) = &learns {
             texts::remember(&desk, id, (&segments, &target), &flat).await?;
@@ -180,24 +189,21 @@ impl Prepared {
             completion_tokens: flat.iter().map(|t| t.usage.completion_tokens).sum(),
             characters,
         };
-        let translation = move |(number, (text, done)): (usize, (&Text, &Vec<Translated>))| {
-            Ok(Translation {
-                text: text.join(&targets(done), &format!("texts[{number}]"))?,
-                segments: (text.segments.iter().zip(done))
-                    .map(|(source, translated)| segment(source, translated, quality))
-                    .collect(),
-            })
-        };
         let written = blocking(move || {
-            let translations = texts.iter().zip(&done).enumerate().map(translation);
-            (translations.collect::<Result<_, ApiError>>(), quality.then(|| document(&done)))
+            let translation = |(written, (text, done)): (String, (&Text, &Vec<Translated>))| {
+                let segments = (text.segments.iter().zip(done))
+                    .map(|(source, translated)| segment(source, translated, quality));
+                Translation { text: written, segments: segments.collect() }
+            };
+            let translations = written.into_iter().zip(texts.iter().zip(&done)).map(translation);
+            (translations.collect(), quality.then(|| document(&done)))
         });
         let (translations, quality) = written.await?;
         let mut answer = TranslateResponse {
             model: translator.engine.info().id.clone(),
             quality,
             target,
-            translations: translations?,
+            translations,
             usage,
             record: None,
         };

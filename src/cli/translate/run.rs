@@ -70,9 +70,13 @@ async fn one(
     let (cut, source) = Cut::in_language(document, job.source.as_deref());
     let job = Job { segments: cut.sentences(), source, ..job.clone() };
     let sentences = job.segments.clone();
-    let done = sentences_of(job, translator, input).await?;
+    let mut done = sentences_of(job, translator, input).await?;
     let texts: Vec<Tagged> = done.iter().map(|translated| translated.target.clone()).collect();
-    let result = document.write(&cut.join(&texts), Some(to))?;
+    let written = document.write(&cut.join(&texts), Some(to))?;
+    for (sentence, why) in written.reasons(&cut.places()) {
+        done[sentence].report.keep(why);
+    }
+    let result = written.bytes;
     files::write(&input.output, &result)?;
     if let Some((recorder, options)) = recorder {
         let options = options.recorded(document.kind(), None)?;

@@ -128,7 +128,7 @@ impl Again<'_> {
         let translator = Translator { engine: self.writer()?, embedder: None };
         let done = translator.translate_all(job).await?;
         let texts: Vec<_> = done.into_iter().map(|translated| translated.target).collect();
-        Ok(document.write(&cut.join(&texts), Some(&options.to))?)
+        Ok(document.write(&cut.join(&texts), Some(&options.to))?.bytes)
     }
 
     async fn summaries(&self) -> anyhow::Result<String> {

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::archive::Archive;
 use super::spans::{Options, Spans};
 use super::xml::{Node, Xml};
-use super::{Body, FormatError, Kind, Unit, encoding};
+use super::{Body, FormatError, Kind, Unit, Written, encoding};
 use crate::documents::charset::xml_encoding;
 use crate::documents::tagged::Tagged;
 
@@ -127,7 +127,7 @@ impl Body for Package {
         units: &[Unit],
         texts: &[Tagged],
         to: Option<&str>,
-    ) -> Result<Vec<u8>, FormatError> {
+    ) -> Result<Written, FormatError> {
         let mut changed = BTreeMap::new();
         let mut first = 0;
         for (name, spans, count) in &self.parts {
@@ -140,6 +140,6 @@ impl Body for Package {
             let text = spans.write(units, texts, Options { to, ..Options::default() });
             changed.insert(name.clone(), encoding::encode(&text, spans.encoding));
         }
-        self.archive.with(&changed)
+        Ok(self.archive.with(&changed)?.into())
     }
 }

@@ -2,7 +2,7 @@
 //! with one. What is in another charset is made UTF-8 before it is read, see
 //! [`Recoded`].
 
-use super::{Body, FormatError, Kind, Unit};
+use super::{Body, FormatError, Kind, Unit, Written};
 use crate::documents::charset::{self, Declares, Said};
 use crate::documents::tagged::Tagged;
 
@@ -108,15 +108,16 @@ impl Body for Recoded {
         units: &[Unit],
         texts: &[Tagged],
         to: Option<&str>,
-    ) -> Result<Vec<u8>, FormatError> {
-        let written = self.body.write(units, texts, to)?;
-        if written == self.text.as_bytes() {
-            return Ok(self.original.clone());
+    ) -> Result<Written, FormatError> {
+        let Written { bytes, kept } = self.body.write(units, texts, to)?;
+        if bytes == self.text.as_bytes() {
+            return Ok(Written { bytes: self.original.clone(), kept });
         }
         // A page that does not say so would be taken for what it was.
-        let told = || charset::declared(&written).is_some_and(|told| told.name() == "UTF-8");
-        let silent = self.kind == Kind::Html && !written.starts_with(UTF8_MARK) && !told();
-        Ok(if silent { [UTF8_MARK, &written].concat() } else { written })
+        let told = || charset::declared(&bytes).is_some_and(|told| told.name() == "UTF-8");
+        let silent = self.kind == Kind::Html && !bytes.starts_with(UTF8_MARK) && !told();
+        let bytes = if silent { [UTF8_MARK, &bytes].concat() } else { bytes };
+        Ok(Written { bytes, kept })
     }
 
     fn target_language(&self) -> Option<&str> {

@@ -32,6 +32,4 @@ pub enum FormatError {
     Tags { unit: String, fault: TagFault },
     #[error("unit {unit} is not to be translated, and its text was changed")]
     NotTranslatable { unit: String },
-    #[error("unit {unit} cannot be written: {why}")]
-    Unwritable { unit: String, why: String },
 }

@@ -33,6 +33,9 @@ pub(super) enum Item {
     Open(String, Tag),
     Close(String, Vec<Frag>),
     Empty(Vec<Frag>),
+    /// A tag without words that nobody sees, so that a word that it stands in is
+    /// one.
+    Unseen(Vec<Frag>),
 }
 
 /// What may be left outside of a unit.
@@ -82,6 +85,11 @@ impl Flow {
         self.push(Item::Empty(vec![Frag::Source(range.clone())]), range);
     }
 
+    /// The same of a piece that nobody sees.
+    pub fn unseen(&mut self, range: Range<usize>) {
+        self.push(Item::Unseen(vec![Frag::Source(range.clone())]), range);
+    }
+
     /// The last tag without words, to be prolonged.
     pub fn last_empty(&mut self) -> Option<(&mut Vec<Frag>, &mut Range<usize>)> {
         match self.items.last_mut() {
@@ -103,6 +111,7 @@ impl Flow {
         mut range: Range<usize>,
         edges: Edges,
     ) -> Option<(Range<usize>, Tagged, BTreeMap<u32, Tag>)> {
+        self.unsplit();
         let partners = self.pair();
         let (mut first, mut last) = (0, self.items.len());
         if edges.peel {
@@ -123,7 +132,7 @@ impl Flow {
                     words |= !text.trim().is_empty();
                     pieces.push(Piece::Words(text));
                 }
-                Item::Empty(open) => {
+                Item::Empty(open) | Item::Unseen(open) => {
                     tags.insert(next, Tag { open, ..Tag::default() });
                     pieces.push(Piece::Empty(next));
                 }
@@ -141,6 +150,26 @@ impl Flow {
         }
         let text = Tagged::new(pieces).ok().filter(|_| words)?;
         Some((range, text, tags))
+    }
+
+    /// Makes tags of what nobody sees, and where it stands within a word, puts it
+    /// before that: no translation has the same word to cut.
+    fn unsplit(&mut self) {
+        for index in 0..self.items.len() {
+            let Item::Unseen(frags) = &mut self.items[index].item else { continue };
+            self.items[index].item = Item::Empty(std::mem::take(frags));
+            let Some((before, behind)) = self.items.split_at_mut_checked(index) else { continue };
+            if let Some(Placed { item: Item::Words(first), whole: cut, .. }) = before.last_mut()
+                && let Some(Placed { item: Item::Words(rest), whole, .. }) = behind.get_mut(1)
+                && rest.starts_with(char::is_alphanumeric)
+            {
+                let word = first.trim_end_matches(char::is_alphanumeric).len();
+                if word < first.len() {
+                    rest.insert_str(0, &first.split_off(word));
+                    (*cut, *whole) = (false, false);
+                }
+            }
+        }
     }
 
     /// For each beginning and end, the other; those that have none, or cross

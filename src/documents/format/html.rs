@@ -10,7 +10,7 @@ mod elements;
 mod reader;
 
 use super::spans::{Options, Spans};
-use super::{Body, FormatError, Unit, encoding, is_right_to_left};
+use super::{Body, FormatError, Unit, Written, encoding, is_right_to_left};
 use crate::documents::charset;
 use crate::documents::tagged::Tagged;
 
@@ -37,7 +37,7 @@ impl Body for Page {
         units: &[Unit],
         texts: &[Tagged],
         to: Option<&str>,
-    ) -> Result<Vec<u8>, FormatError> {
+    ) -> Result<Written, FormatError> {
         let mut fixed = Vec::new();
         if let Some(to) = to {
             let direction = if is_right_to_left(to) { "rtl" } else { "ltr" };
@@ -54,6 +54,6 @@ impl Body for Page {
             }
         }
         let text = self.spans.write(units, texts, Options { fixed, to, ..Options::default() });
-        Ok(encoding::encode(&text, self.spans.encoding))
+        Ok(encoding::encode(&text, self.spans.encoding).into())
     }
 }

@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use super::spans::{Draft, Options, Spans};
 use super::style::Style;
-use super::{Body, FormatError, Unit, encoding};
+use super::{Body, FormatError, Unit, Written, encoding};
+use crate::documents::script::spaceless;
 use crate::documents::tagged::Tagged;
 
 /// Characters below which the longest line of a paragraph was not wrapped.
@@ -98,11 +99,6 @@ fn flush(source: &str, lines: Vec<Line>, drafts: &mut Vec<Draft>) {
 /// Whether a line's end stands for a space: not between characters of scripts
 /// that are written without.
 pub(super) fn needs_space(before: &str, after: &str) -> bool {
-    let spaceless = |c: char| {
-        matches!(u32::from(c), 0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff
-            | 0x2e80..=0x303f | 0x3040..=0x30ff | 0x31f0..=0x9fff | 0xf900..=0xfaff
-            | 0xff00..=0xffef | 0x20000..=0x3ffff)
-    };
     match (before.chars().next_back(), after.chars().next()) {
         (Some(last), Some(first)) => !(spaceless(last) && spaceless(first)),
         _ => false,
@@ -115,8 +111,8 @@ impl Body for Text {
         units: &[Unit],
         texts: &[Tagged],
         to: Option<&str>,
-    ) -> Result<Vec<u8>, FormatError> {
+    ) -> Result<Written, FormatError> {
         let text = self.0.write(units, texts, Options { to, ..Options::default() });
-        Ok(encoding::encode(&text, self.0.encoding))
+        Ok(encoding::encode(&text, self.0.encoding).into())
     }
 }

@@ -12,10 +12,13 @@ mod reader;
 use std::collections::BTreeSet;
 
 use super::spans::{Options, Spans};
-use super::{Body, FormatError, Unit, encoding};
+use super::{Body, FormatError, Unit, Written, encoding};
 use crate::documents::tagged::Tagged;
 
 pub(super) struct Page(Spans);
+
+/// Why a unit is kept.
+const MISREAD: &str = "Markdown would not read it as it is meant";
 
 pub(super) fn read(bytes: &[u8]) -> Result<(Vec<Unit>, Page), FormatError> {
     let (source, encoding) = encoding::decode(bytes, "the text")?;
@@ -37,7 +40,7 @@ impl Body for Page {
         units: &[Unit],
         texts: &[Tagged],
         to: Option<&str>,
-    ) -> Result<Vec<u8>, FormatError> {
+    ) -> Result<Written, FormatError> {
         let changed: BTreeSet<usize> =
             (0..units.len()).filter(|index| texts[*index] != units[*index].text).collect();
         // Emphasis may not begin or end with a space.
@@ -45,25 +48,86 @@ impl Body for Page {
             true => text.snug(),
             false => text.clone(),
         };
-        let texts: &[Tagged] = &texts.iter().enumerate().map(snug).collect::<Vec<_>>();
+        let texts = texts.iter().enumerate().map(snug).collect();
+        let writer = Writer { spans: &self.0, units, texts, to };
+        let (careful, taken) = writer.taken(changed.clone());
+        let kept = changed.difference(&taken);
+        let bytes = encoding::encode(&writer.write(&careful, &taken).0, self.0.encoding);
+        Ok(Written { bytes, kept: kept.map(|index| (*index, MISREAD.to_owned())).collect() })
+    }
+}
+
+/// Writes a page, and reads it again.
+struct Writer<'a> {
+    spans: &'a Spans,
+    units: &'a [Unit],
+    texts: Vec<Tagged>,
+    to: Option<&'a str>,
+}
+
+impl Writer<'_> {
+    /// The page with the texts of the units `taken`, those of `careful` in the form
+    /// that is never mistaken, and the units of which other words are read than
+    /// were written.
+    fn write(
+        &self,
+        careful: &BTreeSet<usize>,
+        taken: &BTreeSet<usize>,
+    ) -> (String, BTreeSet<usize>) {
+        let text = |(index, text): (usize, &Tagged)| match taken.contains(&index) {
+            true => text.clone(),
+            false => self.units[index].text.clone(),
+        };
+        let texts: Vec<Tagged> = self.texts.iter().enumerate().map(text).collect();
+        let options = Options { careful: careful.clone(), to: self.to, ..Options::default() };
+        let written = self.spans.write(self.units, &texts, options);
+        let misread = misread(&written, &texts);
+        (written, misread)
+    }
+
+    /// Which units are written carefully, and which can be written at all.
+    fn taken(&self, mut taken: BTreeSet<usize>) -> (BTreeSet<usize>, BTreeSet<usize>) {
         let mut careful = BTreeSet::new();
         loop {
-            let options = Options { careful: careful.clone(), to, ..Options::default() };
-            let written = self.0.write(units, texts, options);
-            let misread = misread(&written, texts);
-            let wrong = misread.intersection(&changed);
-            let more: Vec<usize> =
-                wrong.copied().filter(|index| !careful.contains(index)).collect();
+            let misread = self.write(&careful, &taken).1;
+            if misread.is_empty() {
+                return (careful, taken);
+            }
+            let wrong: BTreeSet<usize> = misread.intersection(&taken).copied().collect();
+            if wrong.is_empty() || misread.len() == self.texts.len() {
+                // It is not told which of them it is.
+                let units: Vec<usize> = taken.into_iter().collect();
+                let mut good = BTreeSet::new();
+                self.add(&units, &mut careful, &mut good);
+                return (careful, good);
+            }
+            let more: Vec<usize> = wrong.difference(&careful).copied().collect();
             if more.is_empty() {
-                return match misread.first() {
-                    None => Ok(encoding::encode(&written, self.0.encoding)),
-                    Some(index) => Err(FormatError::Unwritable {
-                        unit: units[*index].id.clone(),
-                        why: "Markdown would not read it as it is meant".to_owned(),
-                    }),
-                };
+                taken = taken.difference(&wrong).copied().collect();
             }
             careful.extend(more);
+        }
+    }
+
+    /// Adds to `good` those of `units` with which the page is read as it is meant.
+    fn add(&self, units: &[usize], careful: &mut BTreeSet<usize>, good: &mut BTreeSet<usize>) {
+        let all = good.iter().chain(units).copied().collect();
+        if self.write(careful, &all).1.is_empty() {
+            *good = all;
+            return;
+        }
+        match units {
+            [] => {}
+            [unit] if careful.contains(unit) => {}
+            [unit] => {
+                careful.insert(*unit);
+                self.add(units, careful, good);
+            }
+            _ => {
+                let (first, second) = units.split_at(units.len() / 2);
+                self.add(first, careful, good);
+                self.add(second, careful, good);
+            }
         }
     }
 }

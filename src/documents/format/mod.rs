@@ -26,6 +26,9 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 pub use error::FormatError;
 pub use kind::Kind;
 
@@ -52,6 +55,30 @@ pub struct Document {
     body: Box<dyn Body>,
 }
 
+/// A document with other texts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    pub bytes: Vec<u8>,
+    /// The units, by number, whose text could not be written so that it reads
+    /// the same, and why. They are as they were.
+    pub kept: BTreeMap<usize, String>,
+}
+
+impl Written {
+    /// For sentences of these units, by their numbers, why they are as they were.
+    pub fn reasons<'a>(&'a self, units: &'a [usize]) -> impl Iterator<Item = (usize, &'a str)> {
+        let reason =
+            |(sentence, unit): (usize, &usize)| Some((sentence, self.kept.get(unit)?.as_str()));
+        units.iter().enumerate().filter_map(reason)
+    }
+}
+
+impl From<Vec<u8>> for Written {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, kept: BTreeMap::new() }
+    }
+}
+
 /// How a format writes its units. The texts are checked: one for each unit,
 /// each with its unit's tags.
 trait Body: Send + Sync {
@@ -60,7 +87,7 @@ trait Body: Send + Sync {
         units: &[Unit],
         texts: &[Tagged],
         to: Option<&str>,
-    ) -> Result<Vec<u8>, FormatError>;
+    ) -> Result<Written, FormatError>;
 
     /// The language that the document asks to be translated to.
     fn target_language(&self) -> Option<&str> {
@@ -138,13 +165,13 @@ impl Document {
     /// # Errors
     ///
     /// When the number of texts or the tags of one are not those of the units,
-    /// the text of a unit that is not translatable is changed, or a text has
-    /// characters that the format cannot hold.
-    pub fn write(&self, texts: &[Tagged], to: Option<&str>) -> Result<Vec<u8>, FormatError> {
+    /// or the text of a unit that is not translatable is changed.
+    pub fn write(&self, texts: &[Tagged], to: Option<&str>) -> Result<Written, FormatError> {
         if texts.len() != self.units.len() {
             return Err(FormatError::Count { expected: self.units.len(), found: texts.len() });
         }
-        for (unit, text) in self.units.iter().zip(texts) {
+        let mut kept = BTreeMap::new();
+        for (index, (unit, text)) in self.units.iter().zip(texts).enumerate() {
             if let Some(fault) = text.faults(&unit.text).first() {
                 return Err(FormatError::Tags { unit: unit.id.clone(), fault: *fault });
             }
@@ -152,14 +179,29 @@ impl Document {
                 return Err(FormatError::NotTranslatable { unit: unit.id.clone() });
             }
             let control = text.words().flat_map(str::chars).find(|c| forbidden(*c));
-            if let Some(character) = control {
+            if let Some(character) = control.filter(|_| *text != unit.text) {
                 let code = u32::from(character);
-                let why = format!("it has the control character U+{code:04X}; remove it");
-                return Err(FormatError::Unwritable { unit: unit.id.clone(), why });
+                kept.insert(index, format!("it has the control character U+{code:04X}"));
             }
         }
-        self.body.write(&self.units, texts, to)
+        let texts = kept_as_they_are(&self.units, texts, &kept);
+        let mut written = self.body.write(&self.units, &texts, to)?;
+        written.kept.extend(kept);
+        Ok(written)
     }
+}
+
+/// The texts, but for some units those of the document.
+fn kept_as_they_are<'a>(
+    units: &[Unit],
+    texts: &'a [Tagged],
+    kept: &BTreeMap<usize, String>,
+) -> Cow<'a, [Tagged]> {
+    let mut texts = Cow::Borrowed(texts);
+    for index in kept.keys() {
+        texts.to_mut()[*index] = units[*index].text.clone();
+    }
+    texts
 }
 
 fn boxed<B: Body + 'static>((units, body): (Vec<Unit>, B)) -> (Vec<Unit>, Box<dyn Body>) {

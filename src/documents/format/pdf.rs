@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::markdown::{self, escape};
-use super::{Body, FormatError, Unit};
+use super::{Body, FormatError, Unit, Written};
 use crate::documents::format::lines::needs_space;
 use crate::documents::tagged::Tagged;
 
@@ -64,7 +64,7 @@ impl Body for Text {
         units: &[Unit],
         texts: &[Tagged],
         to: Option<&str>,
-    ) -> Result<Vec<u8>, FormatError> {
+    ) -> Result<Written, FormatError> {
         self.0.write(units, texts, to)
     }
 }

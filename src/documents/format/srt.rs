@@ -3,13 +3,14 @@
 //! A subtitle is a unit. Its line breaks are tags, as are `<i>` and its kin and
 //! the positions that some players know (`{\an8}`).
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::flow::{Edges, Flow, Item, Tag};
 use super::spans::{Draft, Frag, Options, Spans};
 use super::style::Style;
-use super::{Body, FormatError, Kind, Unit, encoding};
-use crate::documents::tagged::Tagged;
+use super::{Body, FormatError, Kind, Unit, Written, encoding};
+use crate::documents::tagged::{Piece, Tagged};
 
 pub(super) struct Subtitles(Spans);
 
@@ -118,14 +119,48 @@ fn markup(text: &str) -> Option<usize> {
     }
 }
 
+impl Subtitles {
+    /// Whether a line would be empty, behind which nothing is read.
+    fn breaks(&self, index: usize, text: &Tagged) -> bool {
+        let Some(slot) = self.0.slots.get(index) else { return false };
+        let mut lines = vec![false];
+        for piece in text.pieces() {
+            let filled = match piece {
+                Piece::Words(words) => !words.trim().is_empty(),
+                Piece::Open(number) | Piece::Close(number) | Piece::Empty(number) => {
+                    let tag = slot.tags.get(number).and_then(|tag| tag.open.first());
+                    let ends = matches!(tag, Some(Frag::Source(range))
+                        if self.0.source[range.clone()].contains('\n'));
+                    if ends {
+                        lines.push(false);
+                    }
+                    !ends
+                }
+            };
+            if let Some(last) = lines.last_mut() {
+                *last |= filled;
+            }
+        }
+        lines.contains(&false)
+    }
+}
+
 impl Body for Subtitles {
     fn write(
         &self,
         units: &[Unit],
         texts: &[Tagged],
         to: Option<&str>,
-    ) -> Result<Vec<u8>, FormatError> {
-        let text = self.0.write(units, texts, Options { to, ..Options::default() });
-        Ok(encoding::encode(&text, self.0.encoding))
+    ) -> Result<Written, FormatError> {
+        let mut texts = texts.to_vec();
+        let mut kept = BTreeMap::new();
+        for (index, (unit, text)) in units.iter().zip(&mut texts).enumerate() {
+            if *text != unit.text && self.breaks(index, text) {
+                *text = unit.text.clone();
+                kept.insert(index, "a line without words would end the subtitle".to_owned());
+            }
+        }
+        let text = self.0.write(units, &texts, Options { to, ..Options::default() });
+        Ok(Written { bytes: encoding::encode(&text, self.0.encoding), kept })
     }
 }

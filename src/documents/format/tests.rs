@@ -21,6 +21,13 @@ fn capitals(document: &Document) -> Vec<Tagged> {
     document.units().iter().map(change).collect()
 }
 
+/// The document with these texts, all of which can be written.
+fn bytes(document: &Document, texts: &[Tagged], to: Option<&str>) -> Vec<u8> {
+    let written = document.write(texts, to).unwrap();
+    assert_eq!(written.kept, Default::default());
+    written.bytes
+}
+
 /// Reads `file`, finds these units, writes it unchanged to the same bytes, and
 /// with capitals to `written`.
 fn check(kind: Kind, file: &str, expected: &[&str], written: &str) {
@@ -28,11 +35,9 @@ fn check(kind: Kind, file: &str, expected: &[&str], written: &str) {
         .unwrap_or_else(|error| panic!("{file}: {error}"));
     assert_eq!(units(&document), expected, "{file}");
     let same: Vec<Tagged> = document.units().iter().map(|unit| unit.text.clone()).collect();
-    let bytes = document.write(&same, None).unwrap_or_else(|error| panic!("{file}: {error}"));
-    assert_eq!(String::from_utf8_lossy(&bytes), file);
-    let bytes =
-        document.write(&capitals(&document), None).unwrap_or_else(|e| panic!("{file}: {e}"));
-    assert_eq!(String::from_utf8_lossy(&bytes), written, "{file}");
+    assert_eq!(String::from_utf8_lossy(&bytes(&document, &same, None)), file);
+    let changed = bytes(&document, &capitals(&document), None);
+    assert_eq!(String::from_utf8_lossy(&changed), written, "{file}");
 }
 
 #[test]
@@ -99,8 +104,7 @@ fn markdown_is_read_as_it_is_meant() {
         let mut texts: Vec<Tagged> =
             document.units().iter().map(|unit| unit.text.clone()).collect();
         texts[0] = Tagged::read_marked(text, &texts[0]).unwrap();
-        let bytes = document.write(&texts, None).unwrap();
-        assert_eq!(String::from_utf8_lossy(&bytes), written);
+        assert_eq!(String::from_utf8_lossy(&bytes(&document, &texts, None)), written);
     };
     check("a", "1. b", "1\\. b");
     check("a", "# b * c _d_ e_f", "\\# b \\* c \\_d\\_ e_f");
@@ -152,8 +156,8 @@ fn html() {
 fn html_says_its_new_language() {
     let check = |file: &str, to: &str, written: &str| {
         let document = Document::read(file.as_bytes(), Some(Kind::Html), None).unwrap();
-        let bytes = document.write(&capitals(&document), Some(to)).unwrap();
-        assert_eq!(String::from_utf8_lossy(&bytes), written);
+        let changed = bytes(&document, &capitals(&document), Some(to));
+        assert_eq!(String::from_utf8_lossy(&changed), written);
     };
     check("<html lang=\"en\"><p>a", "fr", "<html lang=\"fr\"><p>A");
     check("<html lang=\"en\"><p>a", "ar", "<html dir=\"rtl\" lang=\"ar\"><p>A");
@@ -208,7 +212,7 @@ fn xliff() {
     // With a language, it is said, and every unit gets its target.
     let document = Document::read(second.as_bytes(), None, Some("x.xlf")).unwrap();
     let same: Vec<Tagged> = document.units().iter().map(|unit| unit.text.clone()).collect();
-    let written = String::from_utf8(document.write(&same, Some("fr")).unwrap()).unwrap();
+    let written = String::from_utf8(bytes(&document, &same, Some("fr"))).unwrap();
     assert!(
         written.contains("srcLang=\"en\" trgLang=\"fr\">") && written.contains("<target>a <pc"),
         "{written}"
@@ -254,14 +258,63 @@ fn texts_are_checked_against_units() {
     check(&["a"], "1 texts were given for 2 units");
     check(&["a", "1"], "unit line 1: tag 1 of the source is missing");
     check(&["a <1>b</1>", "2"], "unit line 1 (2) is not to be translated");
-    check(&["a <1>\u{1}</1>", "1"], "control character U+0001");
+}
+
+/// Where a comment or a place to break a word is, it is still one.
+#[test]
+fn words_are_whole() {
+    let html = |file, expected: &[&str], written| check(Kind::Html, file, expected, written);
+    html("<p>a super<wbr>long</p>", &["a <1/>superlong"], "<p>A <wbr>SUPERLONG</p>");
+    html("<p>super<!--x-->long</p>", &["<1/>superlong"], "<p><!--x-->SUPERLONG</p>");
+    html("<p>a <!--x-->b<br>c</p>", &["a <1/>b<2/>c"], "<p>A <!--x-->B<br>C</p>");
+    html("<p>a<wbr>-b<!--x--></p>", &["a<1/>-b"], "<p>A<wbr>-B<!--x--></p>");
+    let markdown =
+        |file, expected: &[&str], written| check(Kind::Markdown, file, expected, written);
+    markdown(
+        "a super<!--x-->long<wbr>er",
+        &["a <1/><2/>superlonger"],
+        "A <!--x--><wbr>SUPERLONGER",
+    );
+}
+
+/// A unit that cannot be written costs no other its translation.
+#[test]
+fn what_cannot_be_written_stays() {
+    let check = |kind: Kind, file: &str, texts: &[&str], written: &str, kept: &[(usize, &str)]| {
+        let document = Document::read(file.as_bytes(), Some(kind), None).unwrap();
+        let read = |(unit, text): (&Unit, &&str)| Tagged::read_marked(text, &unit.text).unwrap();
+        let texts: Vec<Tagged> = document.units().iter().zip(texts).map(read).collect();
+        let found = document.write(&texts, None).unwrap();
+        assert_eq!(String::from_utf8_lossy(&found.bytes), written);
+        let found: Vec<(usize, &str)> = found.kept.iter().map(|(u, why)| (*u, &**why)).collect();
+        assert_eq!(found, kept);
+    };
+    let control = "it has the control character U+0001";
+    check(Kind::Html, "<p>a</p><p>b</p>", &["x\u{1}", "y"], "<p>a</p><p>y</p>", &[(0, control)]);
+    check(Kind::Text, "a\nb\n", &["x", "\u{1}"], "x\nb\n", &[(1, control)]);
+    // What was there before stays, as all that is not changed.
+    check(Kind::Text, "a\u{1}\nb\n", &["a\u{1}", "y"], "a\u{1}\ny\n", &[]);
+    let line = "a line without words would end the subtitle";
+    let subtitle = |first: &str, second: &str| {
+        format!(
+            "1\n00:00:01,000 --> 00:00:02,000\n{first}\n\n2\n00:00:03,000 --> 00:00:04,000\n{second}\n"
+        )
+    };
+    check(
+        Kind::Srt,
+        &subtitle("a\nb", "<i>c</i> d"),
+        &["<1/>x", "<1></1> "],
+        &subtitle("a\nb", "<i></i> "),
+        &[(0, line)],
+    );
+    check(Kind::Srt, &subtitle("a", "b"), &["", "y"], &subtitle("a", "y"), &[(0, line)]);
 }
 
 #[test]
 fn encodings_are_kept() {
-    let check = |bytes: &[u8], written: &[u8]| {
-        let document = Document::read(bytes, Some(Kind::Text), None).unwrap();
-        assert_eq!(document.write(&capitals(&document), None).unwrap(), written);
+    let check = |file: &[u8], written: &[u8]| {
+        let document = Document::read(file, Some(Kind::Text), None).unwrap();
+        assert_eq!(bytes(&document, &capitals(&document), None), written);
     };
     check(b"\xEF\xBB\xBFab", b"\xEF\xBB\xBFAB");
     check(b"\xff\xfea\0\n\0", b"\xff\xfeA\0\n\0");

@@ -11,7 +11,7 @@ mod unit;
 use std::ops::Range;
 
 use super::spans::{Options, Spans};
-use super::{Body, FormatError, Unit, encoding, xml};
+use super::{Body, FormatError, Unit, Written, encoding, xml};
 use crate::documents::charset::xml_encoding;
 use crate::documents::tagged::Tagged;
 
@@ -37,7 +37,7 @@ impl Body for Exchange {
         units: &[Unit],
         texts: &[Tagged],
         to: Option<&str>,
-    ) -> Result<Vec<u8>, FormatError> {
+    ) -> Result<Written, FormatError> {
         let mut fixed = Vec::new();
         if let Some(to) = to {
             for (range, attribute) in &self.languages {
@@ -53,7 +53,7 @@ impl Body for Exchange {
             ..Options::default()
         };
         let text = self.spans.write(units, texts, options);
-        Ok(encoding::encode(&text, self.spans.encoding))
+        Ok(encoding::encode(&text, self.spans.encoding).into())
     }
 
     fn target_language(&self) -> Option<&str> {

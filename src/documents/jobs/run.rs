@@ -1,5 +1,6 @@
 //! One job from where it is to its end.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -146,14 +147,10 @@ fn finish(jobs: &Jobs, id: &str, ready: &Ready) -> Result<Outcome> {
     let now = unix_micros();
     let seconds = u64::try_from(now / 1_000_000).unwrap_or_default();
     let mut targets: Vec<Option<Tagged>> = vec![None; ready.sources.len()];
-    let mut learnt = Vec::new();
-    for (index, stored) in jobs.store.job_segments(id)? {
-        let (source, translated) = stored.read(index).map_err(StoreError::of)?;
-        if ready.options.learn {
-            learnt.extend(translated.learnt(&source, &ready.options.target, seconds));
-        }
-        if let Some(target) = targets.get_mut(index) {
-            *target = Some(translated.target);
+    let mut stored = jobs.store.job_segments(id)?;
+    for (index, segment) in &stored {
+        if let Some(target) = targets.get_mut(*index) {
+            *target = Some(segment.read(*index).map_err(StoreError::of)?.1.target);
         }
     }
     let Some(targets) = targets.into_iter().collect::<Option<Vec<Tagged>>>() else {
@@ -163,13 +160,27 @@ fn finish(jobs: &Jobs, id: &str, ready: &Ready) -> Result<Outcome> {
         });
     };
     let texts = ready.cut.join(&targets);
-    let result = match ready.document.write(&texts, Some(&ready.options.to)) {
-        Ok(result) => result,
+    let written = match ready.document.write(&texts, Some(&ready.options.to)) {
+        Ok(written) => written,
         Err(error) => return Ok(Outcome::Failed(error.to_string())),
     };
+    let places = ready.cut.places();
+    let kept: BTreeMap<usize, &str> = written.reasons(&places).collect();
+    let mut learnt = Vec::new();
+    for (index, segment) in &mut stored {
+        if let Some(why) = kept.get(index) {
+            segment.report.keep(why);
+        }
+        if ready.options.learn {
+            let (source, translated) = segment.read(*index).map_err(StoreError::of)?;
+            learnt.extend(translated.learnt(&source, &ready.options.target, seconds));
+        }
+    }
+    stored.retain(|(index, _)| kept.contains_key(index));
+    let result = &written.bytes;
     let record = ready.facts.as_ref().map(|facts| {
         let facts = facts.as_ref().map_err(ToString::to_string)?;
-        let record = recorded::record(jobs, facts, ready.name.clone(), &result);
+        let record = recorded::record(jobs, facts, ready.name.clone(), result);
         record.map_err(|error| error.to_string())
     });
     let (record, note) = match record.transpose() {
@@ -177,7 +188,8 @@ fn finish(jobs: &Jobs, id: &str, ready: &Ready) -> Result<Outcome> {
         // The translation is worth more than its record.
         Err(error) => (None, Some(format!("it has no record: {error}"))),
     };
-    let finished = Finished { result: &result, record: record.as_deref(), note, learnt: &learnt };
+    let (record, learnt, noted) = (record.as_deref(), &learnt[..], &stored[..]);
+    let finished = Finished { result, record, note, learnt, noted };
     let finished = jobs.store.finish_job(id, finished, now)?;
     Ok(if finished { Outcome::Done } else { Outcome::Gone })
 }

@@ -37,6 +37,8 @@ pub struct Finished<'a> {
     pub note: Option<String>,
     /// What its memory is to learn.
     pub learnt: &'a [Unit],
+    /// Segments of which something was found when the result was written.
+    pub noted: &'a [(usize, StoredSegment)],
 }
 
 /// What became of a new job.
@@ -150,7 +152,7 @@ impl Store {
     /// Ends a job that runs with its result, and adds to its memory; false if it
     /// does not run any more.
     pub fn finish_job(&self, id: &str, finished: Finished<'_>, now: i64) -> Result<bool> {
-        let Finished { result, record, note, learnt } = finished;
+        let Finished { result, record, note, learnt, noted } = finished;
         let mut memory = None;
         let finished = self.database.write(|write| {
             let Some(mut job) = running(write, id)? else { return Ok(false) };
@@ -171,6 +173,7 @@ impl Store {
             let note = (!notes.is_empty()).then(|| notes.join("; "));
             job.end(State::Done, note, now);
             put(write, RESULTS, id, result)?;
+            put_parts(write, SEGMENTS, id, noted)?;
             if let Some(record) = record {
                 put(write, RECORDS, id, record)?;
             }

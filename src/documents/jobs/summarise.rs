@@ -82,7 +82,7 @@ pub(super) async fn summarise(jobs: &Arc<Jobs>, taken: Taken) -> Result<Outcome>
     let (own, id) = (jobs.clone(), job.id);
     let finish = move || {
         let (result, record) = (&*bytes, record.as_deref());
-        let finished = Finished { result, record, note, learnt: &[] };
+        let finished = Finished { result, record, note, learnt: &[], noted: &[] };
         own.store.finish_job(&id, finished, unix_micros())
     };
     Ok(if blocking(finish).await? { Outcome::Done } else { Outcome::Gone })

@@ -136,7 +136,7 @@ impl Finding {
         }
     }
 
-    fn new(kind: Kind, severity: Severity, explanation: impl Into<String>) -> Self {
+    pub(super) fn new(kind: Kind, severity: Severity, explanation: impl Into<String>) -> Self {
         let (source_spans, target_spans) = (Vec::new(), Vec::new());
         Self { kind, severity, explanation: explanation.into(), source_spans, target_spans }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackTranslation, Checked, Finding, Severity, check};
+use super::{BackTranslation, Checked, Finding, Kind, Severity, check};
 use crate::documents::tagged::Tagged;
 use crate::documents::termbase::TermUse;
 
@@ -63,6 +63,15 @@ impl SegmentReport {
         self.score = (self.score - finding.cost()).max(0.0);
         self.findings.push(finding);
         self.findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.kind));
+    }
+
+    /// Says, once, that the document keeps the source of this segment.
+    pub fn keep(&mut self, why: &str) {
+        let why = format!("the document keeps the source: {why}");
+        let finding = Finding::new(Kind::Untranslated, Severity::Critical, why);
+        if !self.findings.contains(&finding) {
+            self.add(finding);
+        }
     }
 
     /// Adds what the embeddings say.

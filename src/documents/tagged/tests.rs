@@ -117,6 +117,15 @@ proptest! {
         }
     }
 
+    #[test]
+    fn tags_that_are_not_seen_come_back(source in tagged(), target in words()) {
+        let unmarked = Unmarked::of(&source);
+        for answer in [target, unmarked.text()] {
+            let text = unmarked.back(&answer).0;
+            prop_assert_eq!(text.faults(&source), vec![]);
+        }
+    }
+
     /// Tags that are put back stand between words, so never before a combining
     /// mark or within a character made of several.
     #[test]
@@ -225,8 +234,9 @@ fn broken_tags_find_their_place() {
 fn words_that_only_a_tag_parts_are_parted() {
     let check = |source: &str, given: &str, answer: &str, expected: &str| {
         let source = Tagged::parse(source).unwrap();
-        assert_eq!(source.parted(), given);
-        let text = repair(answer, &source).0.closed(&source);
+        let unmarked = Unmarked::of(&source);
+        assert_eq!(unmarked.text(), given);
+        let text = unmarked.back(answer).0;
         assert_eq!(text.marked(), expected, "{given}");
         assert_eq!(text.faults(&source), vec![]);
     };
@@ -240,6 +250,105 @@ fn words_that_only_a_tag_parts_are_parted() {
     check("<1>Titre</1><2/><3/>Texte", "Titre Texte", "Title Text", "<1>Title</1><2/><3/>Text");
     check("<1>a<2/>b</1>", "a b", "x y", "<1>x<2/>y</1>");
     check("a<1/>b", "a b", "", "<1/>");
+}
+
+/// What a model that sees no tags makes of a text, where the tags go in it, and which of them are
+/// guesses.
+#[test]
+fn tags_that_are_not_seen_find_their_place() {
+    let check = |source: &str, given: &str, answer: &str, expected: &str, guesses: &[u32]| {
+        let source = Tagged::parse(source).unwrap();
+        let unmarked = Unmarked::of(&source);
+        assert_eq!(unmarked.text(), given);
+        let (text, guessed) = unmarked.back(answer);
+        assert_eq!((text.marked().as_str(), &*guessed), (expected, guesses), "{given}");
+        assert_eq!(text.faults(&source), vec![]);
+    };
+    // At the ends, as they were there.
+    check("<1/>All are free.<2/>", "All are free.", "Tous.", "<1/>Tous.<2/>", &[]);
+    check("<1/> All <2/>", " All ", "Tous", "<1/> Tous <2/>", &[]);
+    check("<1>All are free.</1>", "All are free.", "Tous.", "<1>Tous.</1>", &[]);
+    // Beside the same mark, number or name.
+    check(
+        "Born free<1/>, and equal in dignity<2/>.",
+        "Born free, and equal in dignity.",
+        "Libres de naissance, et égaux en dignité.",
+        "Libres de naissance<1/>, et égaux en dignité<2/>.",
+        &[1, 2],
+    );
+    check(
+        "Adopted in Paris, in 1948 <1/>by all of the members",
+        "Adopted in Paris, in 1948 by all of the members",
+        "Adoptée à Paris en 1948 par tous",
+        "Adoptée à Paris en 1948 <1/>par tous",
+        &[1],
+    );
+    check(
+        "see <1>A/RES/70/1</1><2/> of it",
+        "see A/RES/70/1 of it",
+        "A/RES/70/1, voyez",
+        "<1>A/RES/70/1</1><2/>, voyez",
+        &[],
+    );
+    check(
+        "H<1>2</1>O is clear",
+        "H2O is clear",
+        "Cet H2O est clair",
+        "Cet H<1>2</1>O est clair",
+        &[],
+    );
+    // The end of a line.
+    check(
+        "All human beings are born free<1/>and equal in dignity and rights.",
+        "All human beings are born free and equal in dignity and rights.",
+        "Tous les êtres humains naissent libres et égaux en dignité et en droits.",
+        "Tous les êtres humains naissent<1/>libres et égaux en dignité et en droits.",
+        &[1],
+    );
+    check(
+        "- Are you free?<1/>- No.",
+        "- Are you free? - No.",
+        "– Tu es libre ? – Non.",
+        "– Tu es libre ?<1/>– Non.",
+        &[],
+    );
+    check("“Yes.”<1/>“No.”", "“Yes.” “No.”", "« Oui. » « Non. »", "« Oui. »<1/>« Non. »", &[]);
+    check(
+        "人人生而自由<1/>在尊严上平等",
+        "人人生而自由 在尊严上平等",
+        "Free and equal",
+        "Free<1/>and equal",
+        &[1],
+    );
+    check("a<1/><2/>b", "a b", "x y", "x<1/><2/>y", &[1, 2]);
+    check("say \"<1/>\" twice", "say \"\" twice", "dites « » encore", "dites «<1/> » encore", &[]);
+    // The model writes one space where two were, or none.
+    check(
+        "Run <1/> to begin",
+        "Run  to begin",
+        "Lancez pour commencer",
+        "Lancez <1/> pour commencer",
+        &[1],
+    );
+    check("Run <1/>, then", "Run , then", "Lancez, puis", "Lancez <1/>, puis", &[1]);
+    check("Run <1/> <2/> now", "Run   now", "Lancez ici", "Lancez <1/> <2/> ici", &[1, 2]);
+    check("Run <1/> now", "Run  now", "现在运行", "现在<1/>运行", &[1]);
+    // Pairs that stand for themselves.
+    check("Text.<1>↩\u{fe0e}</1>", "Text.", "Texte.", "Texte.<1>↩\u{fe0e}</1>", &[]);
+    check("Title <1><2>¶</2></1>", "Title ", "Titre", "Titre <1><2>¶</2></1>", &[]);
+    check(
+        "the rights<1><2>1</2></1> of all,<3>[2]</3> and",
+        "the rights of all, and",
+        "les droits de tous, et",
+        "les droits<1><2>1</2></1> de tous,<3>[2]</3> et",
+        &[1, 3],
+    );
+    check("<1></1>Part<2></2>ing", "Parting", "Adieu", "<1></1>Adieu<2></2>", &[2]);
+    check("in <1>12</1> months", "in 12 months", "dans 12 mois", "dans <1>12</1> mois", &[1]);
+    check("a <1>—</1> b", "a — b", "x — y", "x <1>—</1> y", &[]);
+    // What reads as a tag is words here.
+    check("a &lt;1> <1/>b", "a <1> b", "x <1> y", "x &lt;1> <1/>y", &[1]);
+    check("a<1/>b", "a b", "", "<1/>", &[1]);
 }
 
 /// Tags a hundred thousand deep, as nobody writes them but an attacker.

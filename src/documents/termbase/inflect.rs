@@ -141,13 +141,13 @@ impl Inflection {
         if a == b {
             return true;
         }
-        let made = |word: &str| self.making.iter().any(|ending| word.ends_with(ending));
-        if made(a) != made(b) {
-            return false;
-        }
         let (a_bare, b_bare) = (bare(a), bare(b));
         let (common, left, right) = parting(&a_bare, &b_bare);
         if common < 3 || left > self.ending || right > self.ending {
+            return false;
+        }
+        let made = |word: &str| self.making.iter().any(|ending| word.ends_with(ending));
+        if made(a) != made(b) {
             return false;
         }
         match &self.stemmer {

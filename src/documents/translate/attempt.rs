@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::prompt;
 use crate::documents::quality::{Checked, Finding, Kind, SegmentReport, Severity};
-use crate::documents::tagged::{Piece, TagFault, Tagged, repair};
+use crate::documents::tagged::{Piece, TagFault, Tagged, Unmarked, repair};
 use crate::documents::termbase::{Glossary, Outcome, TermUse};
 use crate::engine::{Engine, FinishReason, Grammar, GrammarSpec};
 
@@ -40,10 +40,13 @@ pub struct Against<'a> {
 impl Attempt {
     pub fn new(answer: &str, reason: FinishReason, against: Against<'_>) -> Self {
         let written = tidy(answer, &against.source.plain());
-        let (target, faults) = repair(&written, against.source);
-        let target = if against.blind { target.closed(against.source) } else { target };
-        let target = spaced(target, against.source);
-        let faults = if against.blind { Vec::new() } else { faults };
+        let (target, faults, guessed) = if against.blind {
+            let (target, guessed) = Unmarked::of(against.source).back(&written);
+            (target, Vec::new(), guessed)
+        } else {
+            let (target, faults) = repair(&written, against.source);
+            (spaced(target, against.source), faults, Vec::new())
+        };
         let mut report = SegmentReport::new(Checked {
             source: against.source,
             target: &target,
@@ -53,19 +56,16 @@ impl Attempt {
             faults: &faults,
             similarity: None,
         });
+        if !guessed.is_empty() && !target.is_blank() {
+            report.add(guess(&guessed));
+        }
         let cut = matches!(reason, FinishReason::Length | FinishReason::Repetition);
         if cut {
             let why = match reason {
                 FinishReason::Repetition => "the model repeated itself and was stopped",
                 _ => "the model did not come to an end and was stopped",
             };
-            report.add(Finding {
-                kind: Kind::Repetition,
-                severity: Severity::Critical,
-                explanation: why.to_owned(),
-                source_spans: Vec::new(),
-                target_spans: Vec::new(),
-            });
+            report.add(Finding::new(Kind::Repetition, Severity::Critical, why));
         }
         Self { written, target, report, faults }
     }
@@ -122,6 +122,15 @@ impl Attempt {
             false => self,
         }
     }
+}
+
+/// What is said of tags that a model does not see.
+fn guess(tags: &[u32]) -> Finding {
+    let numbers: Vec<String> = tags.iter().map(u32::to_string).collect();
+    let (tags, stand) = if numbers.len() == 1 { ("tag", "stands") } else { ("tags", "stand") };
+    let numbers = numbers.join(", ");
+    let why = format!("the model sees no tags; {tags} {numbers} {stand} where it seemed right");
+    Finding::new(Kind::Tags, Severity::Minor, why)
 }
 
 /// Without thoughts, and without quotation marks that the source does not have.

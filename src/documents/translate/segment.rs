@@ -11,7 +11,7 @@ use super::{SourceLanguage, Translator, wordless};
 use crate::documents::ask::Answer;
 use crate::documents::offload::offload;
 use crate::documents::quality::{Checked, SegmentReport};
-use crate::documents::tagged::Tagged;
+use crate::documents::tagged::{Tagged, Unmarked};
 use crate::documents::vectors::similarity;
 use crate::engine::{ModelKind, SubmitError, Usage};
 use crate::text::known;
@@ -166,7 +166,7 @@ impl Work {
             before: &before.join(" "),
         });
         // A tag that parts words is all that parts them.
-        let plain = if self.blind() { source.parted() } else { plain };
+        let plain = if self.blind() { Unmarked::of(source).text() } else { plain };
         Begun::Task(Task { prompt, plain, to, fuzzy: near.map(|near| near.score) })
     }
 

@@ -135,15 +135,16 @@ async fn a_killed_server_goes_on_where_it_was() {
         (&json!("done"), &json!(STATEMENTS)),
         "{job}"
     );
-    // Neither the choice nor a passage that was stored was asked for again.
+    // Neither the choice nor a passage that was stored is asked for again, see below.
     let written = server.written().await;
-    println!("the last server was asked {written} times");
-    assert_eq!(written, STATEMENTS - kept);
     let result: Value = fetch(&server.url, &format!("{path}/result")).await.json().await.unwrap();
     let (status, direct) = summarize(&server.url, &body).await;
     assert_eq!((status, &result), (200, &direct));
-    // The choice is one request.
-    assert_eq!(server.written().await, written + 1 + STATEMENTS);
+    // The choice is one request; what is in another language is asked for twice.
+    let all = server.written().await - written - 1;
+    println!("the last server was asked {written} times, for all of it {all} times");
+    assert!((STATEMENTS..=2 * STATEMENTS).contains(&all), "{all}");
+    assert!((STATEMENTS - kept..=all - kept).contains(&written), "{written} of {all}");
     assert_eq!(job["usage"]["prompt_tokens"], direct["usage"]["prompt_tokens"]);
     assert_eq!(direct["statements"].as_array().unwrap().len() as u64, STATEMENTS);
 }

@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Words(String),
     /// Something without words.
     Code,
+    /// The same that nobody sees, such as a bookmark.
+    Unseen,
     Mark(Mark),
     Open,
     Close,
@@ -169,9 +171,12 @@ fn join_codes(atoms: Vec<Atom>) -> Vec<Atom> {
     let mut joined: Vec<Atom> = Vec::with_capacity(atoms.len());
     for atom in atoms {
         if let Some(last) = joined.last_mut()
-            && (&last.kind, &atom.kind) == (&Kind::Code, &Kind::Code)
+            && let (Kind::Code | Kind::Unseen, Kind::Code | Kind::Unseen) = (&last.kind, &atom.kind)
             && last.whole == atom.whole
         {
+            if atom.kind == Kind::Code {
+                last.kind = Kind::Code;
+            }
             last.range.end = atom.range.end;
             last.frags.extend(atom.frags);
             continue;
@@ -261,7 +266,7 @@ fn level(atoms: &[Atom], (base_here, depth): (&str, usize), flow: &mut Flow, key
                 for atom in &atoms[at..end] {
                     let item = match &atom.kind {
                         Kind::Words(words) => Item::Words(words.clone()),
-                        _ => Item::Empty(atom.frags.clone()),
+                        _ => code(atom),
                     };
                     push(flow, item, atom);
                 }
@@ -270,10 +275,17 @@ fn level(atoms: &[Atom], (base_here, depth): (&str, usize), flow: &mut Flow, key
                 at = end;
             }
             _ => {
-                push(flow, Item::Empty(atom.frags.clone()), atom);
+                push(flow, code(atom), atom);
                 at += 1;
             }
         }
+    }
+}
+
+fn code(atom: &Atom) -> Item {
+    match atom.kind {
+        Kind::Unseen => Item::Unseen(atom.frags.clone()),
+        _ => Item::Empty(atom.frags.clone()),
     }
 }
 
@@ -304,7 +316,7 @@ fn group(atoms: &[Atom]) -> usize {
             // Spaces go with what follows, unless they end the group.
             Kind::Words(_) if atom.properties == atoms[0].properties => length = index + 1,
             Kind::Words(words) if same(words, &atom.properties, &atoms[0].properties) => {}
-            Kind::Code => {}
+            Kind::Code | Kind::Unseen => {}
             _ => break,
         }
     }

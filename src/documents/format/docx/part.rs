@@ -43,6 +43,17 @@ const CONTAINERS: &[&str] =
 /// words have changed.
 const STALE: &[&str] = &["proofErr", "lastRenderedPageBreak"];
 
+/// Children of paragraphs and runs that nobody sees where they stand.
+const UNSEEN_CODES: &[&str] = &[
+    "bookmarkStart",
+    "bookmarkEnd",
+    "commentRangeStart",
+    "commentRangeEnd",
+    "permStart",
+    "permEnd",
+    "softHyphen",
+];
+
 /// An element that is open.
 enum Open {
     Paragraph(Paragraph),
@@ -69,11 +80,13 @@ enum Open {
         start: usize,
         mark: Option<Mark>,
         stale: bool,
+        unseen: bool,
     },
     /// Another child of a paragraph; those that say nothing are not kept.
     Child {
         start: usize,
         kept: bool,
+        unseen: bool,
     },
     /// The properties of a paragraph.
     Layout(Layout),
@@ -202,7 +215,8 @@ impl Reader<'_> {
                     let start = range.start;
                     Open::Layout(Layout { start, place: None, directed: false, empty: false })
                 } else {
-                    Open::Child { start: range.start, kept: !STALE.contains(&name) }
+                    let (kept, unseen) = (!STALE.contains(&name), UNSEEN_CODES.contains(&name));
+                    Open::Child { start: range.start, kept, unseen }
                 }
             }
             Some(Open::Control(start)) if name == "sdtContent" => {
@@ -231,7 +245,8 @@ impl Reader<'_> {
                         "instrText" => Some(Mark::Instruction),
                         _ => None,
                     };
-                    Open::RunChild { start: range.start, mark, stale: STALE.contains(&name) }
+                    let (stale, unseen) = (STALE.contains(&name), UNSEEN_CODES.contains(&name));
+                    Open::RunChild { start: range.start, mark, stale, unseen }
                 }
             },
             Some(Open::Layout(_)) => {
@@ -290,8 +305,9 @@ impl Reader<'_> {
                     run.children += 1;
                 }
             }
-            Some(Open::RunChild { start, mark, .. }) => {
-                self.run_child(mark.map_or(Kind::Code, Kind::Mark), start..range.end);
+            Some(Open::RunChild { start, mark, unseen, .. }) => {
+                let code = if unseen { Kind::Unseen } else { Kind::Code };
+                self.run_child(mark.map_or(code, Kind::Mark), start..range.end);
             }
             Some(Open::LayoutProperty { start, name, off }) => {
                 if let Some(Open::Layout(layout)) = self.open.last_mut() {
@@ -316,10 +332,11 @@ impl Reader<'_> {
                     paragraph.layout = Some(layout);
                 }
             }
-            Some(Open::Child { start, kept: true }) => {
+            Some(Open::Child { start, kept: true, unseen }) => {
                 if let Some(atoms) = self.atoms() {
                     let range = start..range.end;
-                    atoms.push(Atom::whole(Kind::Code, vec![Frag::Source(range.clone())], range));
+                    let code = if unseen { Kind::Unseen } else { Kind::Code };
+                    atoms.push(Atom::whole(code, vec![Frag::Source(range.clone())], range));
                 }
             }
             _ => {}

@@ -95,7 +95,7 @@ pub(in crate::documents::format) fn collect(
                 reader.flow.words(&String::from_utf8_lossy(&text.value), place(text.span));
             }
             Token::Comment(comment) if reader.skipped.is_none() => {
-                reader.flow.empty(place(comment.span));
+                reader.flow.unseen(place(comment.span));
             }
             _ => {}
         }
@@ -148,7 +148,9 @@ impl Reader<'_> {
             return;
         }
         if !block {
-            if ends {
+            if name == "wbr" {
+                self.flow.unseen(range);
+            } else if ends {
                 self.flow.empty(range);
             } else {
                 let open = vec![Frag::Source(range.clone())];

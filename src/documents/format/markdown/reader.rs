@@ -205,7 +205,9 @@ fn inline_html(text: &str, range: &Range<usize>) -> Item {
     let within = text.trim_start_matches('<').trim_end_matches('>');
     let name: String =
         within.trim_start_matches('/').chars().take_while(|c| c.is_alphanumeric()).collect();
-    if name.is_empty() || within.ends_with('/') {
+    if name.is_empty() || name.eq_ignore_ascii_case("wbr") {
+        Item::Unseen(frags)
+    } else if within.ends_with('/') {
         Item::Empty(frags)
     } else if within.starts_with('/') {
         Item::Close(name.to_ascii_lowercase(), frags)

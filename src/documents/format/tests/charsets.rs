@@ -54,8 +54,12 @@ fn translated(file: &[u8], kind: Kind, sent: Option<&str>, text: &str) -> String
         .unwrap_or_else(|error| panic!("{}: {error}", String::from_utf8_lossy(file)));
     assert_eq!(units(&document), [text]);
     let same = [document.units()[0].text.clone()];
-    assert!(document.write(&same, None).unwrap() == file, "{}", String::from_utf8_lossy(file));
-    let written = document.write(&[Tagged::from(NEW)], None).unwrap();
+    assert!(
+        document.write(&same, None).unwrap().bytes == file,
+        "{}",
+        String::from_utf8_lossy(file)
+    );
+    let written = document.write(&[Tagged::from(NEW)], None).unwrap().bytes;
     let again = Document::read(&written, Some(kind), None).unwrap();
     assert_eq!(again.units()[0].text.plain(), if kind == Kind::Xliff { text } else { NEW });
     String::from_utf8(written).unwrap()
@@ -122,7 +126,7 @@ fn unicode_stays_what_it_is() {
     for (label, declared) in [("unicode", "unicode"), ("utf-16", "utf-16"), ("big5", "utf-16")] {
         let file = wide(&format!("\u{feff}<meta charset={label}><p>a"));
         let document = Document::read(&file, None, Some("a.html")).unwrap();
-        let written = document.write(&[Tagged::from(NEW)], None).unwrap();
+        let written = document.write(&[Tagged::from(NEW)], None).unwrap().bytes;
         assert_eq!(written, wide(&format!("\u{feff}<meta charset={declared}><p>{NEW}")));
     }
     // Without a mark, but it cannot be anything else.

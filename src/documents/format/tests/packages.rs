@@ -47,8 +47,8 @@ fn check(paragraph: &str, expected: &[&str], to: Option<&str>, written: &str) {
     let document = Document::read(&bytes, None, None).unwrap();
     assert_eq!(units(&document), expected, "{paragraph}");
     let same: Vec<Tagged> = document.units().iter().map(|unit| unit.text.clone()).collect();
-    assert_eq!(document.write(&same, None).unwrap(), bytes);
-    let written_bytes = document.write(&capitals(&document), to).unwrap();
+    assert_eq!(document.write(&same, None).unwrap().bytes, bytes);
+    let written_bytes = document.write(&capitals(&document), to).unwrap().bytes;
     assert_eq!(body(&written_bytes), written, "{paragraph}");
 }
 
@@ -66,6 +66,18 @@ fn runs_and_tags() {
         &["water <1>is</1>"],
         None,
         &format!("<w:p><w:pPr><w:jc/></w:pPr>{}{}</w:p>", run("", "WATER "), run(bold, "IS")),
+    );
+    // A bookmark leaves the word whole that it stands in.
+    check(
+        "<w:p><w:r><w:t>the wa</w:t></w:r><w:bookmarkStart w:id=\"1\"/><w:bookmarkEnd w:id=\"1\"/><w:r><w:t>ter</w:t><w:br/><w:t>is</w:t></w:r></w:p>",
+        &["the <1/>water<2/>is"],
+        None,
+        &format!(
+            "<w:p>{}<w:bookmarkStart w:id=\"1\"/><w:bookmarkEnd w:id=\"1\"/>{}<w:r><w:br/></w:r>{}</w:p>",
+            run("", "THE "),
+            run("", "WATER"),
+            run("", "IS")
+        ),
     );
     // What most words look like needs no tag.
     check(
@@ -171,7 +183,7 @@ fn directions() {
     )
     .unwrap();
     let texts = [Tagged::from("سلام"), Tagged::from("UN")];
-    let written = body(&document.write(&texts, Some("ar")).unwrap());
+    let written = body(&document.write(&texts, Some("ar")).unwrap().bytes);
     let arabic = run("<w:rPr><w:rtl/><w:lang w:bidi=\"ar\"/></w:rPr>", "سلام");
     let latin = run("<w:rPr><w:lang w:val=\"ar\"/></w:rPr>", "UN");
     assert_eq!(

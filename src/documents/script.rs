@@ -1,0 +1,9 @@
+//! Ways of writing.
+
+/// Whether words of this character's script are written without spaces between
+/// them.
+pub fn spaceless(c: char) -> bool {
+    matches!(u32::from(c), 0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff
+        | 0x2e80..=0x303f | 0x3040..=0x30ff | 0x31f0..=0x9fff | 0xf900..=0xfaff
+        | 0xff00..=0xffef | 0x20000..=0x3ffff)
+}
