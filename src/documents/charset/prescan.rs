@@ -126,10 +126,14 @@ impl Scan<'_> {
 
     /// The attributes of a `meta` element; whether they declare a charset.
     fn meta(&mut self, found: &mut Declared) -> Option<bool> {
-        let (mut pragma, mut seen) = (false, Vec::new());
+        let mut pragma = false;
+        // Of several with a name the first counts.
+        let mut seen = [false; 3];
         let mut label: Option<(Vec<u8>, bool)> = None;
         while let Some((name, value)) = self.attribute()? {
-            if seen.contains(&name) {
+            let names: [&[u8]; 3] = [b"http-equiv", b"content", b"charset"];
+            let Some(known) = names.iter().position(|known| *known == name) else { continue };
+            if std::mem::replace(&mut seen[known], true) {
                 continue;
             }
             match name.as_slice() {
@@ -140,7 +144,6 @@ impl Scan<'_> {
                 b"charset" => label = Some((value, false)),
                 _ => {}
             }
-            seen.push(name);
         }
         Some(match label {
             Some((label, needs_pragma)) if pragma || !needs_pragma => found.label(&label),

@@ -128,9 +128,15 @@ impl Loaded {
             let held = slot.0.try_lock().ok();
             held.and_then(|held| held.as_ref().map(|held| held.read().index.size())).unwrap_or(0)
         };
-        let mut total: usize = slots.iter().map(|(_, slot)| size(slot)).sum();
-        while total > self.most && slots.len() > 1 {
-            total -= size(&slots.remove(0).1);
+        // Sizes may change meanwhile, so they are looked at once.
+        let sizes: Vec<usize> = slots.iter().map(|(_, slot)| size(slot)).collect();
+        let mut total: usize = sizes.iter().sum();
+        for size in sizes {
+            if total <= self.most || slots.len() <= 1 {
+                break;
+            }
+            slots.remove(0);
+            total -= size;
         }
     }
 

@@ -110,7 +110,7 @@ impl Body for Recoded {
         to: Option<&str>,
     ) -> Result<Written, FormatError> {
         let Written { bytes, kept } = self.body.write(units, texts, to)?;
-        if bytes == self.text.as_bytes() {
+        if to.is_none() && bytes == self.text.as_bytes() {
             return Ok(Written { bytes: self.original.clone(), kept });
         }
         // A page that does not say so would be taken for what it was.

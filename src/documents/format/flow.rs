@@ -14,6 +14,9 @@ use crate::documents::tagged::{Piece, Tagged};
 /// Pairs within each other beyond this depth become tags of their own.
 const MAX_DEPTH: usize = 64;
 
+/// Characters of what may be a word: of more it is none, and takes long to move.
+const LONGEST_WORD: usize = 200;
+
 /// What a tag stands for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tag {
@@ -163,11 +166,22 @@ impl Flow {
                 && let Some(Placed { item: Item::Words(rest), whole, .. }) = behind.get_mut(1)
                 && rest.starts_with(char::is_alphanumeric)
             {
-                let word = first.trim_end_matches(char::is_alphanumeric).len();
-                if word < first.len() {
-                    rest.insert_str(0, &first.split_off(word));
-                    (*cut, *whole) = (false, false);
+                let within = first.chars().rev().take_while(|c| c.is_alphanumeric());
+                let length: usize = within.take(LONGEST_WORD).map(char::len_utf8).sum();
+                let word = first.len() - length;
+                if length == 0 || length >= LONGEST_WORD {
+                    continue;
                 }
+                match word {
+                    // What nobody sees would begin the text, and in Markdown the
+                    // line: that is no paragraph any more.
+                    0 if index == 1 => {
+                        let end = rest.find(|c: char| !c.is_alphanumeric());
+                        first.extend(rest.drain(..end.unwrap_or(rest.len())));
+                    }
+                    _ => rest.insert_str(0, &first.split_off(word)),
+                }
+                (*cut, *whole) = (false, false);
             }
         }
     }

@@ -17,6 +17,9 @@ use crate::documents::tagged::Tagged;
 
 pub(super) struct Page(Spans);
 
+/// Pages that are written at most to find what cannot be in them.
+const MOST_WRITES: usize = 400;
+
 /// Why a unit is kept.
 const MISREAD: &str = "Markdown would not read it as it is meant";
 
@@ -68,12 +71,12 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// The page with the texts of the units `taken`, those of `careful` in the form
     /// that is never mistaken, and the units of which other words are read than
-    /// were written.
+    /// were written; `None` where there are more of them, or fewer.
     fn write(
         &self,
         careful: &BTreeSet<usize>,
         taken: &BTreeSet<usize>,
-    ) -> (String, BTreeSet<usize>) {
+    ) -> (String, Option<BTreeSet<usize>>) {
         let text = |(index, text): (usize, &Tagged)| match taken.contains(&index) {
             true => text.clone(),
             false => self.units[index].text.clone(),
@@ -90,16 +93,17 @@ impl Writer<'_> {
         let mut careful = BTreeSet::new();
         loop {
             let misread = self.write(&careful, &taken).1;
-            if misread.is_empty() {
+            if misread.as_ref().is_some_and(BTreeSet::is_empty) {
                 return (careful, taken);
             }
-            let wrong: BTreeSet<usize> = misread.intersection(&taken).copied().collect();
-            if wrong.is_empty() || misread.len() == self.texts.len() {
+            let wrong: BTreeSet<usize> =
+                misread.iter().flatten().copied().filter(|index| taken.contains(index)).collect();
+            if wrong.is_empty() {
                 // It is not told which of them it is.
                 let units: Vec<usize> = taken.into_iter().collect();
-                let mut good = BTreeSet::new();
-                self.add(&units, &mut careful, &mut good);
-                return (careful, good);
+                let mut found = Found { careful, good: BTreeSet::new(), left: MOST_WRITES };
+                self.add(&units, &mut found);
+                return (found.careful, found.good);
             }
             let more: Vec<usize> = wrong.difference(&careful).copied().collect();
             if more.is_empty() {
@@ -109,31 +113,42 @@ impl Writer<'_> {
         }
     }
 
-    /// Adds to `good` those of `units` with which the page is read as it is meant.
-    fn add(&self, units: &[usize], careful: &mut BTreeSet<usize>, good: &mut BTreeSet<usize>) {
-        let all = good.iter().chain(units).copied().collect();
-        if self.write(careful, &all).1.is_empty() {
-            *good = all;
+    /// Adds those of `units` with which the page is read as it is meant.
+    fn add(&self, units: &[usize], found: &mut Found) {
+        let Some(left) = found.left.checked_sub(1) else { return };
+        found.left = left;
+        let all = found.good.iter().chain(units).copied().collect();
+        if self.write(&found.careful, &all).1.is_some_and(|misread| misread.is_empty()) {
+            found.good = all;
             return;
         }
         match units {
             [] => {}
-            [unit] if careful.contains(unit) => {}
+            [unit] if found.careful.contains(unit) => {}
             [unit] => {
-                careful.insert(*unit);
-                self.add(units, careful, good);
+                found.careful.insert(*unit);
+                self.add(units, found);
             }
             _ => {
                 let (first, second) = units.split_at(units.len() / 2);
-                self.add(first, careful, good);
-                self.add(second, careful, good);
+                self.add(first, found);
+                self.add(second, found);
             }
         }
     }
 }
 
-/// The texts whose words are not read again as they were written.
-fn misread(written: &str, texts: &[Tagged]) -> BTreeSet<usize> {
+/// What came of writing pages with some of the units.
+struct Found {
+    careful: BTreeSet<usize>,
+    good: BTreeSet<usize>,
+    /// Pages that may still be written; the units that are left keep their source.
+    left: usize,
+}
+
+/// The texts whose words are not read again as they were written; `None` if as
+/// many are not read.
+fn misread(written: &str, texts: &[Tagged]) -> Option<BTreeSet<usize>> {
     let words = |text: &Tagged| text.plain().split_whitespace().collect::<Vec<_>>().join(" ");
     let drafts = Spans::new(
         written.to_owned(),
@@ -145,8 +160,9 @@ fn misread(written: &str, texts: &[Tagged]) -> BTreeSet<usize> {
         texts.iter().map(words).enumerate().filter(|(_, words)| !words.is_empty()).collect();
     let found: Vec<String> = drafts.0.iter().map(|unit| words(&unit.text)).collect();
     if found.len() != expected.len() {
-        return (0..texts.len()).collect();
+        return None;
     }
     let pairs = expected.into_iter().zip(found);
-    pairs.filter(|((_, words), found)| words != found).map(|((index, _), _)| index).collect()
+    let wrong = pairs.filter(|((_, words), found)| words != found);
+    Some(wrong.map(|((index, _), _)| index).collect())
 }

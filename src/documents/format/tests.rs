@@ -265,7 +265,7 @@ fn texts_are_checked_against_units() {
 fn words_are_whole() {
     let html = |file, expected: &[&str], written| check(Kind::Html, file, expected, written);
     html("<p>a super<wbr>long</p>", &["a <1/>superlong"], "<p>A <wbr>SUPERLONG</p>");
-    html("<p>super<!--x-->long</p>", &["<1/>superlong"], "<p><!--x-->SUPERLONG</p>");
+    html("<p>super<!--x-->long</p>", &["superlong<1/>"], "<p>SUPERLONG<!--x--></p>");
     html("<p>a <!--x-->b<br>c</p>", &["a <1/>b<2/>c"], "<p>A <!--x-->B<br>C</p>");
     html("<p>a<wbr>-b<!--x--></p>", &["a<1/>-b"], "<p>A<wbr>-B<!--x--></p>");
     let markdown =
@@ -275,6 +275,24 @@ fn words_are_whole() {
         &["a <1/><2/>superlonger"],
         "A <!--x--><wbr>SUPERLONGER",
     );
+    // At a line's beginning it would make that a block of HTML.
+    markdown("super<!--x-->long **b**", &["superlong<1/> <2>b</2>"], "SUPERLONG<!--x--> **B**");
+    let long = "a".repeat(300);
+    html(
+        &format!("<p>{long}<wbr>b</p>"),
+        &[&format!("{long}<1/>b")],
+        &format!("<p>{}<wbr>B</p>", "A".repeat(300)),
+    );
+}
+
+#[test]
+fn an_attribute_without_a_value_takes_none_of_another() {
+    for file in ["<meta charset><link rel=\"x\"><p>A</p>", "<p lang><a href=\"x\">A</a></p>"] {
+        let document = Document::read(file.as_bytes(), Some(Kind::Html), None).unwrap();
+        let same: Vec<Tagged> = document.units().iter().map(|unit| unit.text.clone()).collect();
+        let written = bytes(&document, &same, Some("ar"));
+        assert!(String::from_utf8_lossy(&written).contains("=\"x\""), "{file}");
+    }
 }
 
 /// A unit that cannot be written costs no other its translation.

@@ -1,5 +1,7 @@
 //! The passages of a collection in memory, ready to be searched.
 
+use std::panic::resume_unwind;
+
 use super::Mode;
 use super::best::Best;
 use super::fuse::{fuse, worth};
@@ -161,9 +163,14 @@ impl Index {
             Mode::Semantic => (near(), Vec::new()),
             Mode::Lexical => (None, words()),
             Mode::Hybrid => std::thread::scope(|scope| {
-                let words = scope.spawn(words);
+                let beside = std::thread::Builder::new().spawn_scoped(scope, words);
                 let near = near();
-                (near, words.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                let matches = match beside {
+                    Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                    // The system gives no more threads.
+                    Err(_) => words(),
+                };
+                (near, matches)
             }),
         };
         let near = near.unwrap_or_default().into_iter().map(|(at, _)| at);

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::num::NonZero;
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::thread;
 
 use super::best::Best;
@@ -116,11 +117,18 @@ impl Vectors {
         thread::scope(|scope| {
             let mut shares = (0..rows).step_by(each);
             let Some(first) = shares.next() else { return Vec::new() };
-            let others: Vec<_> = shares.map(|from| scope.spawn(move || share(from))).collect();
+            let begin = |from| {
+                let beside = thread::Builder::new().spawn_scoped(scope, move || share(from));
+                beside.map_err(|_| from)
+            };
+            let others: Vec<_> = shares.map(begin).collect();
             let mut best = share(first);
             for other in others {
-                let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                best = best.and(other);
+                best = best.and(match other {
+                    Ok(other) => other.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                    // The system gives no more threads.
+                    Err(from) => share(from),
+                });
             }
             best.in_order()
         })

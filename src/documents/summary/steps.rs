@@ -108,7 +108,13 @@ impl Summarizer {
         if check::check(self, source, request, statement).await?.in_its_language {
             return Ok(said);
         }
-        let mut again = say::say(self, request, (passage, &quote), Some(&before)).await?;
+        let mut again = match say::say(self, request, (passage, &quote), Some(&before)).await {
+            // There is no room for all that is said then; the first answer has its note.
+            Err(SubmitError::Invalid { .. } | SubmitError::ContextExceeded { .. }) => {
+                return Ok(said);
+            }
+            again => again?,
+        };
         said.usage += again.usage;
         if let Some(statement) = &mut again.statement
             && check::check(self, source, request, statement).await?.in_its_language

@@ -7,6 +7,9 @@ use crate::documents::script::spaceless;
 /// an eighth of the text.
 const NEAR: usize = 12;
 
+/// Characters of a gap that are counted: many tags may stand in a wide one.
+const WIDEST: usize = 32;
+
 /// What stands around a gap: a mark before and behind, and whether it parts
 /// them as a space does.
 type Sort = usize;
@@ -120,7 +123,7 @@ impl<'a> Gaps<'a> {
     /// gap: where it did between the words and the space.
     pub fn at(&self, gap: usize, place: &Place<'_>) -> usize {
         let Gap { from, to, .. } = self.all[gap];
-        let white = |text: &str| text.chars().filter(|c| c.is_whitespace()).count();
+        let white = |text: &str| text.chars().filter(|c| c.is_whitespace()).take(WIDEST).count();
         let before = white(&place.text[place.gap.from..place.at]);
         let behind = white(&place.text[place.at..place.gap.to]);
         if before == 0 {
@@ -129,10 +132,10 @@ impl<'a> Gaps<'a> {
         if behind == 0 {
             return to;
         }
-        let inner: Vec<usize> =
-            self.text[from..to].char_indices().map(|(at, _)| from + at).collect();
+        let inner = || self.text[from..to].char_indices().take(WIDEST);
         // Of a single space, the tag takes the place behind.
-        inner.get(before.min(inner.len().saturating_sub(1)).max(1)).copied().unwrap_or(to)
+        let number = before.min(inner().count().saturating_sub(1)).max(1);
+        inner().nth(number).map_or(to, |(at, _)| from + at)
     }
 
     /// Where the word ends that begins at a place, or the first behind it.

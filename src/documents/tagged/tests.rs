@@ -252,6 +252,20 @@ fn words_that_only_a_tag_parts_are_parted() {
     check("a<1/>b", "a b", "", "<1/>");
 }
 
+#[test]
+fn numbers_of_notes_are_not_given_and_others_are() {
+    let check = |source: &str, given: &str| {
+        let source = Tagged::parse(source).unwrap();
+        assert_eq!(Unmarked::of(&source).text(), given);
+    };
+    check("The Council<1>12</1> met.", "The Council met.");
+    check("理事会<1>[12]</1>。", "理事会。");
+    check("总数为<1>500</1>。", "总数为500。");
+    check("价格：<1>500</1>。", "价格：500。");
+    check("Total:<1>500</1> euros", "Total:500 euros");
+    check("<1>🅰</1> <2>🅱</2>", "🅰 🅱");
+}
+
 /// What a model that sees no tags makes of a text, where the tags go in it, and which of them are
 /// guesses.
 #[test]

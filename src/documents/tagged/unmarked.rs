@@ -173,21 +173,27 @@ fn alone(before: &str, within: &str, behind: &str) -> bool {
         && mark.chars().all(note)
         && mark.chars().any(|c| c.is_numeric() || sign(c))
         && !behind.starts_with(char::is_alphanumeric)
-        && ends_word(before)
+        && ends_word(before, mark.chars().all(|c| c.is_ascii_digit()))
 }
 
 /// Whether a text ends with a word, or a mark behind one, that a number is no
-/// part of.
-fn ends_word(text: &str) -> bool {
-    let closing = |c: char| ".,;:!?…)]»”’\"。，、；：！？）」』۔،؛؟।".contains(c);
+/// part of. Digits as such may be what the text is about, where no space is due
+/// before them: in scripts without spaces, and behind a colon.
+fn ends_word(text: &str, digits: bool) -> bool {
+    let closing = |c: char| {
+        ".,;!?…)]»”’\"。，、；！？）」』۔،؛؟।".contains(c) || !digits && ":：".contains(c)
+    };
     let words = text.trim_end_matches(closing);
     let last = words.chars().next_back();
+    let spaceless = last.is_some_and(spaceless);
+    if digits && spaceless {
+        return false;
+    }
     if words.len() < text.len() {
         return last.is_some_and(char::is_alphabetic);
     }
     let letters = words.chars().rev().take_while(|c| c.is_alphabetic()).count();
-    last.is_some_and(|c| !c.is_uppercase())
-        && (letters >= MIN_LETTERS || last.is_some_and(spaceless))
+    last.is_some_and(|c| !c.is_uppercase()) && (letters >= MIN_LETTERS || spaceless)
 }
 
 /// Arrows, dingbats and the like, private characters, and what chooses their
@@ -195,7 +201,7 @@ fn ends_word(text: &str) -> bool {
 fn is_symbol(c: char) -> bool {
     matches!(u32::from(c), 0x2190..=0x23ff | 0x2500..=0x27bf | 0x2900..=0x297f | 0x2b00..=0x2bff
         | 0xe000..=0xf8ff | 0xfe0e | 0xfe0f | 0x1f000..=0x1faff)
-        && !c.is_numeric()
+        && !c.is_alphanumeric()
 }
 
 /// The tags without words that white space stands right before, and behind.

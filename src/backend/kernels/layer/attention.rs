@@ -41,7 +41,8 @@ impl AttentionView<'_> {
     }
 
     /// Whether rows were bytes when queries, keys and values were made of them,
-    /// so that bf16 loses less of these than they have lost already.
+    /// so that bf16 loses less of these than they have lost already; at least
+    /// where biases are not several times as large as what they are added to.
     pub(super) fn is_coarse(&self) -> bool {
         self.wants()[0] == Wants { quantized: true, ..Wants::default() }
     }

@@ -191,6 +191,6 @@ fn multiply<W: Words>(
     for (to, sums) in to.iter_mut().zip(sums) {
         let mut more = [0; 4];
         W::store(sums, &mut more);
-        to.iter_mut().zip(more).for_each(|(to, more)| *to += more);
+        to.iter_mut().zip(more).for_each(|(to, more)| *to = to.wrapping_add(more));
     }
 }

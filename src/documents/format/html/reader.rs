@@ -298,9 +298,12 @@ impl Reader<'_> {
     /// The value of the attribute whose name begins at `start`, without its
     /// quotes, and whether it has any.
     fn value(&self, start: usize) -> Option<(Range<usize>, bool)> {
-        let (name, rest) = self.source[start..].split_once('=')?;
-        let value = rest.trim_start();
-        let start = start + name.len() + 1 + (rest.len() - value.len());
+        let attribute = &self.source[start..];
+        // Without a value, the next equals sign is another attribute's.
+        let ends = |c: char| matches!(c, '=' | '>' | '/') || c.is_ascii_whitespace();
+        let name = attribute.find(ends)?;
+        let value = attribute[name..].trim_start().strip_prefix('=')?.trim_start();
+        let start = self.source.len() - value.len();
         match value.chars().next()? {
             quote @ ('"' | '\'') => {
                 let length = value[1..].find(quote)?;
