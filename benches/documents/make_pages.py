@@ -74,8 +74,7 @@ def make_html(folder, udhr):
     latin = page("", "".join(f"<h2>{title}</h2><p>{text}</p>\n" for title, (text, *_) in french[:12]), "fr")
     path = folder / "latin1.html"
     latin = latin.replace("utf-8", "iso-8859-1")
-    # Of this declaration and ASCII alone, which is in no doubt; other bytes are refused.
-    path.write_bytes(latin.encode("ascii", errors="xmlcharrefreplace"))
+    path.write_bytes(latin.encode("iso-8859-1", errors="xmlcharrefreplace"))
     made[path] = "fr"
     path = folder / "pandoc.html"
     pypandoc.convert_text(markdown(english), "html5", format="markdown", outputfile=str(path),

@@ -126,7 +126,9 @@ SAID = ("lang", "xml:lang", "dir")
 def web(data, directed):
     """As a browser builds it; white space within a line is one space."""
     parser = html5lib.HTMLParser(html5lib.getTreeBuilder("etree"), namespaceHTMLElements=False)
-    tree = parser.parse(data, transport_encoding="utf-8")
+    declared = re.search(rb"<meta charset=[\"']?([\w-]+)", data[:1024])
+    encoding = declared.group(1).decode() if declared else "utf-8"
+    tree = parser.parse(data, transport_encoding=encoding)
     # The same mistakes as before, if any.
     places = [("faults", sorted(code for _, code, _ in parser.errors))]
 
@@ -135,7 +137,9 @@ def web(data, directed):
         attributes = []
         for name, value in sorted(element.attrib.items(), key=str):
             read = name in READ or (name == "content" and element.get("name") in ("description", "keywords"))
-            attributes.append((name, "" if read or name in SAID else value))
+            # The result is in UTF-8 and says so, whatever the page was in.
+            said = name in SAID or (tag == "meta" and name == "charset")
+            attributes.append((name, "" if read or said else value))
             if read:
                 places.append(Words(value))
         # A page from right to left gets the attribute that says so.

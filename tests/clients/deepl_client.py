@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import deepl
+import deepl.http_client
 from deepl.api_data import MultilingualGlossaryDictionaryEntries
 
 from checks import check, main
@@ -21,6 +22,8 @@ from checks import check, main
 class Context:
     def __init__(self, args):
         self.url, self.key = args.url, args.key
+        # The model may be slow beside other tests.
+        deepl.http_client.min_connection_timeout = 300.0
         self.client = deepl.DeepLClient(self.key, server_url=self.url)
 
 
@@ -173,7 +176,7 @@ def documents_have_a_key_and_a_glossary(c):
     handle = c.client.translate_document_upload(
         "12.5\n", source_lang="FR", target_lang="EN-GB", filename="a.txt", glossary=made
     )
-    status = c.client.translate_document_wait_until_done(handle, timeout_s=60)
+    status = c.client.translate_document_wait_until_done(handle, timeout_s=300)
     assert status.ok and status.done and status.error_message is None
     output = io.BytesIO()
     c.client.translate_document_download(handle, output)
