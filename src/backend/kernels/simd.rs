@@ -40,7 +40,12 @@ pub trait Simd: Copy {
     /// Stores f16, rounded to nearest; what is too large becomes infinite.
     fn store_f16(self, to: &mut [u16; 16]);
     /// Stores bf16, rounded to nearest.
-    fn store_bf16(self, to: &mut [u16; 16]);
+    #[inline(always)]
+    fn store_bf16(self, to: &mut [u16; 16]) {
+        let mut wide = [0.0; 16];
+        self.store(&mut wide);
+        *to = wide.map(|x| half::bf16::from_f32(x).to_bits());
+    }
     fn add(self, y: Self) -> Self;
     fn subtract(self, y: Self) -> Self;
     fn multiply(self, y: Self) -> Self;
@@ -55,7 +60,16 @@ pub trait Simd: Copy {
     /// Zero where `x` is less than `limit`.
     fn unless_below(self, x: Self, limit: Self) -> Self;
     /// Lanes `from..to`, and minus infinity elsewhere.
-    fn only(self, from: usize, to: usize) -> Self;
+    #[inline(always)]
+    fn only(self, from: usize, to: usize) -> Self {
+        let mut lanes = [0.0; 16];
+        self.store(&mut lanes);
+        let inside = |l| l >= from && l < to;
+        for (l, lane) in lanes.iter_mut().enumerate() {
+            *lane = if inside(l) { *lane } else { f32::NEG_INFINITY };
+        }
+        Self::load(&lanes)
+    }
     /// Times two to the power of `n`, which was rounded by adding 1.5 · 2²³.
     fn scale_by(self, n: Self) -> Self;
     /// Greatest of all lanes that are no NaN.
@@ -65,12 +79,32 @@ pub trait Simd: Copy {
 
     /// Stores bf16 that are to be factors of the products below: what is too
     /// small to be a normal number may become zero.
-    fn store_factors(self, to: &mut [u16; 16]);
+    #[inline(always)]
+    fn store_factors(self, to: &mut [u16; 16]) {
+        self.store_bf16(to);
+    }
+    /// The same as pairs, the first of each in the lower half.
+    #[inline(always)]
+    fn factor_pairs(self) -> [u32; 8] {
+        let mut factors = [0; 16];
+        self.store_factors(&mut factors);
+        std::array::from_fn(|i| u32::from(factors[2 * i]) | u32::from(factors[2 * i + 1]) << 16)
+    }
     /// `self + x0 * y0 + x1 * y1` for pairs of bf16, the first in the lower
     /// half. Only where [`has_bf16_products`].
-    fn add_pair_products(self, x: u32, y: &[u32; 16]) -> Self;
+    #[inline(always)]
+    fn add_pair_products(self, x: u32, y: &[u32; 16]) -> Self {
+        let first = Self::load(&y.map(|pair| f32::from_bits(pair << 16)));
+        let second = Self::load(&y.map(|pair| f32::from_bits(pair & 0xffff_0000)));
+        let sum = self.add_product(f32::from_bits(x & 0xffff_0000), second);
+        sum.add_product(f32::from_bits(x << 16), first)
+    }
     /// The same for pairs whose firsts are `pairs[0]` and seconds `pairs[1]`.
-    fn add_row_products(self, x: u32, y: [&[u16; 16]; 2]) -> Self;
+    #[inline(always)]
+    fn add_row_products(self, x: u32, [first, second]: [&[u16; 16]; 2]) -> Self {
+        let sum = self.add_product(f32::from_bits(x & 0xffff_0000), Self::load_bf16(second));
+        sum.add_product(f32::from_bits(x << 16), Self::load_bf16(first))
+    }
 
     /// eˣ for x that are not above 0, by the scheme of [`super::math::exp`];
     /// zero below -87. To about 2 ulp, or with `ROUGH` to 6e-5 of it, which is

@@ -8,20 +8,14 @@ use crate::documents::tagged::Tagged;
 use crate::documents::vectors::similarity;
 use crate::engine::SubmitError;
 
-/// What the notes do not say in a form for programs.
-pub struct Held {
-    /// The statement seems to be in the language that was asked for.
-    pub in_its_language: bool,
-}
-
 /// Says how near a statement is to its quote, and notes what a reader should look
-/// at.
+/// at. Returns whether it seems to be in the language that was asked for.
 pub async fn check(
     summarizer: &Summarizer,
     source: &Source,
     request: &Request,
     statement: &mut Statement,
-) -> Result<Held, SubmitError> {
+) -> Result<bool, SubmitError> {
     let said = statement.said();
     let quoted = source.quote(&statement.citation).to_owned();
     let mut report = report(&quoted, &said, source, request).await?;
@@ -32,8 +26,7 @@ pub async fn check(
     }
     let worth = report.findings.iter().filter(|finding| worth_a_look(finding));
     statement.notes.extend(worth.map(|finding| finding.said_of("the quote", "it")));
-    let other = report.findings.iter().any(|finding| finding.kind == Kind::Language);
-    Ok(Held { in_its_language: !other })
+    Ok(report.findings.iter().all(|finding| finding.kind != Kind::Language))
 }
 
 async fn report(

@@ -43,7 +43,7 @@ struct Texts {
     obligations: Ask,
     positions: Ask,
     optional: BTreeMap<String, String>,
-    retry: BTreeMap<String, String>,
+    in_language: String,
     choose: Ask,
 }
 
@@ -90,8 +90,7 @@ pub fn say(request: &Request, passage: &str) -> String {
 
 /// What is said to a model that answered in another language.
 pub fn in_language(request: &Request) -> String {
-    let text = TEXTS.retry.get("language").map_or("", String::as_str);
-    fill(text, &[("language", language(request))])
+    fill(&TEXTS.in_language, &[("language", language(request))])
 }
 
 /// The name of the language to write.

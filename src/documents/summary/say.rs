@@ -25,9 +25,10 @@ pub async fn say(
 ) -> Result<Said, SubmitError> {
     let engine = &summarizer.engine;
     let task = prompt::say(request, words);
-    let complaint = prompt::in_language(request);
     let mut turns = vec![("user", task.as_str())];
+    let complaint;
     if let Some(before) = before {
+        complaint = prompt::in_language(request);
         turns.extend([("assistant", before), ("user", &complaint)]);
     }
     let tokens = ask::prompt(engine, prompt::system(), &turns).await?;

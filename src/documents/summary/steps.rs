@@ -105,7 +105,7 @@ impl Summarizer {
         let mut said = say::say(self, request, (passage, &quote), None).await?;
         let Some(statement) = &mut said.statement else { return Ok(said) };
         let before = statement.said();
-        if check::check(self, source, request, statement).await?.in_its_language {
+        if check::check(self, source, request, statement).await? {
             return Ok(said);
         }
         let mut again = match say::say(self, request, (passage, &quote), Some(&before)).await {
@@ -117,7 +117,7 @@ impl Summarizer {
         };
         said.usage += again.usage;
         if let Some(statement) = &mut again.statement
-            && check::check(self, source, request, statement).await?.in_its_language
+            && check::check(self, source, request, statement).await?
         {
             said.statement = again.statement;
         }

@@ -302,8 +302,7 @@ impl Keys<'_> {
                 for j in 0..span.len {
                     let row = packed_row(k, *first, span, j).as_chunks::<16>().0;
                     for (n, from) in row.iter().enumerate() {
-                        for (i, pair) in round::<S>(from).as_chunks::<2>().0.iter().enumerate() {
-                            let pair = u32::from(pair[0]) | u32::from(pair[1]) << 16;
+                        for (i, pair) in S::load(from).factor_pairs().into_iter().enumerate() {
                             room[(n * 8 + i) * TILE + j] = pair;
                         }
                     }

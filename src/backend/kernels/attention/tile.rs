@@ -120,11 +120,7 @@ fn over_splits<S: Simd, const PAIRS: bool>(
                 let (to, from) = (scratch.q.u32s((r + 1) * d / 2), from.as_chunks::<16>().0);
                 let (to, _) = to[r * d / 2..].as_chunks_mut::<8>();
                 for (to, from) in to.iter_mut().zip(from) {
-                    let mut narrow = [0; 16];
-                    S::load(from).multiply(S::splat(shape.scale)).store_factors(&mut narrow);
-                    for (i, to) in to.iter_mut().enumerate() {
-                        *to = u32::from(narrow[2 * i]) | u32::from(narrow[2 * i + 1]) << 16;
-                    }
+                    *to = S::load(from).multiply(S::splat(shape.scale)).factor_pairs();
                 }
             }
             false => {

@@ -137,11 +137,6 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn store_factors(self, to: &mut [u16; 16]) {
-        self.store_bf16(to);
-    }
-
-    #[inline(always)]
     fn add_pair_products(self, x: u32, y: &[u32; 16]) -> Self {
         let halves = |pair: u32| [f32::from_bits(pair << 16), f32::from_bits(pair & 0xffff_0000)];
         let [first, second] = halves(x);

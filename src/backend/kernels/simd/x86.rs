@@ -275,13 +275,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn store_bf16(self, to: &mut [u16; 16]) {
-        let mut wide = [0.0; 16];
-        self.store(&mut wide);
-        *to = wide.map(|x| half::bf16::from_f32(x).to_bits());
-    }
-
-    #[inline(always)]
     fn add(self, y: Self) -> Self {
         // SAFETY: see the head of the file.
         self.each(y, |x, y| unsafe { _mm256_add_ps(x, y) })
@@ -331,17 +324,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn only(self, from: usize, to: usize) -> Self {
-        let mut lanes = [0.0; 16];
-        self.store(&mut lanes);
-        let inside = |l| l >= from && l < to;
-        for (l, lane) in lanes.iter_mut().enumerate() {
-            *lane = if inside(l) { *lane } else { f32::NEG_INFINITY };
-        }
-        Self::load(&lanes)
-    }
-
-    #[inline(always)]
     fn scale_by(self, n: Self) -> Self {
         // SAFETY: see the head of the file.
         self.each(n, |x, n| unsafe {
@@ -362,24 +344,5 @@ impl Simd for Avx2 {
     fn total(self) -> f32 {
         // SAFETY: see the head of the file.
         unsafe { self.fold(|x, y| _mm_add_ps(x, y), _mm256_add_ps(self.0, self.1)) }
-    }
-
-    #[inline(always)]
-    fn store_factors(self, to: &mut [u16; 16]) {
-        self.store_bf16(to);
-    }
-
-    #[inline(always)]
-    fn add_pair_products(self, x: u32, y: &[u32; 16]) -> Self {
-        let first = Self::load(&y.map(|pair| f32::from_bits(pair << 16)));
-        let second = Self::load(&y.map(|pair| f32::from_bits(pair & 0xffff_0000)));
-        let sum = self.add_product(f32::from_bits(x & 0xffff_0000), second);
-        sum.add_product(f32::from_bits(x << 16), first)
-    }
-
-    #[inline(always)]
-    fn add_row_products(self, x: u32, [first, second]: [&[u16; 16]; 2]) -> Self {
-        let sum = self.add_product(f32::from_bits(x & 0xffff_0000), Self::load_bf16(second));
-        sum.add_product(f32::from_bits(x << 16), Self::load_bf16(first))
     }
 }
