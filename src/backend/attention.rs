@@ -169,14 +169,16 @@ fn gather(
     blocks: &[u32],
     len: usize,
 ) -> Result<(Tensor, Tensor)> {
-    let block_size = k.dim(3)?;
+    // Values are the same everywhere.
+    let block_size = v.dim(2)?;
     let blocks = Tensor::new(&blocks[..len.div_ceil(block_size)], k.device())?;
     let gather = |cache: &Tensor, order: [usize; 4]| -> Result<Tensor> {
         let found = cache.index_select(&blocks, 0)?.to_dtype(DType::F32)?;
         let found = found.permute(order)?.contiguous()?;
         found.reshape((spec.kv_heads, (), spec.head_dim))?.narrow(1, 0, len)
     };
-    Ok((gather(k, [1, 0, 3, 2])?, gather(v, [1, 0, 2, 3])?))
+    let rows = [1, 0, 2, 3];
+    Ok((gather(k, if k.device().is_cpu() { [1, 0, 3, 2] } else { rows })?, gather(v, rows)?))
 }
 
 /// [`packed`] in Candle operations.

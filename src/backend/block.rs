@@ -1,8 +1,9 @@
 //! The layers that models are lists of, each with its norms and its residual.
 //!
-//! On the CPU a layer is one call of [`super::kernels::layer`]; elsewhere, and
-//! with weights that have no kernel there, it is the plain operations here,
-//! which are also its oracle.
+//! On the CPU a layer is one call of [`super::kernels::layer`], on a CUDA
+//! device the launches of [`super::cuda`]; elsewhere, and with weights that
+//! have no kernel there, it is the plain operations here, which are also the
+//! oracle of both.
 
 use candle_core::{CpuStorage, Result, Tensor, bail};
 
@@ -11,7 +12,7 @@ use super::attention::{AttentionSpec, packed, paged, paged_biased};
 use super::kernels::attention::Near;
 use super::kernels::layer::{
     AttentionView, CacheContext, Context, KvMut, MlpView, Norms, PackedContext, QkNormView,
-    Rotation, Workspace, attention, encoder_layer, mlp, mlp_beside,
+    Rotation, attention, encoder_layer, mlp, mlp_beside,
 };
 use super::kernels::norm::NormView;
 pub use super::kernels::norm::Over;
@@ -20,7 +21,7 @@ use super::lend::{with_f32, with_mut};
 use super::norm::Norm;
 use super::ops::Activation;
 use super::rope::RopeRows;
-use super::{Batch, KvCache, Linear};
+use super::{Batch, KvCache, Linear, Workspace};
 
 /// Norms around a layer; a model has some of them.
 #[derive(Debug, Clone, Default)]
@@ -121,6 +122,7 @@ impl AttentionBlock {
                                 let (k, v) = (kv_mut(k)?, kv_mut(v)?);
                                 let cached = CacheContext { batch, rotation, shape, k, v };
                                 let context = Context::Cache(cached);
+                                let workspace = &mut workspace.host;
                                 with_rows(&x, |x| attention(&view, &context, x, workspace))
                             })
                         })
@@ -128,7 +130,10 @@ impl AttentionBlock {
                 })?;
                 Ok(x)
             }
-            None => self.causal_plain(&x, rope, batch, cache),
+            None => match &mut workspace.cuda {
+                Some(cuda) => cuda.causal(self, &x, rope, cache).map(|()| x),
+                None => self.causal_plain(&x, rope, batch, cache),
+            },
         }
     }
 
@@ -151,7 +156,7 @@ impl AttentionBlock {
 
     /// Whether it is computed as a whole, without tensors between.
     pub fn has_kernel(&self) -> bool {
-        self.view().is_some()
+        self.view().is_some() || self.is_on_cuda().unwrap_or(false)
     }
 
     /// [`Self::causal`] where the distance of row and key counts and nothing
@@ -182,11 +187,19 @@ impl AttentionBlock {
             Some(view) => {
                 with_context(sequences, |context| {
                     let context = Context::Packed(context);
-                    with_rows(&x, |x| attention(&view, &context, x, workspace))
+                    with_rows(&x, |x| attention(&view, &context, x, &mut workspace.host))
                 })?;
                 Ok(x)
             }
-            None => self.packed_plain(&x, sequences),
+            None => match &mut workspace.cuda {
+                Some(cuda) if sequences.bias.is_none() => {
+                    cuda.packed(self, &x, sequences).map(|()| x)
+                }
+                cuda => {
+                    cuda.as_mut().map_or(Ok(()), |cuda| cuda.settle(&x))?;
+                    self.packed_plain(&x, sequences)
+                }
+            },
         }
     }
 
@@ -248,11 +261,19 @@ impl MlpBlock {
     pub fn forward(&self, x: Tensor, workspace: &mut Workspace) -> Result<Tensor> {
         match self.view() {
             Some(view) => {
-                with_rows(&x, |x| mlp(&view, x, workspace))?;
+                with_rows(&x, |x| mlp(&view, x, &mut workspace.host))?;
                 Ok(x)
             }
-            None => self.forward_plain(&x),
+            None => match &mut workspace.cuda {
+                Some(cuda) => cuda.mlp(self, &x, false).map(|()| x),
+                None => self.forward_plain(&x),
+            },
         }
+    }
+
+    /// Whether it is computed as a whole, without tensors between.
+    pub fn has_kernel(&self) -> bool {
+        self.view().is_some() || self.is_on_cuda().unwrap_or(false)
     }
 
     /// Adds to `x` what the layer makes of `input`: for a layer beside another,
@@ -260,10 +281,14 @@ impl MlpBlock {
     pub fn beside(&self, x: Tensor, input: &Tensor, workspace: &mut Workspace) -> Result<Tensor> {
         match self.view() {
             Some(view) => {
+                let workspace = &mut workspace.host;
                 with_f32(input, |input| with_rows(&x, |x| mlp_beside(&view, input, x, workspace)))?;
                 Ok(x)
             }
-            None => self.beside_plain(&x, input),
+            None => match &mut workspace.cuda {
+                Some(cuda) => cuda.mlp(self, &x, true).map(|()| x),
+                None => self.beside_plain(&x, input),
+            },
         }
     }
 
@@ -310,6 +335,7 @@ pub fn encode(
     match (attention.view(), mlp.view()) {
         (Some(attention), Some(mlp)) => {
             with_context(sequences, |context| {
+                let workspace = &mut workspace.host;
                 with_rows(&x, |x| encoder_layer(&attention, &mlp, &context, x, workspace))
             })?;
             Ok(x)

@@ -1,6 +1,8 @@
 //! The paged KV cache's tensors. Which block belongs to whom is bookkeeping
 //! and lives in the engine.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Tensor, bail};
 use half::{bf16, f16};
 
@@ -48,15 +50,15 @@ impl KvShape {
         self.kv_heads * self.head_dim * self.block_size
     }
 
-    /// Where element `i` of a token's key lies: an offset for the slot and the
-    /// head, and the step from one element to the next.
+    /// Where element `i` of a token's key lies on the CPU: an offset for the slot
+    /// and the head, and the step from one element to the next.
     pub(super) fn key_at(&self, slot: usize, head: usize) -> (usize, usize) {
         let (block, offset) = (slot / self.block_size, slot % self.block_size);
         let first = (block * self.kv_heads + head) * self.head_dim * self.block_size + offset;
         (first, self.block_size)
     }
 
-    /// The same for a value.
+    /// The same for a value, and elsewhere for a key.
     pub(super) fn value_at(&self, slot: usize, head: usize) -> (usize, usize) {
         let (block, offset) = (slot / self.block_size, slot % self.block_size);
         (((block * self.kv_heads + head) * self.block_size + offset) * self.head_dim, 1)
@@ -76,13 +78,15 @@ fn zeros(shape: (usize, usize, usize, usize), dtype: DType, device: &Device) -> 
 
 /// Keys and values of every layer, in blocks.
 ///
-/// Keys have shape (blocks, kv_heads, head_dim, block_size), so that a query is
-/// multiplied with all keys of a block at once; values have shape (blocks,
-/// kv_heads, block_size, head_dim). What one head has in one block is one
-/// contiguous piece of memory.
+/// Values have shape (blocks, kv_heads, block_size, head_dim). Keys have the
+/// same, but on the CPU (blocks, kv_heads, head_dim, block_size), so that a
+/// query is multiplied with all keys of a block at once. What one head has in
+/// one block is one contiguous piece of memory.
 #[derive(Debug)]
 pub struct KvCache {
     pub shape: KvShape,
+    /// Its own, of all that the process ever had.
+    pub id: u64,
     blocks: usize,
     layers: Vec<(Tensor, Tensor)>,
 }
@@ -93,12 +97,16 @@ impl KvCache {
         let dtype = shape.dtype.dtype();
         let layers = (0..shape.layers)
             .map(|_| {
-                let k = zeros((blocks, kv_heads, head_dim, block_size), dtype, device)?;
-                let v = zeros((blocks, kv_heads, block_size, head_dim), dtype, device)?;
-                Ok((k, v))
+                let rows = (blocks, kv_heads, block_size, head_dim);
+                let k = match device.is_cpu() {
+                    true => (blocks, kv_heads, head_dim, block_size),
+                    false => rows,
+                };
+                Ok((zeros(k, dtype, device)?, zeros(rows, dtype, device)?))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { shape, blocks, layers })
+        static CACHES: AtomicU64 = AtomicU64::new(0);
+        Ok(Self { shape, id: CACHES.fetch_add(1, Ordering::Relaxed), blocks, layers })
     }
 
     pub fn blocks(&self) -> usize {
@@ -128,10 +136,11 @@ impl KvCache {
     /// `slots`, one a token. What f16 cannot hold becomes its largest number.
     pub fn write(&mut self, layer: usize, k: &Tensor, v: &Tensor, slots: &[u32]) -> Result<()> {
         let (cache_k, cache_v) = &self.layers[layer];
-        for (cache, new, at) in [
-            (cache_k, k, KvShape::key_at as fn(&KvShape, usize, usize) -> (usize, usize)),
-            (cache_v, v, KvShape::value_at),
-        ] {
+        let key_at = match cache_k.device().is_cpu() {
+            true => KvShape::key_at as fn(&KvShape, usize, usize) -> (usize, usize),
+            false => KvShape::value_at,
+        };
+        for (cache, new, at) in [(cache_k, k, key_at), (cache_v, v, KvShape::value_at)] {
             let write = Write { shape: self.shape, slots, at };
             let new = new.contiguous()?;
             match cache.device().is_cpu() {

@@ -78,9 +78,7 @@ fn cuda(ordinal: usize) -> Result<Device, DeviceError> {
     if !cfg!(feature = "cuda") {
         return Err(DeviceError::NotBuilt { feature: "cuda" });
     }
-    // One stream of our own: the default per-thread stream would change
-    // silently when the model moves to its engine thread.
-    Device::new_cuda_with_stream(ordinal).map_err(|e| DeviceError::Unavailable {
+    super::cuda::open(ordinal).map_err(|e| DeviceError::Unavailable {
         name: format!("cuda:{ordinal}"),
         reason: e.to_string(),
     })

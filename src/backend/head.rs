@@ -2,9 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
-use super::kernels::layer::{HeadView, Workspace, head};
+use super::kernels::layer::{HeadView, head};
 use super::lend::with_f32;
-use super::{Linear, Logits, Norm};
+use super::{Linear, Logits, Norm, Workspace};
 
 /// `linear(norm(x))` of the rows whose logits are wanted; not all models have
 /// the norm.
@@ -18,7 +18,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// `x` is (tokens, hidden), `rows` are some of its rows.
+    /// `x` is (tokens, hidden), `rows` are some of its rows, the batch's. On a
+    /// CUDA device the logits stay there until [`Workspace::deliver`].
     pub fn forward(
         &self,
         x: &Tensor,
@@ -33,10 +34,13 @@ impl Head {
         match self.view() {
             Some(view) => with_f32(x, |x| {
                 let out = logits.room(rows.len(), view.linear.weight.rows());
-                head(&view, x, rows, out, workspace);
+                head(&view, x, rows, out, &mut workspace.host);
                 Ok(())
             }),
-            None => logits.fill(&self.plain(x, rows)?),
+            None => match &mut workspace.cuda {
+                Some(cuda) => cuda.head(self, x),
+                None => logits.fill(&self.plain(x, rows)?),
+            },
         }
     }
 

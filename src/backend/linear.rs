@@ -4,11 +4,16 @@
 use std::sync::Arc;
 
 use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Module, Result, Shape, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp1, DType, Device, Layout, Module, Result, Shape, Tensor, bail,
+};
 
+#[cfg(feature = "cuda")]
+use super::kernels::cuda::{Matrix, View};
 use super::kernels::layer::LinearView;
 use super::kernels::packed::{self, Packed};
 use super::ops::contiguous_f32;
+use super::{Workspace, cuda};
 
 /// A weight of shape (out, in), in the form its device computes with.
 #[derive(Debug, Clone)]
@@ -18,6 +23,8 @@ pub enum Weight {
     Packed(Arc<Packed>),
     /// Quantized, in GGML's blocks, for Candle's kernels.
     Blocks(Arc<QTensor>),
+    /// Quantized, for our kernels on CUDA devices.
+    Cuda(cuda::Blocks),
 }
 
 impl Weight {
@@ -27,6 +34,7 @@ impl Weight {
             Self::Dense(t) => t.elem_count() * t.dtype().size_in_bytes(),
             Self::Packed(p) => p.bytes(),
             Self::Blocks(q) => q.storage_size_in_bytes(),
+            Self::Cuda(b) => b.bytes(),
         }
     }
 
@@ -35,6 +43,7 @@ impl Weight {
             Self::Dense(t) => t.dims().to_vec(),
             Self::Packed(p) => vec![p.rows(), p.columns()],
             Self::Blocks(q) => q.shape().dims().to_vec(),
+            Self::Cuda(b) => b.dims().to_vec(),
         }
     }
 }
@@ -51,7 +60,9 @@ pub struct Linear {
 #[derive(Debug, Clone)]
 enum Form {
     Packed(Arc<Packed>),
+    Dense(Tensor),
     Candle(QMatMul),
+    Cuda(cuda::Blocks),
 }
 
 impl Linear {
@@ -61,9 +72,10 @@ impl Linear {
             _ => None,
         };
         let weight = match weight {
-            Weight::Dense(t) => Form::Candle(QMatMul::Tensor(t)),
+            Weight::Dense(t) => Form::Dense(t),
             Weight::Packed(p) => Form::Packed(p),
             Weight::Blocks(q) => Form::Candle(QMatMul::from_arc(q)?),
+            Weight::Cuda(b) => Form::Cuda(b),
         };
         Ok(Self { weight, bias, bias_values })
     }
@@ -72,15 +84,80 @@ impl Linear {
     pub(super) fn view(&self) -> Option<LinearView<'_>> {
         match &self.weight {
             Form::Packed(weight) => Some(LinearView { weight, bias: self.bias_values.as_deref() }),
-            Form::Candle(_) => None,
+            Form::Dense(_) | Form::Candle(_) | Form::Cuda(_) => None,
         }
+    }
+
+    /// The same layers so that those on a CUDA device lie side by side in its
+    /// memory, where one product gives what all of them give.
+    ///
+    /// # Errors
+    /// The device has no room.
+    pub fn side_by_side<const N: usize>(layers: [Self; N]) -> Result<[Self; N]> {
+        let dense: Vec<&Tensor> = layers.iter().filter_map(Self::dense_on_cuda).collect();
+        let blocks: Vec<&cuda::Blocks> = (layers.iter())
+            .filter_map(|layer| match &layer.weight {
+                Form::Cuda(b) => Some(b),
+                _ => None,
+            })
+            .collect();
+        let weights: Option<Vec<Form>> = match (dense.len() == N, blocks.len() == N) {
+            (true, _) if dense.iter().all(|t| t.dtype() == dense[0].dtype()) => {
+                let all = Tensor::cat(&dense, 0)?;
+                let mut row = 0;
+                let cut = dense.iter().map(|t| {
+                    let rows = t.dim(0)?;
+                    row += rows;
+                    all.narrow(0, row - rows, rows).map(Form::Dense)
+                });
+                Some(cut.collect::<Result<_>>()?)
+            }
+            (_, true) => cuda::Blocks::side_by_side(&blocks)?
+                .map(|all| all.into_iter().map(Form::Cuda).collect()),
+            _ => None,
+        };
+        let Some(weights) = weights else { return Ok(layers) };
+        let mut weights = weights.into_iter();
+        Ok(layers.map(|layer| match weights.next() {
+            Some(weight) => Self { weight, ..layer },
+            None => layer,
+        }))
+    }
+
+    fn dense_on_cuda(&self) -> Option<&Tensor> {
+        match &self.weight {
+            Form::Dense(t) if t.device().is_cuda() => Some(t),
+            _ => None,
+        }
+    }
+
+    /// As the kernels of CUDA devices take it; `None` where they have none.
+    #[cfg(feature = "cuda")]
+    pub(super) fn on_cuda(&self) -> Result<Option<cuda::LinearView>> {
+        let bias = self.bias.as_ref().map(View::of).transpose()?;
+        let matrix = match &self.weight {
+            Form::Dense(t) if t.device().is_cuda() => Matrix::dense(View::of(t)?, t.dims2()?),
+            Form::Cuda(b) => b.matrix()?,
+            _ => return Ok(None),
+        };
+        Ok(Some(cuda::LinearView { matrix, bias }))
     }
 
     /// `x` is (tokens, in), the result (tokens, out).
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = match &self.weight {
             Form::Packed(p) => x.contiguous()?.apply_op1_no_bwd(&Multiply(p))?,
+            // Rows are f32 between layers, weights may have fewer bits. Sums can
+            // be beyond what f16 holds.
+            Form::Dense(t) if t.dtype() == DType::F16 => {
+                x.matmul(&t.to_dtype(x.dtype())?.t()?)?
+            }
+            Form::Dense(t) if t.dtype() != x.dtype() => {
+                x.to_dtype(t.dtype())?.matmul(&t.t()?)?.to_dtype(x.dtype())?
+            }
+            Form::Dense(t) => x.matmul(&t.t()?)?,
             Form::Candle(m) => m.forward(x)?,
+            Form::Cuda(b) => b.forward(x)?,
         };
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
@@ -122,6 +199,7 @@ impl Embedding {
         match &self.0 {
             Weight::Dense(t) => t.index_select(ids, 0)?.to_dtype(DType::F32),
             Weight::Blocks(q) => q.embedding(ids),
+            Weight::Cuda(b) => b.lookup(ids),
             Weight::Packed(p) => {
                 let ids = ids.to_vec1::<u32>()?;
                 if let Some(id) = ids.iter().find(|&&id| id as usize >= p.rows()) {
@@ -132,6 +210,39 @@ impl Embedding {
                 Tensor::from_vec(out, (ids.len(), p.columns()), &candle_core::Device::Cpu)
             }
         }
+    }
+
+    /// The same for the batch that the workspace was given, times `scale`.
+    ///
+    /// # Errors
+    /// An id is beyond the vocabulary, or the device fails.
+    pub fn rows(
+        &self,
+        ids: &[u32],
+        scale: Option<f32>,
+        device: &Device,
+        workspace: &mut Workspace,
+    ) -> Result<Tensor> {
+        if let Some(cuda) = &mut workspace.cuda {
+            return cuda.embed(self, scale);
+        }
+        let x = self.forward(&Tensor::new(ids, device)?)?;
+        match scale {
+            Some(scale) => x * f64::from(scale),
+            None => Ok(x),
+        }
+    }
+
+    /// As the kernels of CUDA devices take it; `None` where they have none.
+    #[cfg(feature = "cuda")]
+    pub(super) fn on_cuda(&self) -> Result<Option<Matrix>> {
+        Ok(match &self.0 {
+            Weight::Dense(t) if t.device().is_cuda() => {
+                Some(Matrix::dense(View::of(t)?, t.dims2()?))
+            }
+            Weight::Cuda(b) => Some(b.matrix()?),
+            _ => None,
+        })
     }
 
     /// Bytes of memory it takes.

@@ -2,7 +2,9 @@
 
 use candle_core::{DType, Result, Tensor};
 
-/// Logits of some rows, (rows, vocabulary) in f32 on the host.
+use super::cuda::DeviceLogits;
+
+/// Logits of some rows, (rows, vocabulary) in f32.
 ///
 /// A step fills it anew and its memory stays: megabytes taken from the system
 /// and given back at each step would cost more than writing them.
@@ -11,6 +13,24 @@ pub struct Logits {
     values: Vec<f32>,
     rows: usize,
     vocabulary: usize,
+    /// Whether they may stay on the device that computed them.
+    stays: bool,
+    /// Where they are there and not on the host.
+    device: Option<DeviceLogits>,
+}
+
+/// How a token is drawn from a row: temperature, top-k, top-p and min-p as in
+/// the engine's sampler, 0 and 1 leaving nothing out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Draw {
+    pub row: usize,
+    /// 0 takes the most likely token.
+    pub temperature: f32,
+    pub top_k: usize,
+    pub top_p: f32,
+    pub min_p: f32,
+    /// In [0, 1): where in the distribution the token is.
+    pub uniform: f64,
 }
 
 impl Logits {
@@ -22,13 +42,57 @@ impl Logits {
         self.rows == 0
     }
 
-    /// Row after row.
+    /// Such as stay where they were computed, until they are
+    /// [fetched](Self::fetch).
+    pub fn staying() -> Self {
+        Self { stays: true, ..Self::default() }
+    }
+
+    /// Whether tokens can be drawn where the logits are.
+    pub fn can_draw(&self) -> bool {
+        self.device.is_some()
+    }
+
+    /// Draws tokens where the logits are; `None` for a row without a finite one.
+    ///
+    /// # Errors
+    /// They are on the host, or the device fails.
+    pub fn draw(&self, draws: &[Draw]) -> Result<Vec<Option<u32>>> {
+        match &self.device {
+            Some(device) => device.draw(draws),
+            None => candle_core::bail!("the logits are on the host"),
+        }
+    }
+
+    /// Brings them to the host, if they are not there.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn fetch(&mut self) -> Result<()> {
+        let Some(device) = self.device.take() else { return Ok(()) };
+        let (rows, vocabulary) = device.size();
+        device.download(self.room(rows, vocabulary))
+    }
+
+    /// Takes logits that a device has.
+    ///
+    /// # Errors
+    /// They are to be on the host, and the device fails.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "no device has any"))]
+    pub(super) fn put(&mut self, device: DeviceLogits) -> Result<()> {
+        (self.rows, self.vocabulary) = device.size();
+        self.device = Some(device);
+        if self.stays { Ok(()) } else { self.fetch() }
+    }
+
+    /// Row after row, on the host.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values[..self.rows * self.vocabulary].chunks_exact(self.vocabulary.max(1))
     }
 
     /// No rows.
     pub fn clear(&mut self) {
+        self.device = None;
         self.rows = 0;
     }
 

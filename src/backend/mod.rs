@@ -6,6 +6,11 @@ pub mod batch;
 pub mod block;
 pub mod cache;
 pub mod cross;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(not(feature = "cuda"))]
+#[path = "no_cuda.rs"]
+mod cuda;
 pub mod device;
 pub mod head;
 pub mod kernels;
@@ -16,18 +21,20 @@ pub mod moe;
 pub mod norm;
 pub mod ops;
 pub mod rope;
+mod workspace;
 
 pub use attention::within::{DistanceBias, Sequences};
 pub use batch::{Batch, SourceBlocks, SourceText};
 pub use block::{AttentionBlock, BlockNorms, MlpBlock, Over, QkNorm, encode};
 pub use cache::{KvCache, KvDtype, KvShape};
 pub use cross::CrossBlock;
+pub use cuda::Blocks;
 pub use device::DeviceSpec;
 pub use head::Head;
-pub use kernels::layer::Workspace;
 pub use kernels::team::for_each;
 pub use linear::{Embedding, Linear};
-pub use logits::Logits;
+pub use logits::{Draw, Logits};
 pub use moe::{Expert, FeedForward, MoeBlock, MoeParts, Routing};
 pub use norm::Norm;
 pub use rope::RopeRows;
+pub use workspace::Workspace;

@@ -5,8 +5,9 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::block::{BlockNorms, MlpBlock, with_rows};
 pub use super::kernels::layer::Routing;
-use super::kernels::layer::{Choice, ExpertView, MoeView, Workspace, moe};
+use super::kernels::layer::{Choice, ExpertView, MoeView, moe};
 use super::kernels::packed::Wants;
+use super::Workspace;
 use super::linear::Linear;
 use super::ops::Activation;
 
@@ -23,6 +24,14 @@ impl FeedForward {
         match self {
             Self::Mlp(block) => block.forward(x, workspace),
             Self::Experts(block) => block.forward(x, workspace),
+        }
+    }
+
+    /// Whether it is computed as a whole, without tensors between.
+    pub fn has_kernel(&self) -> bool {
+        match self {
+            Self::Mlp(block) => block.has_kernel(),
+            Self::Experts(block) => block.kernels.is_some(),
         }
     }
 
@@ -110,10 +119,13 @@ impl MoeBlock {
         };
         match self.view(&expert) {
             Some(view) => {
-                with_rows(&x, |x| moe(&view, x, workspace))?;
+                with_rows(&x, |x| moe(&view, x, &mut workspace.host))?;
                 Ok(x)
             }
-            None => self.forward_plain(&x),
+            None => {
+                workspace.settle(&x)?;
+                self.forward_plain(&x)
+            }
         }
     }
 

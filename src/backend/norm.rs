@@ -2,6 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
+#[cfg(feature = "cuda")]
+use super::kernels::cuda::{NormView as DeviceNorm, View};
 use super::kernels::norm::{NormView, normalize_rows, normalize_sums};
 use super::lend::with_f32;
 
@@ -94,6 +96,14 @@ impl Norm {
             None => candle_nn::ops::rms_norm(&x, &self.weight, self.eps),
             Some(bias) => candle_nn::ops::layer_norm(&x, &self.weight, bias, self.eps),
         }
+    }
+
+    /// As the kernels of CUDA devices take it.
+    #[cfg(feature = "cuda")]
+    pub(super) fn on_cuda(&self) -> Result<DeviceNorm> {
+        let bias = self.bias.as_ref().map(View::of).transpose()?;
+        let layer = bias.is_some();
+        Ok(DeviceNorm { weight: View::of(&self.weight)?, bias, eps: self.eps, layer })
     }
 
     /// As the CPU's kernels take it; `None` on other devices.

@@ -3,7 +3,8 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 /// Cosines and sines of the rows of one batch, shared by all its layers:
-/// (tokens, half of what is turned of a head) each.
+/// (tokens, half of what is turned of a head) each. Where the layers [look
+/// them up](super::Workspace::has_positions), they are of all positions.
 #[derive(Debug, Clone)]
 pub struct RopeRows {
     pub cos: Tensor,

@@ -22,6 +22,7 @@ pub use self::greedy::greedy;
 
 use self::dry::DryState;
 use super::request::{SamplingParams, TokenLogprob};
+use crate::backend::Draw;
 
 /// Draws one request's tokens.
 ///
@@ -147,6 +148,27 @@ impl Sampler {
         Ok(Drawn { token, logprob })
     }
 
+    /// Whether nothing but temperature, top-k, top-p and min-p decides, and no
+    /// probabilities are wanted.
+    pub fn is_plain(&self) -> bool {
+        !self.changes_logits(Allowed::default())
+            && self.params.logprobs.is_none()
+            && self.params.typical_p >= 1.0
+    }
+
+    /// How the next token is to be drawn from row `row`, for a sampler that [is
+    /// plain](Self::is_plain). Takes the number that drawing it here would.
+    pub fn draw(&mut self, row: usize) -> Draw {
+        let p = &self.params;
+        let (temperature, top_k, top_p, min_p) = (p.temperature, p.top_k, p.top_p, p.min_p);
+        let uniform = if temperature == 0.0 { 0.0 } else { self.uniform() };
+        Draw { row, temperature, top_k, top_p, min_p, uniform }
+    }
+
+    fn uniform(&mut self) -> f64 {
+        (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// Remembers a token of the output, drawn or forced; `bytes` are its own.
     pub fn observe(&mut self, token: u32, bytes: &[u8]) {
         if self.penalises() {
@@ -214,7 +236,7 @@ impl Sampler {
         if self.params.temperature == 0.0 {
             return top::argmax(logits);
         }
-        let uniform = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        let uniform = self.uniform();
         cuts::draw(&self.params, logits, uniform, weights)
     }
 }

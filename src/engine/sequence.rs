@@ -18,8 +18,9 @@ use super::grammar::{GrammarState, TokenMask};
 use super::request::{Event, FinishReason, GenerationRequest, TokenLogprob, Usage};
 use super::rules::Rules;
 use super::sampler::beams::{BeamSearch, Lengths};
-use super::sampler::{Allowed, SampleError, Sampler};
+use super::sampler::{Allowed, Drawn, SampleError, Sampler};
 use super::speculate::Speculator;
+use crate::backend::Draw;
 use crate::text::Tokenizer;
 
 /// One step of priority is worth as much waiting, in milliseconds.
@@ -296,17 +297,52 @@ impl Sequence {
         Ok(ended)
     }
 
+    /// Whether its next token can be drawn without its logits at hand.
+    pub fn draws_plainly(&self) -> bool {
+        self.grammar.is_none()
+            && !self.searches()
+            && self.rules.forced_end.is_none()
+            && (self.min_len..self.max_len).contains(&self.tokens.len())
+            && self.sampler.is_plain()
+            && self.rules.banned(&self.tokens).is_empty()
+    }
+
+    /// How its next token is to be drawn from row `row`, where it [draws
+    /// plainly](Self::draws_plainly).
+    pub fn next_draw(&mut self, row: usize) -> Draw {
+        self.sampler.draw(row)
+    }
+
+    /// [`Self::advance`] by a token that was drawn already; `None` where no
+    /// logit was finite.
+    ///
+    /// # Errors
+    /// There is no token.
+    pub fn advance_drawn(
+        &mut self,
+        token: Option<u32>,
+        tokenizer: &Tokenizer,
+    ) -> Result<Option<FinishReason>, AdvanceError> {
+        self.deliver_scores();
+        let token = token.ok_or(SampleError::NotFinite)?;
+        let ended = self.follow(Drawn { token, logprob: None }, tokenizer)?;
+        self.delivery.flush();
+        if let Some(reason) = ended {
+            self.send_finished(reason);
+        }
+        Ok(ended)
+    }
+
     /// Draws one token, and takes those that must follow it.
     fn draw(
         &mut self,
         logits: &[f32],
         tokenizer: &Tokenizer,
     ) -> Result<Option<FinishReason>, AdvanceError> {
-        let failed = |e: super::grammar::GrammarError| AdvanceError::Grammar(e.to_string());
         if let Some(grammar) = &mut self.grammar
             && self.mask.is_none()
         {
-            self.mask = Some(grammar.mask().map_err(failed)?);
+            self.mask = Some(grammar.mask().map_err(grammar_failed)?);
         }
         let early = self.tokens.len() < self.min_len;
         if let Some(end) = self.rules.forced_end.filter(|_| self.tokens.len() + 1 >= self.max_len) {
@@ -325,13 +361,22 @@ impl Sequence {
             }
             other => other?,
         };
+        self.follow(drawn, tokenizer)
+    }
+
+    /// Takes a token that was drawn, and those that must follow it.
+    fn follow(
+        &mut self,
+        drawn: Drawn,
+        tokenizer: &Tokenizer,
+    ) -> Result<Option<FinishReason>, AdvanceError> {
         self.mask = None;
         if self.stop_ids.contains(&drawn.token) {
             self.tokens.push(drawn.token);
             return Ok(Some(self.end(FinishReason::Stop)));
         }
         if let Some(grammar) = &mut self.grammar {
-            grammar.accept(drawn.token).map_err(failed)?;
+            grammar.accept(drawn.token).map_err(grammar_failed)?;
         }
         let bytes = tokenizer.token_bytes(drawn.token);
         if let Some(reason) = self.take(drawn.token, bytes, drawn.logprob) {
@@ -340,7 +385,7 @@ impl Sequence {
         let forced = self.grammar.as_mut().map(GrammarState::forced).unwrap_or_default();
         for token in forced {
             if let Some(grammar) = &mut self.grammar {
-                grammar.accept(token).map_err(failed)?;
+                grammar.accept(token).map_err(grammar_failed)?;
             }
             // Nothing else was possible.
             let certain = self.sampler.logprobs().map(|_| TokenLogprob {
@@ -426,6 +471,10 @@ impl Sequence {
     pub fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.times.submitted)
     }
+}
+
+fn grammar_failed(e: super::grammar::GrammarError) -> AdvanceError {
+    AdvanceError::Grammar(e.to_string())
 }
 
 /// A seed nobody chose.

@@ -14,7 +14,7 @@ use super::weights::Weights;
 use crate::backend::attention::AttentionSpec;
 use crate::backend::{
     AttentionBlock, Batch, BlockNorms, Embedding, FeedForward, Head, KvCache, KvDtype, KvShape,
-    Logits, MlpBlock, Norm, Over, QkNorm, Workspace,
+    Linear, Logits, MlpBlock, Norm, Over, QkNorm, Workspace,
 };
 
 /// A causal language model over a paged cache.
@@ -72,6 +72,8 @@ impl Decoder {
         let last = norm_weight(c, weights, "output_norm", &[c.hidden_size])?;
         let norm = norm(c, (last / f64::from(c.logits_divisor))?)?;
         let head = Head { norm: Some(norm), linear, softcap: c.final_softcap };
+        let whole = |layer: &Layer| layer.attention.has_kernel() && layer.mlp.has_kernel();
+        let workspace = Workspace::on(weights.device(), layers.iter().all(whole))?;
         Ok(Self {
             device: weights.device().clone(),
             embedding,
@@ -81,7 +83,7 @@ impl Decoder {
             head,
             lookup_bytes,
             config,
-            workspace: Mutex::default(),
+            workspace: Mutex::new(workspace),
         })
     }
 
@@ -119,25 +121,34 @@ impl Decoder {
 
     /// Runs every row of `batch`; `logits` gets those of its `logit_rows`.
     pub fn forward(&self, batch: &Batch, cache: &mut KvCache, logits: &mut Logits) -> Result<()> {
-        let ids = Tensor::new(batch.ids.as_slice(), &self.device)?;
-        let positions = Tensor::new(batch.positions.as_slice(), &self.device)?;
-        let mut x = self.embedding.forward(&ids)?;
-        if let Some(scale) = self.config.embedding_scale {
-            x = (x * f64::from(scale))?;
-        }
-        let ropes = self.ropes.iter().map(|r| r.rows(&positions)).collect::<Result<Vec<_>>>()?;
         // What a step that panicked left there is written over.
         let mut workspace = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
+        workspace.begin(batch, cache)?;
+        workspace.run(|workspace| self.step(batch, cache, logits, workspace))?;
+        workspace.deliver(batch.logit_rows.len(), logits)
+    }
+
+    fn step(
+        &self,
+        batch: &Batch,
+        cache: &mut KvCache,
+        logits: &mut Logits,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        let scale = self.config.embedding_scale;
+        let mut x = self.embedding.rows(&batch.ids, scale, &self.device, workspace)?;
+        let ropes = self.ropes.iter().map(|r| r.of(&batch.positions, workspace));
+        let ropes = ropes.collect::<Result<Vec<_>>>()?;
         for layer in &self.layers {
             // Layers work on the rows themselves.
-            let input = layer.beside.then(|| x.copy()).transpose()?;
-            x = layer.attention.causal(x, &ropes[layer.rope], batch, cache, &mut workspace)?;
+            let input = layer.beside.then(|| workspace.kept(&x)).transpose()?;
+            x = layer.attention.causal(x, &ropes[layer.rope], batch, cache, workspace)?;
             x = match input {
-                Some(input) => layer.mlp.beside(x, &input, &mut workspace)?,
-                None => layer.mlp.forward(x, &mut workspace)?,
+                Some(input) => layer.mlp.beside(x, &input, workspace)?,
+                None => layer.mlp.forward(x, workspace)?,
             };
         }
-        self.head.forward(&x, &batch.logit_rows, logits, &mut workspace)
+        self.head.forward(&x, &batch.logit_rows, logits, workspace)
     }
 }
 
@@ -177,22 +188,31 @@ impl Layer {
                 (FeedForward::Experts(block), bytes)
             }
             None => {
+                let [gate, up] = Linear::side_by_side([
+                    linear("ffn_gate", c.intermediate_size, h, c.mlp_bias)?,
+                    linear("ffn_up", c.intermediate_size, h, c.mlp_bias)?,
+                ])?;
                 let block = MlpBlock {
                     norms: around_mlp,
-                    gate: Some(linear("ffn_gate", c.intermediate_size, h, c.mlp_bias)?),
-                    up: linear("ffn_up", c.intermediate_size, h, c.mlp_bias)?,
+                    gate: Some(gate),
+                    up,
                     down: linear("ffn_down", h, c.intermediate_size, c.mlp_bias)?,
                     activation: c.activation,
                 };
                 (FeedForward::Mlp(block), 0)
             }
         };
+        let [q, k, v] = Linear::side_by_side([
+            linear("attn_q", c.heads * d, h, c.qkv_bias)?,
+            linear("attn_k", c.kv_heads * d, h, c.qkv_bias)?,
+            linear("attn_v", c.kv_heads * d, h, c.qkv_bias)?,
+        ])?;
         Ok(Self {
             attention: AttentionBlock {
                 norms: around_attention,
-                q: linear("attn_q", c.heads * d, h, c.qkv_bias)?,
-                k: linear("attn_k", c.kv_heads * d, h, c.qkv_bias)?,
-                v: linear("attn_v", c.kv_heads * d, h, c.qkv_bias)?,
+                q,
+                k,
+                v,
                 output: linear("attn_output", h, c.heads * d, c.output_bias)?,
                 qk_norm: qk_norm(c, weights, index)?,
                 spec: AttentionSpec {

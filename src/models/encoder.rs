@@ -177,6 +177,7 @@ impl Encoder {
         };
         // What a step that panicked left there is written over.
         let mut workspace = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
+        workspace.reset();
         for layer in &self.layers {
             let sequences = Sequences {
                 cu_seqlens,
@@ -187,6 +188,7 @@ impl Encoder {
             };
             x = encode(&layer.attention, &layer.mlp, x, &sequences, &mut workspace)?;
         }
+        workspace.settle(&x)?;
         match &self.final_norm {
             Some(norm) => norm.forward(&x),
             None => Ok(x),

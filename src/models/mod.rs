@@ -12,6 +12,8 @@ pub mod gguf_source;
 pub mod outline;
 pub mod quantize;
 pub mod random;
+#[cfg(all(test, feature = "cuda"))]
+mod on_cuda;
 pub mod registry;
 mod relative;
 mod rope;

@@ -1,9 +1,9 @@
-//! How matrices that a file does not hold quantized are kept on the CPU.
+//! How matrices that a file does not hold quantized are kept.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use candle_core::quantized::GgmlDType;
 
 use crate::backend::kernels::packed::{
@@ -76,7 +76,7 @@ impl Quantize {
 }
 
 /// What stores rows that are no multiple of 256 long, in llama.cpp's files too.
-fn instead_of(dtype: GgmlDType) -> Option<GgmlDType> {
+pub(super) fn instead_of(dtype: GgmlDType) -> Option<GgmlDType> {
     match dtype {
         GgmlDType::Q3K => Some(GgmlDType::Q4_0),
         GgmlDType::Q4K => Some(GgmlDType::Q5_0),
@@ -120,10 +120,7 @@ impl Tally {
     /// Counts a matrix.
     pub fn add(&self, name: &str, weight: &Weight, wanted: Quantize) {
         let count = weight.dims().iter().product::<usize>() as u64;
-        let Weight::Packed(packed) = weight else {
-            *self.arithmetic.borrow_mut().entry(Arithmetic::F32).or_default() += count;
-            return;
-        };
+        let Weight::Packed(packed) = weight else { return self.add_elsewhere(name, weight, wanted) };
         *self.arithmetic.borrow_mut().entry(packed.format().arithmetic()).or_default() += count;
         if !packed.source().candle().is_some_and(is_plain) {
             return;
@@ -142,6 +139,29 @@ impl Tally {
         if found != wanted {
             let mut otherwise = self.otherwise.borrow_mut();
             otherwise.entry(label.clone()).or_default().push(name.to_owned());
+        }
+        *self.kept.borrow_mut().entry(label).or_default() += count;
+    }
+
+    /// Counts a matrix that is on another device than the CPU.
+    fn add_elsewhere(&self, name: &str, weight: &Weight, wanted: Quantize) {
+        let count = weight.dims().iter().product::<usize>() as u64;
+        let (arithmetic, label, found) = match weight {
+            Weight::Cuda(blocks) => {
+                let to = blocks.quantized_to();
+                let label = to.map(|to| Quantize::To(to).to_string().to_uppercase());
+                (Arithmetic::Int8, label, to.map(Quantize::To))
+            }
+            Weight::Dense(t) if t.dtype() == DType::F16 => (Arithmetic::Bf16, Some("f16".into()), None),
+            Weight::Dense(t) if t.dtype() == DType::BF16 => {
+                (Arithmetic::Bf16, Some("bf16".into()), None)
+            }
+            _ => (Arithmetic::F32, None, None),
+        };
+        *self.arithmetic.borrow_mut().entry(arithmetic).or_default() += count;
+        let Some(label) = label else { return };
+        if matches!(wanted, Quantize::To(_)) && found != Some(wanted) {
+            self.otherwise.borrow_mut().entry(label.clone()).or_default().push(name.to_owned());
         }
         *self.kept.borrow_mut().entry(label).or_default() += count;
     }
@@ -168,9 +188,9 @@ impl Tally {
     /// Says in the log what was not done as it was asked for.
     pub fn report(&self, wanted: Quantize, device: &Device) {
         if matches!(wanted, Quantize::To(_)) {
-            if !device.is_cpu() {
+            if device.is_metal() {
                 tracing::warn!(
-                    "weights are quantized to {wanted} on the CPU only, so these are not"
+                    "weights are not quantized to {wanted} on Metal, so these are not"
                 );
             } else if self.kept.borrow().is_empty() {
                 tracing::warn!(

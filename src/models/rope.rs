@@ -4,7 +4,7 @@
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-use crate::backend::RopeRows;
+use crate::backend::{RopeRows, Workspace};
 use crate::models::config::{RopeConfig, RopeScaling};
 
 /// Most numbers of a table of cosines, which is kept with one of sines in f32:
@@ -56,6 +56,14 @@ impl Rope {
             cos: Tensor::from_vec(cos, (positions, half), device)?,
             sin: Tensor::from_vec(sin, (positions, half), device)?,
         })
+    }
+
+    /// What layers are given for a batch with these positions.
+    pub fn of(&self, positions: &[u32], workspace: &Workspace) -> Result<RopeRows> {
+        if workspace.has_positions() {
+            return Ok(RopeRows { cos: self.cos.clone(), sin: self.sin.clone() });
+        }
+        self.rows(&Tensor::new(positions, self.cos.device())?)
     }
 
     /// The rows of a batch by their positions, a (tokens) tensor of u32.

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
+use half::f16;
 
 use super::error::LoadError;
-use super::quantize::{Quantize, Tally};
+use super::quantize::{Quantize, Tally, instead_of};
 use crate::backend::kernels::packed::{Packed, Stored};
 use crate::backend::linear::Weight;
+use crate::backend::Blocks;
 use crate::backend::{Embedding, Linear};
 
 /// What a tensor is for, which decides how it is laid out.
@@ -136,6 +138,10 @@ impl<'a> Weights<'a> {
         Ok(match self.read(name, shape, Purpose::Lookup)? {
             Weight::Dense(t) => t.to_dtype(DType::F32)?,
             Weight::Blocks(q) => q.dequantize(&self.device)?,
+            Weight::Cuda(b) => {
+                let rows = b.dims()[0] as u32;
+                b.lookup(&Tensor::arange(0, rows, &self.device)?)?
+            }
             Weight::Packed(p) => expanded(&p, &self.device)?,
         })
     }
@@ -191,8 +197,9 @@ fn expanded(packed: &Packed, device: &Device) -> candle_core::Result<Tensor> {
 }
 
 /// Makes a weight from the bytes of a file: on the CPU, matrices to multiply
-/// with are packed for our kernels; elsewhere plain types become f32, and
-/// quantized ones keep GGML's blocks.
+/// with are packed for our kernels; on a CUDA device they become what
+/// [`on_cuda`] says; elsewhere plain types become f32, and quantized ones keep
+/// GGML's blocks.
 pub fn from_bytes(
     bytes: &[u8],
     dtype: impl Into<Stored>,
@@ -216,6 +223,11 @@ pub fn from_bytes(
     {
         return Ok(Weight::Packed(Arc::new(packed)));
     }
+    if let (true, &[rows, columns]) = (device.is_cuda(), shape)
+        && let Some(weight) = on_cuda(bytes, stored, (rows, columns), (device, purpose))?
+    {
+        return Ok(weight);
+    }
     if let Some(plain) = plain {
         let t = Tensor::from_raw_buffer(bytes, plain, shape, device)?;
         let keep = device.is_cpu() && purpose == Purpose::Lookup;
@@ -234,4 +246,57 @@ pub fn from_bytes(
     };
     let storage = QStorage::from_data(bytes.into(), device, dtype)?;
     Ok(Weight::Blocks(Arc::new(QTensor::new(storage, shape)?)))
+}
+
+/// A matrix on a CUDA device: numbers of 16 bits stay what they are, for
+/// tensor cores; those of f32 become f16 where 16 bits are
+/// [asked for](Quantize); blocks are laid out for our kernels. `None` for a
+/// table of plain numbers.
+fn on_cuda(
+    bytes: &[u8],
+    stored: Stored,
+    (rows, columns): (usize, usize),
+    (device, purpose): (&Device, Purpose),
+) -> Result<Option<Weight>, LoadError> {
+    let Some(dtype) = stored.candle() else { return Ok(None) };
+    let plain = match dtype {
+        GgmlDType::F32 => DType::F32,
+        GgmlDType::F16 => DType::F16,
+        GgmlDType::BF16 => DType::BF16,
+        _ => {
+            if let Some(blocks) = Blocks::new(bytes, dtype, (rows, columns), device)? {
+                return Ok(Some(Weight::Cuda(blocks)));
+            }
+            // Types without a layout of their own are expanded.
+            return Ok(Packed::new(bytes, stored, rows, columns)
+                .map(|packed| expanded(&packed, &Device::Cpu)?.to_dtype(DType::BF16)?.to_device(device))
+                .transpose()?
+                .map(Weight::Dense));
+        }
+    };
+    let Purpose::Product(quantize) = purpose else {
+        let table = Tensor::from_raw_buffer(bytes, plain, &[rows, columns], device)?;
+        return Ok(Some(Weight::Dense(table)));
+    };
+    let host = || Tensor::from_raw_buffer(bytes, plain, &[rows, columns], &Device::Cpu);
+    let types = match quantize {
+        Quantize::To(to) => [Some(to), instead_of(to)],
+        _ => [None; 2],
+    };
+    for to in types.into_iter().flatten().filter(|to| columns.is_multiple_of(to.block_size())) {
+        let blocks = QTensor::quantize(&host()?.to_dtype(DType::F32)?, to)?;
+        if let Some(blocks) = Blocks::new(&blocks.data()?, to, (rows, columns), device)? {
+            return Ok(Some(Weight::Cuda(blocks.made_at_load())));
+        }
+    }
+    let kept = match (plain, quantize) {
+        (DType::F32, Quantize::None) => DType::F32,
+        (DType::F32, Quantize::Bf16) => DType::BF16,
+        (DType::F32, _) => {
+            let largest: f32 = host()?.abs()?.max_all()?.to_scalar()?;
+            if largest < f16::MAX.to_f32() { DType::F16 } else { DType::F32 }
+        }
+        (plain, _) => plain,
+    };
+    Ok(Some(Weight::Dense(host()?.to_dtype(kept)?.to_device(device)?)))
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use candle_core::Device;
 use dragoman::api::{self, AppState};
 pub use dragoman::bench::stats::cosine;
+use dragoman::backend::{self, DeviceSpec};
 use dragoman::config::{self, Config};
 use dragoman::engine::{Engine, EngineOptions, Engines, ModelSource};
 use dragoman::models::{LoadOptions, LoadedModel, ModelPaths, Quantize, load};
@@ -76,10 +77,18 @@ pub fn tiny_source((name, id): (&str, &str), tokenizer: &Value) -> (ModelSource,
     (source, folder)
 }
 
+/// The device that models of tests are loaded onto: the CPU, or what
+/// `DRAGOMAN_TEST_DEVICE` names, with a stream of its own for each caller.
+pub fn device() -> Device {
+    let Ok(name) = std::env::var("DRAGOMAN_TEST_DEVICE") else { return Device::Cpu };
+    let spec: DeviceSpec = name.parse().unwrap_or_else(|e| panic!("{name}: {e}"));
+    backend::device::open(spec).unwrap_or_else(|e| panic!("{name}: {e}")).device
+}
+
 /// Weights stay in f32, in which the references were computed.
 pub fn options() -> LoadOptions<'static> {
     LoadOptions {
-        device: Device::Cpu,
+        device: device(),
         context_length: None,
         quantize: Quantize::None,
         on_progress: &|_, _| {},

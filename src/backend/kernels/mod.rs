@@ -13,7 +13,10 @@ mod amx;
 #[cfg(target_arch = "aarch64")]
 mod arm;
 pub mod attention;
+pub mod blocks;
 pub mod instructions;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod layer;
 pub mod math;
 pub mod mean;

@@ -21,7 +21,7 @@ use crate::engine::load::EngineOptions;
 use crate::engine::pace::{Pace, PaceConfig};
 use crate::engine::request::{FinishReason, GenerationRequest};
 use crate::engine::rules::{Rules, Writing};
-use crate::engine::scheduler::{Scheduler, SchedulerConfig, Step};
+use crate::engine::scheduler::{Part, Scheduler, SchedulerConfig, Step};
 use crate::engine::sequence::{ModelLimits, Sequence, random_seed};
 use crate::telemetry::metrics::Finished;
 use crate::text::Tokenizer;
@@ -87,7 +87,7 @@ impl GenerateWorker {
             epoch: Instant::now(),
             next_id: 0,
             draining: false,
-            logits: Logits::default(),
+            logits: Logits::staying(),
         }
         .run();
     }
@@ -254,6 +254,17 @@ impl Loop {
         if self.logits.is_empty() {
             return;
         }
+        let drawn = self.draw_on_device(step);
+        let drawn_ids: Vec<u64> = drawn.iter().map(|advanced| advanced.id).collect();
+        drawn.into_iter().for_each(|advanced| self.settle(advanced));
+        let wants_rows =
+            |p: &Part| p.scores > 0 || p.samples && !drawn_ids.contains(&p.id);
+        if !step.parts.iter().any(wants_rows) {
+            return;
+        }
+        if let Err(e) = self.logits.fetch() {
+            return self.fail_step(step, &e.to_string());
+        }
         let all: Vec<&[f32]> = self.logits.rows().collect();
         let failed = score(&mut self.scheduler, step, &all);
         let mut rows_of = HashMap::new();
@@ -265,7 +276,7 @@ impl Loop {
             }
             let rows = next..next + part.lines + part.guess.len();
             next = rows.end;
-            if failed.iter().any(|(id, _)| *id == part.id) {
+            if drawn_ids.contains(&part.id) || failed.iter().any(|(id, _)| *id == part.id) {
                 continue;
             }
             // Further answers begin with a draw from the same row.
@@ -288,6 +299,49 @@ impl Loop {
         let advanced: Vec<_> = drawing.into_iter().filter_map(|d| d.advanced).collect();
         advanced.into_iter().for_each(|a| self.settle(a));
         failed.into_iter().for_each(|(id, error)| self.fail(id, &error.to_string()));
+    }
+
+    /// Draws the tokens of texts that need no more than their row, where the
+    /// logits are; of none where they are on the host.
+    fn draw_on_device(&mut self, step: &Step) -> Vec<Advanced> {
+        if !self.logits.can_draw() {
+            return Vec::new();
+        }
+        let (mut ids, mut draws, mut row) = (Vec::new(), Vec::new(), 0);
+        for part in &step.parts {
+            row += part.scores;
+            if !part.samples {
+                continue;
+            }
+            let own = row;
+            row += part.lines + part.guess.len();
+            let alone = part.scores == 0 && part.lines == 1 && part.guess.is_empty();
+            let Some(sequence) = self.scheduler.get_mut(part.id).filter(|_| alone) else {
+                continue;
+            };
+            if sequence.siblings.is_empty() && sequence.draws_plainly() {
+                ids.push(part.id);
+                draws.push(sequence.next_draw(own));
+            }
+        }
+        if draws.is_empty() {
+            return Vec::new();
+        }
+        let tokens = self.logits.draw(&draws).map_err(|e| e.to_string());
+        let mut advanced = Vec::with_capacity(ids.len());
+        for (i, id) in ids.into_iter().enumerate() {
+            let Some(sequence) = self.scheduler.get_mut(id) else { continue };
+            let before = sequence.tokens.len();
+            let ended = match &tokens {
+                Ok(tokens) => sequence
+                    .advance_drawn(tokens[i], &self.tokenizer)
+                    .map_err(|e| e.to_string()),
+                Err(e) => Err(e.clone()),
+            };
+            let new = sequence.tokens.len() - before;
+            advanced.push(Advanced { id, new, guessed: 0, ended });
+        }
+        advanced
     }
 
     /// Counts what a sequence got, and takes it out when it has ended.

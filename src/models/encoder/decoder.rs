@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use candle_core::{DType, Tensor};
 
 use super::{Encoder, Layer};
-use crate::backend::FeedForward;
+use crate::backend::{FeedForward, Workspace};
 use crate::models::config::{Biases, DecoderConfig, EncoderConfig, Placement, Positions};
 use crate::models::decoder::{self, norm, norm_weight};
 use crate::models::error::LoadError;
@@ -67,7 +67,7 @@ impl Encoder {
             final_norm: Some(norm(c, norm_weight(c, weights, "output_norm", &[c.hidden_size])?)?),
             head: None,
             sparse: None,
-            workspace: Mutex::default(),
+            workspace: Mutex::new(Workspace::on(&device, false)?),
             device,
             config: EncoderConfig {
                 vocab_size: c.vocab_size,

@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 
 use super::{Encoder, Head, Layer, SparseHead, bias};
 use crate::backend::attention::AttentionSpec;
-use crate::backend::{AttentionBlock, BlockNorms, MlpBlock, Norm};
+use crate::backend::{AttentionBlock, BlockNorms, Linear, MlpBlock, Norm, Workspace};
 use crate::models::config::{EncoderConfig, Positions};
 use crate::models::error::LoadError;
 use crate::models::rope::Rope;
@@ -70,7 +70,7 @@ impl Encoder {
             final_norm: if c.pre_norm { Some(norm("final_norm", h)?) } else { None },
             head: Head::load(c, weights, norm)?,
             sparse: SparseHead::load(c, weights, norm)?,
-            workspace: Mutex::default(),
+            workspace: Mutex::new(Workspace::on(&device, false)?),
             device,
             config,
         })
@@ -99,12 +99,17 @@ fn layer(
         false => norms("attention.output.LayerNorm")?,
     };
     let (b, own) = (c.biases, c.layer(index));
+    let [q, k, v] = Linear::side_by_side([
+        linear("attention.self.query", h, h, b.qkv)?,
+        linear("attention.self.key", h, h, b.qkv)?,
+        linear("attention.self.value", h, h, b.qkv)?,
+    ])?;
     Ok(Layer {
         attention: AttentionBlock {
             norms: around_attention,
-            q: linear("attention.self.query", h, h, b.qkv)?,
-            k: linear("attention.self.key", h, h, b.qkv)?,
-            v: linear("attention.self.value", h, h, b.qkv)?,
+            q,
+            k,
+            v,
             output: linear("attention.output.dense", h, h, b.output)?,
             qk_norm: None,
             spec: AttentionSpec {

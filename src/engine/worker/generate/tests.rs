@@ -1,5 +1,7 @@
 //! The engine from submission to the last event, on a model without weights.
 
+#[cfg(feature = "cuda")]
+mod on_cuda;
 mod prompts;
 
 use std::time::{Duration, Instant};
@@ -28,15 +30,23 @@ fn options() -> EngineOptions {
 
 fn engine(model: &HashModel, blocks: usize, options: EngineOptions) -> Engine {
     let model = model.clone();
-    let prepare = move |options: &EngineOptions| {
+    launch(options, move |options| {
         let again = model.clone();
         let reload = Box::new(move || {
             again.lost.store(false, Relaxed);
             Ok(Box::new(again.clone()) as Box<_>)
         });
-        let shape = HashModel::shape(options.block_size);
-        let state = ModelState::new(Box::new(model), shape, blocks, reload)
-            .map_err(|e| EngineError::Source(e.to_string()))?;
+        ModelState::new(Box::new(model), HashModel::shape(options.block_size), blocks, reload)
+    })
+}
+
+/// An engine on what `state` makes, on the engine's thread.
+fn launch(
+    options: EngineOptions,
+    state: impl FnOnce(&EngineOptions) -> candle_core::Result<ModelState> + Send + 'static,
+) -> Engine {
+    let prepare = move |options: &EngineOptions| {
+        let state = state(options).map_err(|e| EngineError::Source(e.to_string()))?;
         let info = ModelInfo {
             id: "hash".into(),
             kind: ModelKind::Generation,

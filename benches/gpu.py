@@ -1,0 +1,203 @@
+"""All that is to be known of a GPU, in a few minutes: first whether results are right, then speed.
+
+    cargo build --release --features cuda
+    cargo test --no-run --release --features cuda --no-default-features --lib     # says which file
+    python3 benches/gpu.py --dragoman target/release/dragoman --tests target/release/deps/dragoman-… \
+        --gguf smollm2.gguf --out results
+
+It goes on when a part fails, says so at the end, and leaves every report in --out. Parts can be
+chosen with --only. Beside the rates stand the ceilings that torch measures in the same run: a copy
+within the device's memory, and a product of matrices in bf16; with transformers there, its rate for
+the same shape as well.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+# Shapes of config.json, for random weights.
+LLAMA_8B = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096,
+    "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 16384,
+    "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "tie_word_embeddings": False,
+    "hidden_act": "silu", "torch_dtype": "bfloat16",
+}
+QWEN_05B = {
+    "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": 896,
+    "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
+    "num_key_value_heads": 2, "vocab_size": 151936, "max_position_embeddings": 32768,
+    "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "tie_word_embeddings": True,
+    "hidden_act": "silu", "torch_dtype": "bfloat16",
+}
+PROMPTS = [
+    "The parties shall", "Les Parties coopèrent", "Article 1. The Commission", "В соответствии с",
+    "The General Assembly, recalling its resolution", "1, 2, 3, 4,", "Water is", "def treaty(",
+]
+
+
+def report(args, name, *options):
+    """`dragoman bench engine` on the GPU; the rows of its report."""
+    file = args.out / f"{name}.json"
+    command = [args.dragoman, "--offline", "bench", "engine", *options, "--device", "cuda"]
+    command += ["--no-cold-start", "--no-roofline", "--json", file]
+    print("$", *command, flush=True)
+    subprocess.run([str(c) for c in command], check=True)
+    return json.loads(file.read_text())["models"][0]["rows"]
+
+
+def check(args):
+    """Our tests on the device, and a few of them under compute-sanitizer."""
+    environment = {**os.environ, "DRAGOMAN_TEST_DEVICE": "cuda"}
+    wanted = ["on_cuda", "backend::cuda"]
+    subprocess.run([args.tests, *wanted, "--nocapture", "--test-threads=1"], env=environment, check=True)
+    sanitizer = shutil.which("compute-sanitizer")
+    if sanitizer is None:
+        print("compute-sanitizer is not there: memory accesses were not checked")
+        return
+    for tool in ["memcheck", "racecheck"]:
+        command = [sanitizer, "--tool", tool, "--error-exitcode", "1", args.tests]
+        command += ["on_cuda::sixteen", "--test-threads=1"]
+        subprocess.run(command, env=environment, check=True)
+
+
+def greedy(args, device, port):
+    """What a server on `device` writes after each prompt."""
+    command = [args.dragoman, "--offline", "serve", "--model", args.gguf, "--device", device]
+    command += ["--listen", f"127.0.0.1:{port}"]
+    log = open(args.out / f"serve-{device}.log", "w")
+    server = subprocess.Popen([str(c) for c in command], stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                models = json.load(urllib.request.urlopen(f"{url}/v1/models"))
+                break
+            except OSError:
+                if server.poll() is not None:
+                    raise SystemExit(f"the server on {device} ended; see {log.name}") from None
+                time.sleep(0.2)
+        texts = []
+        for prompt in PROMPTS:
+            body = {"model": models["data"][0]["id"], "prompt": prompt, "max_tokens": 64, "temperature": 0}
+            request = urllib.request.Request(
+                f"{url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+            texts.append(json.load(urllib.request.urlopen(request))["choices"][0]["text"])
+        return texts
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def texts(args):
+    """Greedy texts of the GPU beside those of the CPU."""
+    cpu, gpu = greedy(args, "cpu", 8091), greedy(args, "cuda", 8092)
+    same = sum(a == b for a, b in zip(cpu, gpu))
+    print(f"{same} of {len(PROMPTS)} greedy texts are equal on CPU and GPU")
+    for prompt, a, b in zip(PROMPTS, cpu, gpu):
+        if a != b:
+            print(f"  {prompt!r}:\n    cpu {a!r}\n    gpu {b!r}")
+
+
+def ceilings(_):
+    """Bytes and products that the device can do in a second."""
+    import torch
+
+    def timed(step, repeat=20):
+        step()
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        for _ in range(repeat):
+            step()
+        torch.cuda.synchronize()
+        return (time.perf_counter() - begin) / repeat
+
+    a, b = (torch.randn(1 << 30, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    copy = 2 * a.numel() * 2 / timed(lambda: b.copy_(a))
+    m, n = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    product = 2 * 8192**3 / timed(lambda: m @ n)
+    print(f"copy {copy / 1e12:.2f} TB/s, read and write; bf16 products {product / 1e12:.0f} TFLOP/s")
+    return copy, product
+
+
+def speed(args):
+    """The 8B shape: share of the ceilings, one stream to 256."""
+    copy, product = ceilings(args)
+    config = args.out / "llama-8b.json"
+    config.write_text(json.dumps(LLAMA_8B))
+    parameters = 8.03e9
+    shape = ["--random-weights", config, "--weights-type", "bf16", "--repetitions", 3]
+    rows = report(args, "llama-8b", *shape, "--prompt", "512,8192", "--batch", "1,32,256",
+                  "--depth", "512", "--generate", 128)
+    for row in rows:
+        if row["test"] == "prefill":
+            # Each token of attention reads half of the others on average.
+            work = 2 * parameters + 2 * 2 * 32 * 4096 * row["pp"] / 2
+            share = row["median_ts"] * work / product
+            print(f"prefill {row['pp']}: {row['median_ts']:.0f} tok/s, {share:.0%} of the product's rate")
+        else:
+            steps = row["speed_tg"] / row["pl"]
+            keys = row["pl"] * 32 * 2 * 8 * 128 * 2 * (512 + 64)
+            share = steps * (parameters * 2 + keys) / copy
+            print(f"{row['pl']} streams: {row['speed_tg']:.0f} tok/s, {share:.0%} of the copy's rate")
+    config = args.out / "qwen-0.5b.json"
+    config.write_text(json.dumps(QWEN_05B))
+    shape = ["--random-weights", config, "--weights-type", "bf16", "--repetitions", 3]
+    report(args, "qwen-0.5b", *shape, "--prompt", "512", "--batch", "1,8,32,128", "--depth", "0")
+    report(args, "gguf", args.gguf, "--prompt", "512", "--batch", "1,8,32,128", "--depth", "0")
+
+
+def rival(args):
+    """transformers on the same shape, 32 streams."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    options = {k: v for k, v in LLAMA_8B.items() if k not in ("architectures", "model_type", "torch_dtype")}
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda"):
+        model = LlamaForCausalLM(LlamaConfig(**options)).eval()
+    ids = torch.randint(0, 128000, (32, 512), device="cuda")
+    for new in (8, 128):
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        model.generate(ids, max_new_tokens=new, min_new_tokens=new, do_sample=False)
+        torch.cuda.synchronize()
+        took = time.perf_counter() - begin
+        print(f"transformers, 32 streams, 512 in, {new} out: {took:.2f} s, {32 * new / took:.0f} tok/s")
+
+
+PARTS = {"check": check, "texts": texts, "speed": speed, "rival": rival}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dragoman", type=Path, required=True)
+    parser.add_argument("--tests", type=Path, help="the library's tests, built with the feature cuda")
+    parser.add_argument("--gguf", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("gpu"))
+    parser.add_argument("--only", default=",".join(PARTS))
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv"], check=False)
+    failed = []
+    for name in args.only.split(","):
+        begin = time.perf_counter()
+        print(f"\n== {name}: {PARTS[name].__doc__.splitlines()[0]}", flush=True)
+        try:
+            PARTS[name](args)
+        except Exception as e:
+            failed.append(f"{name}: {e}")
+        print(f"== {name} took {time.perf_counter() - begin:.0f} s", flush=True)
+    for line in failed:
+        print("failed:", line)
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+//! Layers on a CUDA device: what [`super::block`], [`super::head`] and the
+//! embedding do there, by [`super::kernels::cuda`].
+//!
+//! A layer's result is not added to the residual at once: the next layer adds
+//! it while it normalises the sum, so that each row is read once. What is
+//! still to be added is the workspace's `pending`.
+
+mod attention;
+mod blocks;
+mod encode;
+mod head;
+mod inputs;
+mod logits;
+mod mlp;
+mod replay;
+mod workspace;
+
+pub use super::kernels::cuda::open;
+pub use blocks::Blocks;
+pub use logits::DeviceLogits;
+pub use replay::run;
+pub use workspace::Workspace;
+
+use candle_core::{Result, Tensor};
+
+use super::kernels::cuda::{Matrix, View};
+use super::linear::Linear;
+
+/// A linear layer's weights on the device.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LinearView {
+    pub matrix: Matrix,
+    pub bias: Option<View>,
+}
+
+impl LinearView {
+    fn all<const N: usize>(linears: [&Linear; N]) -> Result<Option<[Self; N]>> {
+        let mut views = Vec::with_capacity(N);
+        for linear in linears {
+            match linear.on_cuda()? {
+                Some(view) => views.push(view),
+                None => return Ok(None),
+            }
+        }
+        Ok(views.try_into().ok())
+    }
+}
+
+/// The view of a tensor that there may be.
+fn view(tensor: Option<&Tensor>) -> Result<Option<View>> {
+    tensor.map(View::of).transpose()
+}

@@ -1,0 +1,27 @@
+//! Kernels of CUDA devices: the `.cu` files beside this one, compiled by
+//! `build.rs`, and what launches them.
+//!
+//! What a launch reads and writes is held against the sizes of the memory
+//! that it was given, so that the functions here are safe to call.
+
+mod activation;
+mod attention;
+mod gather;
+mod gpu;
+mod graph;
+mod matrix;
+mod norm;
+mod rotate;
+mod sample;
+mod view;
+
+pub use activation::{Gated, convert, finish_logits, gated};
+pub use attention::{Decode, Packed, Paged, Prefill, attend_packed, attend_rows, attend_split};
+pub use gather::gather;
+pub use gpu::{Gpu, open};
+pub use graph::Graph;
+pub use matrix::{Matrix, Scratch, multiply};
+pub use norm::{AddNorm, NormView, add_norm, norm_rows};
+pub use rotate::{Part, Rotate, Table, rotate_cache, rotate_rows};
+pub use sample::{PARAMETERS, sample};
+pub use view::View;

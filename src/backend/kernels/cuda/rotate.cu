@@ -1,0 +1,174 @@
+// Queries, keys and values on their way from the product to attention: biases,
+// norms of heads, rotation, and the cache.
+
+#include "common.cuh"
+
+// One head of one row, by a warp: bias and norm, then its columns turned,
+// halves against each other (arXiv:2104.09864); columns from 2 * half on stay.
+// Lane l gets the columns i with i % 32 == l of `head`, in shared memory.
+struct Head {
+    const float *bias;
+    const float *weight;
+    const float *weight_bias;
+    bool layer;
+    float eps;
+};
+
+template <typename A>
+static __device__ void prepare(const A *from, float *head, uint32_t head_dim, Head how,
+                               const float *cos, const float *sin, uint32_t half) {
+    uint32_t lane = threadIdx.x % WARP;
+    for (uint32_t i = lane; i < head_dim; i += WARP) {
+        float value = widen(from[i]);
+        head[i] = how.bias ? value + how.bias[i] : value;
+    }
+    if (how.weight) {
+        float mean = 0.0f, squares = 0.0f;
+        if (how.layer) {
+            for (uint32_t i = lane; i < head_dim; i += WARP) mean += head[i];
+            mean = warp_sum(mean) / head_dim;
+        }
+        for (uint32_t i = lane; i < head_dim; i += WARP) {
+            float apart = head[i] - mean;
+            squares += apart * apart;
+        }
+        float factor = 1.0f / sqrtf(warp_sum(squares) / head_dim + how.eps);
+        for (uint32_t i = lane; i < head_dim; i += WARP) {
+            float value = (head[i] - mean) * factor * how.weight[i];
+            head[i] = how.weight_bias ? value + how.weight_bias[i] : value;
+        }
+    }
+    __syncwarp();
+    for (uint32_t i = lane; i < half; i += WARP) {
+        float a = head[i], b = head[i + half];
+        head[i] = a * cos[i] - b * sin[i];
+        head[i + half] = b * cos[i] + a * sin[i];
+    }
+    __syncwarp();
+}
+
+// Which head a warp has: queries first, then keys, then values.
+struct Which {
+    uint32_t kind; // 0 a query, 1 a key, 2 a value
+    uint32_t head;
+};
+
+static __device__ Which which(uint32_t i, uint32_t heads, uint32_t kv_heads) {
+    if (i < heads) return {0, i};
+    if (i < heads + kv_heads) return {1, i - heads};
+    return {2, i - heads - kv_heads};
+}
+
+// Where a row of queries, keys and values begins, and what is done to it.
+// `own` says that each head has weights of its own.
+template <typename A> struct Rows {
+    const A *parts[3];
+    const float *biases[3];
+    const float *weights[2];
+    const float *weight_biases[2];
+    uint32_t strides[3];
+    uint32_t own, layer;
+    float eps;
+};
+
+template <typename A>
+static __device__ const A *place(const Rows<A> &rows, Which w, uint32_t row, uint32_t head_dim,
+                                 Head *how) {
+    uint32_t column = w.head * head_dim;
+    const float *bias = rows.biases[w.kind];
+    *how = {bias ? bias + column : 0, 0, 0, rows.layer != 0, rows.eps};
+    if (w.kind < 2 && rows.weights[w.kind]) {
+        uint32_t at = rows.own ? column : 0;
+        how->weight = rows.weights[w.kind] + at;
+        if (rows.weight_biases[w.kind]) how->weight_bias = rows.weight_biases[w.kind] + at;
+    }
+    return rows.parts[w.kind] + (uint64_t)row * rows.strides[w.kind] + column;
+}
+
+#define ROWS(A)                                                                            \
+    const A *q, const A *k, const A *v, uint32_t q_stride, uint32_t k_stride,              \
+        uint32_t v_stride, const float *q_bias, const float *k_bias, const float *v_bias,  \
+        const float *q_weight, const float *k_weight, const float *q_weight_bias,          \
+        const float *k_weight_bias, uint32_t own, uint32_t layer, float eps
+#define GIVEN_ROWS                                                                         \
+    {{q, k, v},                                                                            \
+     {q_bias, k_bias, v_bias},                                                             \
+     {q_weight, k_weight},                                                                 \
+     {q_weight_bias, k_weight_bias},                                                       \
+     {q_stride, k_stride, v_stride},                                                       \
+     own,                                                                                  \
+     layer,                                                                                \
+     eps}
+
+// grid (rows, ceil((heads + 2 * kv_heads) / 4)), block 128, shared
+// 16 * head_dim bytes. Queries go to `q_out` (rows, heads, head_dim), keys and
+// values to the row's slot of a layer of the cache, (blocks, kv_heads,
+// block_size, head_dim) each. A row whose slot is 0xffffffff is padding.
+// `cos` and `sin` are tables (positions, half).
+template <typename A, typename C>
+static __device__ void rotate_cache(Rows<A> rows, const float *cos, const float *sin,
+                                    uint32_t half, const uint32_t *positions,
+                                    const uint32_t *slots, C *q_out, C *k_cache, C *v_cache,
+                                    uint32_t heads, uint32_t kv_heads, uint32_t head_dim,
+                                    uint32_t block_size) {
+    DYNAMIC_SHARED(float, shared);
+    uint32_t warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, row = blockIdx.x;
+    uint32_t i = blockIdx.y * 4 + warp;
+    if (i >= heads + 2 * kv_heads) return;
+    Which w = which(i, heads, kv_heads);
+    uint32_t slot = slots[row];
+    if (slot == 0xffffffffu && w.kind > 0) return;
+    float *head = shared + warp * head_dim;
+    Head how;
+    const A *from = place(rows, w, row, head_dim, &how);
+    uint64_t at = (uint64_t)positions[row] * half;
+    prepare(from, head, head_dim, how, cos + at, sin + at, w.kind == 2 ? 0 : half);
+    C *to;
+    if (w.kind == 0) {
+        to = q_out + ((uint64_t)row * heads + w.head) * head_dim;
+    } else {
+        uint64_t block = slot / block_size, offset = slot % block_size;
+        uint64_t begin = ((block * kv_heads + w.head) * block_size + offset) * head_dim;
+        to = (w.kind == 1 ? k_cache : v_cache) + begin;
+    }
+    for (uint32_t c = lane; c < head_dim; c += WARP) to[c] = narrow<C>(head[c]);
+}
+
+#define ROTATE_CACHE(a_name, A, c_name, C)                                                 \
+    extern "C" __global__ void rotate_cache_##a_name##_##c_name(                           \
+        ROWS(A), const float *cos, const float *sin, uint32_t half,                        \
+        const uint32_t *positions, const uint32_t *slots, C *q_out, C *k_cache,            \
+        C *v_cache, uint32_t heads, uint32_t kv_heads, uint32_t head_dim,                  \
+        uint32_t block_size) {                                                             \
+        rotate_cache<A, C>(GIVEN_ROWS, cos, sin, half, positions, slots, q_out, k_cache,   \
+                           v_cache, heads, kv_heads, head_dim, block_size);                \
+    }
+FOR_EACH_PAIR(ROTATE_CACHE)
+
+// grid and block as above. The same where the rows are, for encoders. With
+// `positions` null, row r takes row r of the tables.
+template <typename A>
+static __device__ void rotate_rows(Rows<A> rows, const float *cos, const float *sin,
+                                   uint32_t half, const uint32_t *positions, uint32_t heads,
+                                   uint32_t kv_heads, uint32_t head_dim) {
+    DYNAMIC_SHARED(float, shared);
+    uint32_t warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, row = blockIdx.x;
+    uint32_t i = blockIdx.y * 4 + warp;
+    if (i >= heads + 2 * kv_heads) return;
+    Which w = which(i, heads, kv_heads);
+    float *head = shared + warp * head_dim;
+    Head how;
+    A *from = const_cast<A *>(place(rows, w, row, head_dim, &how));
+    uint64_t at = (uint64_t)(positions ? positions[row] : row) * half;
+    prepare<A>(from, head, head_dim, how, cos + at, sin + at, w.kind == 2 ? 0 : half);
+    for (uint32_t c = lane; c < head_dim; c += WARP) from[c] = narrow<A>(head[c]);
+}
+
+#define ROTATE_ROWS(a_name, A)                                                             \
+    extern "C" __global__ void rotate_rows_##a_name(                                       \
+        ROWS(A), const float *cos, const float *sin, uint32_t half,                        \
+        const uint32_t *positions, uint32_t heads, uint32_t kv_heads,                      \
+        uint32_t head_dim) {                                                               \
+        rotate_rows<A>(GIVEN_ROWS, cos, sin, half, positions, heads, kv_heads, head_dim);  \
+    }
+FOR_EACH_TYPE(ROTATE_ROWS)

@@ -1,0 +1,234 @@
+//! Models on a CUDA device against the same on the CPU. Where there is no
+//! device they say so, unless `DRAGOMAN_TEST_DEVICE` asks for one.
+
+use std::path::Path;
+
+use candle_core::Device;
+
+use crate::backend::{Batch, DeviceSpec, KvCache, KvDtype, Logits, device};
+use crate::models::encoder::PackedTexts;
+use crate::models::{LoadOptions, ModelPaths, Network, Quantize, load};
+
+const BLOCK: usize = 8;
+
+fn cuda() -> Option<Device> {
+    match device::open(DeviceSpec::Cuda(0)) {
+        Ok(opened) => Some(opened.device),
+        Err(e) if std::env::var_os("DRAGOMAN_TEST_DEVICE").is_some() => panic!("{e}"),
+        Err(e) => {
+            eprintln!("skipped: {e}");
+            None
+        }
+    }
+}
+
+fn network(name: &str, device: Device, quantize: Quantize) -> Network {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let paths = match name.strip_suffix(".gguf") {
+        Some(_) => {
+            ModelPaths { weights: vec![fixtures.join("gguf").join(name)], config: None }
+        }
+        None => ModelPaths {
+            weights: vec![fixtures.join("tiny").join(name).join("model.safetensors")],
+            config: Some(fixtures.join("tiny").join(name).join("config.json")),
+        },
+    };
+    let options =
+        LoadOptions { device, context_length: None, quantize, on_progress: &|_, _| {} };
+    load(&paths, options).unwrap_or_else(|e| panic!("{name}: {e}")).network
+}
+
+/// Steps of a batch as an engine makes them: prompts, then texts beside
+/// another prompt, then texts alone, some of them several rows at a time.
+fn steps() -> Vec<Batch> {
+    let ids = |seed: u32, len: u32| -> Vec<u32> { (0..len).map(|i| (seed + 7 * i) % 60).collect() };
+    let tables: [Vec<u32>; 3] = [vec![5, 2, 9, 14], vec![1, 7, 11, 0], (16..40).collect()];
+    let mut steps = Vec::new();
+    let mut step = |parts: &[(usize, usize, u32)]| {
+        let mut batch = Batch::new();
+        for &(s, first, len) in parts {
+            let blocks = (first + len as usize).div_ceil(BLOCK);
+            batch.push(&ids(s as u32 + first as u32, len), first, &tables[s][..blocks], BLOCK, true);
+        }
+        steps.push(batch);
+    };
+    step(&[(0, 0, 9), (1, 0, 3)]);
+    step(&[(0, 9, 1), (1, 3, 1), (2, 0, 70)]);
+    for i in 0..5 {
+        step(&[(0, 10 + i, 1), (1, 4 + i, 1), (2, 70 + i, 1)]);
+    }
+    step(&[(0, 15, 3), (2, 75, 1)]);
+    steps
+}
+
+/// The largest difference of logits, relative to the largest of them.
+fn apart(name: &str, cuda: &Device, quantize: Quantize, kv: KvDtype) -> f32 {
+    let mut all = Vec::new();
+    for device in [Device::Cpu, cuda.clone()] {
+        let Network::Decoder(model) = network(name, device.clone(), quantize) else {
+            panic!("{name} is no decoder");
+        };
+        let mut cache = KvCache::new(model.kv_shape(BLOCK, kv), 48, &device).unwrap();
+        let mut logits = Logits::default();
+        let mut found = Vec::new();
+        for (i, batch) in steps().iter().enumerate() {
+            let done = model.forward(batch, &mut cache, &mut logits);
+            done.unwrap_or_else(|e| panic!("{name}, step {i}: {e}"));
+            found.extend(logits.rows().flatten().copied());
+        }
+        all.push(found);
+    }
+    let (mut most, mut largest) = (0f32, 0f32);
+    assert_eq!(all[0].len(), all[1].len());
+    for (i, (a, b)) in all[0].iter().zip(&all[1]).enumerate() {
+        assert!(b.is_finite(), "{name}: logit {i} is {b}");
+        (most, largest) = (most.max((a - b).abs()), largest.max(a.abs()));
+    }
+    most / largest
+}
+
+#[test]
+fn logits_are_those_of_the_cpu() {
+    let Some(cuda) = cuda() else { return };
+    for name in [
+        "llama", "llama-yarn", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "cohere",
+        "cohere-qk-norm", "cohere2", "olmo2", "granite", "mistral", "smollm3", "phi3-longrope",
+    ] {
+        let off = apart(name, &cuda, Quantize::None, KvDtype::F32);
+        eprintln!("{name}: {off:.2e}");
+        assert!(off < 3e-5, "{name} is off by {off}");
+    }
+}
+
+#[test]
+fn sixteen_bits_are_close() {
+    let Some(cuda) = cuda() else { return };
+    // Experts' weights are bf16 in their files.
+    for name in ["qwen3-moe", "qwen3-moe-mixed", "mixtral"] {
+        let off = apart(name, &cuda, Quantize::None, KvDtype::F32);
+        eprintln!("{name}: {off:.2e}");
+        assert!(off < 1e-1, "{name} is off by {off}");
+    }
+    for name in ["llama", "qwen3", "gemma3", "cohere", "olmo2"] {
+        for (quantize, kv, most) in [
+            (Quantize::Int16, KvDtype::F16, 3e-2),
+            (Quantize::Bf16, KvDtype::BF16, 1e-1),
+        ] {
+            let off = apart(name, &cuda, quantize, kv);
+            eprintln!("{name}, {quantize}: {off:.2e}");
+            assert!(off < most, "{name} in {quantize} is off by {off}");
+        }
+    }
+}
+
+/// Both sides quantize weights alike and activations to bytes.
+#[test]
+fn blocks_are_close() {
+    let Some(cuda) = cuda() else { return };
+    for name in ["llama", "gemma2", "cohere"] {
+        for kind in ["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] {
+            let off = apart(name, &cuda, kind.parse().unwrap(), KvDtype::F32);
+            eprintln!("{name}, {kind}: {off:.2e}");
+            assert!(off < 0.15, "{name} in {kind} is off by {off}");
+        }
+    }
+}
+
+/// A step gives the same bits when it is launched, recorded and replayed; and
+/// with another cache, whose keys and values are its own.
+#[test]
+fn a_replayed_step_is_the_step() {
+    let Some(cuda) = cuda() else { return };
+    let Network::Decoder(model) = network("qwen3", cuda.clone(), Quantize::None) else {
+        panic!("a decoder");
+    };
+    let mut caches: Vec<KvCache> = (0..2)
+        .map(|_| KvCache::new(model.kv_shape(BLOCK, KvDtype::F16), 48, &cuda).unwrap())
+        .collect();
+    let mut logits = Logits::default();
+    let mut run = |cache: usize, id: u32, first: usize| {
+        let mut batch = Batch::new();
+        batch.push(&[id], first, &[4], BLOCK, true);
+        model.forward(&batch, &mut caches[cache], &mut logits).unwrap();
+        logits.rows().flatten().copied().collect::<Vec<f32>>()
+    };
+    let expected = run(0, 3, 0);
+    let other = run(1, 9, 0);
+    for _ in 0..4 {
+        assert_eq!(run(0, 3, 0), expected);
+    }
+    // What follows depends on what the cache has.
+    let after = run(0, 5, 1);
+    assert_eq!(run(1, 9, 0), other);
+    assert_ne!(run(1, 5, 1), after);
+    assert_eq!(run(0, 5, 1), after);
+}
+
+#[test]
+fn encoders_give_what_they_give_on_the_cpu() {
+    let Some(cuda) = cuda() else { return };
+    let lens = [5u32, 1, 50, 17];
+    let mut texts = PackedTexts { cu_seqlens: vec![0], ..Default::default() };
+    for (s, len) in lens.into_iter().enumerate() {
+        texts.ids.extend((0..len).map(|i| (i * 11 + s as u32) % 90));
+        texts.cu_seqlens.push(texts.ids.len() as u32);
+    }
+    for (quantize, most) in [(Quantize::None, 3e-5), (Quantize::Int16, 2e-2)] {
+        for name in [
+            "bert", "distilbert", "electra", "gte", "jina", "modernbert", "mpnet", "nomic",
+            "roberta", "xlm-roberta",
+        ] {
+            let mut all = Vec::new();
+            for device in [Device::Cpu, cuda.clone()] {
+                let Network::Encoder(model) = network(name, device, quantize) else {
+                    panic!("{name} is no encoder");
+                };
+                // Twice, the second time with what the first left there.
+                let first = model.forward_texts(&texts).unwrap().flatten_all().unwrap();
+                let second = model.forward_texts(&texts).unwrap().flatten_all().unwrap();
+                let first: Vec<f32> = first.to_vec1().unwrap();
+                assert_eq!(first, second.to_vec1::<f32>().unwrap());
+                all.push(first);
+            }
+            let off = all[0].iter().zip(&all[1]).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+            eprintln!("{name}, {quantize}: {off:.2e}");
+            assert!(off < most, "{name} in {quantize} is off by {off}");
+        }
+    }
+}
+
+/// A file of the user's: `DRAGOMAN_TEST_GGUF`. Its greedy tokens are the CPU's.
+#[test]
+fn a_real_model_writes_what_it_writes_on_the_cpu() {
+    let (Some(cuda), Some(file)) = (cuda(), std::env::var_os("DRAGOMAN_TEST_GGUF")) else {
+        return eprintln!("skipped: DRAGOMAN_TEST_GGUF names no file");
+    };
+    let written = [Device::Cpu, cuda].map(|device| {
+        let paths = ModelPaths { weights: vec![file.clone().into()], config: None };
+        let options = LoadOptions {
+            device: device.clone(),
+            context_length: Some(256),
+            quantize: Quantize::default(),
+            on_progress: &|_, _| {},
+        };
+        let Network::Decoder(model) = load(&paths, options).unwrap().network else {
+            panic!("a decoder");
+        };
+        let mut cache = KvCache::new(model.kv_shape(16, KvDtype::F16), 8, &device).unwrap();
+        let (mut logits, blocks) = (Logits::default(), [3, 1, 2, 5]);
+        let mut tokens: Vec<u32> = (100..112).collect();
+        let mut known = 0;
+        while tokens.len() < 20 {
+            let mut batch = Batch::new();
+            batch.push(&tokens[known..], known, &blocks, 16, true);
+            model.forward(&batch, &mut cache, &mut logits).unwrap();
+            known = tokens.len();
+            let row = logits.rows().next().unwrap();
+            let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+            eprintln!("{device:?}: token {best}, {:.4}", row[best]);
+            tokens.push(best as u32);
+        }
+        tokens
+    });
+    assert_eq!(written[0], written[1]);
+}
