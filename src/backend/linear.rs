@@ -149,9 +149,7 @@ impl Linear {
             Form::Packed(p) => x.contiguous()?.apply_op1_no_bwd(&Multiply(p))?,
             // Rows are f32 between layers, weights may have fewer bits. Sums can
             // be beyond what f16 holds.
-            Form::Dense(t) if t.dtype() == DType::F16 => {
-                x.matmul(&t.to_dtype(x.dtype())?.t()?)?
-            }
+            Form::Dense(t) if t.dtype() == DType::F16 => x.matmul(&t.to_dtype(x.dtype())?.t()?)?,
             Form::Dense(t) if t.dtype() != x.dtype() => {
                 x.to_dtype(t.dtype())?.matmul(&t.t()?)?.to_dtype(x.dtype())?
             }

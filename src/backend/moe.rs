@@ -3,11 +3,11 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
+use super::Workspace;
 use super::block::{BlockNorms, MlpBlock, with_rows};
 pub use super::kernels::layer::Routing;
 use super::kernels::layer::{Choice, ExpertView, MoeView, moe};
 use super::kernels::packed::Wants;
-use super::Workspace;
 use super::linear::Linear;
 use super::ops::Activation;
 

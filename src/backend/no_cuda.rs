@@ -36,7 +36,13 @@ impl Workspace {
         match *self {}
     }
 
-    pub fn causal(&mut self, _: &AttentionBlock, _: &Tensor, _: &RopeRows, _: &KvCache) -> Result<()> {
+    pub fn causal(
+        &mut self,
+        _: &AttentionBlock,
+        _: &Tensor,
+        _: &RopeRows,
+        _: &KvCache,
+    ) -> Result<()> {
         match *self {}
     }
 

@@ -10,7 +10,7 @@ use super::request::{Limits, SourceLimits};
 use super::source::{ModelSource, Modules};
 use super::worker::encode::EncodeWorker;
 use super::worker::generate::GenerateWorker;
-use super::worker::state::{ModelState, Reload};
+use super::worker::state::{Largest, ModelState, Reload};
 use crate::backend::device;
 use crate::models::encoder::{Dense, Pooling};
 use crate::models::{self, Decoder, Encoder, LoadError, LoadOptions, LoadedModel, Network};
@@ -75,8 +75,19 @@ pub fn prepare(
             };
             let info = info(ModelKind::Generation, limits);
             let reload = reload(source, options.clone());
-            let state = ModelState::new(decoder, shape, blocks, reload).map_err(LoadError::from)?;
+            let on_gpu = !decoder.device().is_cpu();
+            let mut state =
+                ModelState::new(decoder, shape, blocks, reload).map_err(LoadError::from)?;
             let context_length = limits.context_length;
+            if on_gpu {
+                let largest = Largest {
+                    tokens: options.max_batch_tokens,
+                    sequences: options.max_sequences,
+                    logit_rows: logit_rows(options),
+                    context: context_length,
+                };
+                state.try_largest(&largest).map_err(|e| no_room(&e, options))?;
+            }
             let worker = GenerateWorker { state, context_length, writing: None };
             Ok((Worker::Generate(Box::new(worker)), info))
         }
@@ -277,6 +288,15 @@ fn reserve(
     let step = decoder.activation_bytes(options.max_batch_tokens, logit_rows(options));
     let parts = [("weights", weights), ("KV cache", cache as u64), ("one step", step)];
     Ok(options.memory.reserve(&source.id, &parts)?)
+}
+
+/// The device cannot compute the largest step.
+fn no_room(e: &candle_core::Error, options: &EngineOptions) -> EngineError {
+    EngineError::Source(format!(
+        "the device cannot compute a step of {} tokens beside a KV cache of {} MiB: {e}; lower \
+         engine.max_batch_tokens, engine.max_sequences or engine.kv_cache_mib",
+        options.max_batch_tokens, options.kv_cache_mib
+    ))
 }
 
 fn reload(source: ModelSource, options: EngineOptions) -> Reload {

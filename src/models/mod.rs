@@ -9,11 +9,11 @@ pub mod error;
 mod experts;
 pub mod gguf;
 pub mod gguf_source;
+#[cfg(all(test, feature = "cuda"))]
+mod on_cuda;
 pub mod outline;
 pub mod quantize;
 pub mod random;
-#[cfg(all(test, feature = "cuda"))]
-mod on_cuda;
 pub mod registry;
 mod relative;
 mod rope;

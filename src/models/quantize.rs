@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device};
 use candle_core::quantized::GgmlDType;
+use candle_core::{DType, Device};
 
 use crate::backend::kernels::packed::{
     Arithmetic, Format, Packed, Stored, is_plain, multiplies_bf16,
@@ -120,7 +120,9 @@ impl Tally {
     /// Counts a matrix.
     pub fn add(&self, name: &str, weight: &Weight, wanted: Quantize) {
         let count = weight.dims().iter().product::<usize>() as u64;
-        let Weight::Packed(packed) = weight else { return self.add_elsewhere(name, weight, wanted) };
+        let Weight::Packed(packed) = weight else {
+            return self.add_elsewhere(name, weight, wanted);
+        };
         *self.arithmetic.borrow_mut().entry(packed.format().arithmetic()).or_default() += count;
         if !packed.source().candle().is_some_and(is_plain) {
             return;
@@ -152,7 +154,9 @@ impl Tally {
                 let label = to.map(|to| Quantize::To(to).to_string().to_uppercase());
                 (Arithmetic::Int8, label, to.map(Quantize::To))
             }
-            Weight::Dense(t) if t.dtype() == DType::F16 => (Arithmetic::Bf16, Some("f16".into()), None),
+            Weight::Dense(t) if t.dtype() == DType::F16 => {
+                (Arithmetic::Bf16, Some("f16".into()), None)
+            }
             Weight::Dense(t) if t.dtype() == DType::BF16 => {
                 (Arithmetic::Bf16, Some("bf16".into()), None)
             }
@@ -189,9 +193,7 @@ impl Tally {
     pub fn report(&self, wanted: Quantize, device: &Device) {
         if matches!(wanted, Quantize::To(_)) {
             if device.is_metal() {
-                tracing::warn!(
-                    "weights are not quantized to {wanted} on Metal, so these are not"
-                );
+                tracing::warn!("weights are not quantized to {wanted} on Metal, so these are not");
             } else if self.kept.borrow().is_empty() {
                 tracing::warn!(
                     "weights that are quantized in their file are not quantized again, to {wanted}"

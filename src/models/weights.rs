@@ -11,9 +11,9 @@ use half::f16;
 
 use super::error::LoadError;
 use super::quantize::{Quantize, Tally, instead_of};
+use crate::backend::Blocks;
 use crate::backend::kernels::packed::{Packed, Stored};
 use crate::backend::linear::Weight;
-use crate::backend::Blocks;
 use crate::backend::{Embedding, Linear};
 
 /// What a tensor is for, which decides how it is laid out.
@@ -269,7 +269,9 @@ fn on_cuda(
             }
             // Types without a layout of their own are expanded.
             return Ok(Packed::new(bytes, stored, rows, columns)
-                .map(|packed| expanded(&packed, &Device::Cpu)?.to_dtype(DType::BF16)?.to_device(device))
+                .map(|packed| {
+                    expanded(&packed, &Device::Cpu)?.to_dtype(DType::BF16)?.to_device(device)
+                })
                 .transpose()?
                 .map(Weight::Dense));
         }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use dragoman::api::{self, AppState};
-pub use dragoman::bench::stats::cosine;
 use dragoman::backend::{self, DeviceSpec};
+pub use dragoman::bench::stats::cosine;
 use dragoman::config::{self, Config};
 use dragoman::engine::{Engine, EngineOptions, Engines, ModelSource};
 use dragoman::models::{LoadOptions, LoadedModel, ModelPaths, Quantize, load};

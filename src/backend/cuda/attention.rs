@@ -48,11 +48,8 @@ impl Workspace {
         let places = (inputs.positions, inputs.slots);
         rotate_cache(&self.gpu, &how, places, queries, (keys, values), block_size)?;
         let Some(output) = block.output.on_cuda()? else { bail!("the layer is not on the device") };
-        let out = self.room(
-            Slot::Attended,
-            output.matrix.activations(),
-            rows * heads * head_dim,
-        )?;
+        let out =
+            self.room(Slot::Attended, output.matrix.activations(), rows * heads * head_dim)?;
         let paged = Paged {
             spec: block.spec,
             keys,

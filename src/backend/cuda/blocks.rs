@@ -81,7 +81,8 @@ impl Blocks {
 
     /// Bytes of memory it takes.
     pub fn bytes(&self) -> usize {
-        let tensors = [Some(&self.codes), self.high.as_ref(), Some(&self.scales), Some(&self.factors)];
+        let tensors =
+            [Some(&self.codes), self.high.as_ref(), Some(&self.scales), Some(&self.factors)];
         tensors.into_iter().flatten().map(|t| t.elem_count() * t.dtype().size_in_bytes()).sum()
     }
 

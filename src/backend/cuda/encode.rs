@@ -25,7 +25,8 @@ impl Workspace {
         let Projected { parts, rows } = self.project(block, x)?;
         let changes = parts.iter().any(|part| part.bias.is_some() || part.norm.is_some());
         if changes || sequences.rope.is_some() {
-            let nothing = Table { cos: starts.cast(DType::F32), sin: starts.cast(DType::F32), half: 0 };
+            let nothing =
+                Table { cos: starts.cast(DType::F32), sin: starts.cast(DType::F32), half: 0 };
             let table = sequences.rope.map_or(Ok(nothing), table)?;
             let how = Rotate { parts, table, rows, heads, kv_heads, head_dim };
             rotate_rows(&self.gpu, &how, None)?;

@@ -3,8 +3,8 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::workspace::{Slot, Workspace};
-use crate::backend::head::Head;
 use crate::backend::Norm;
+use crate::backend::head::Head;
 use crate::backend::kernels::cuda::{AddNorm, View, add_norm, finish_logits};
 
 impl Workspace {

@@ -19,7 +19,10 @@ pub(super) struct Key {
 pub(super) enum Recorded {
     /// Once as it is, so that all memory is there.
     Ran,
-    Graph { graph: Graph, logits: Option<(View, usize)> },
+    Graph {
+        graph: Graph,
+        logits: Option<(View, usize)>,
+    },
     /// It cannot be recorded.
     Never,
 }

@@ -31,6 +31,8 @@ use candle_core::quantized::GgmlDType;
 use half::f16;
 use rayon::prelude::*;
 
+use super::packed::{Stored, decode};
+
 /// Columns of a block.
 const BLOCK: usize = 32;
 /// Columns of half a block.
@@ -250,99 +252,20 @@ fn factor(numbers: &[f32]) -> f32 {
     }
 }
 
-fn float(bytes: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
-}
-
 /// Columns `32 b` and following of a row.
-///
-/// Layouts: ggml-common.h and ggml-quants.c of llama.cpp, as facts of the file
-/// format; held against Candle's reader by the tests.
 fn block(dtype: GgmlDType, row: &[u8], b: usize) -> Block {
-    let parts = dtype.block_size() / BLOCK;
-    let (size, part) = (dtype.type_size(), b % parts);
-    let bytes = &row[b / parts * size..][..size];
-    match dtype {
-        GgmlDType::Q3K => q3k(bytes, part),
-        GgmlDType::Q4K => q45k(bytes, part, false),
-        GgmlDType::Q5K => q45k(bytes, part, true),
-        GgmlDType::Q6K => q6k(bytes, part),
-        _ => small(dtype, bytes),
-    }
-}
-
-/// The types with blocks of 32: d, (the offset), (high bits), codes.
-fn small(dtype: GgmlDType, bytes: &[u8]) -> Block {
-    let d = float(bytes, 0);
-    let mut codes = [0; BLOCK];
-    if dtype == GgmlDType::Q8_0 {
-        codes.copy_from_slice(&bytes[2..2 + BLOCK]);
-        return Block { codes, scales: [d, 0.0] };
-    }
-    let five = matches!(dtype, GgmlDType::Q5_0 | GgmlDType::Q5_1);
-    let (offset, mut at) = match dtype {
-        GgmlDType::Q4_0 => (-8.0 * d, 2),
-        GgmlDType::Q5_0 => (-16.0 * d, 2),
-        _ => (float(bytes, 2), 4),
+    let read = decode::block(Stored::Candle(dtype), row, b);
+    let [scale, other] = read.scales;
+    let (codes, scales) = match dtype {
+        // These stand for what they are less a constant.
+        GgmlDType::Q4_0 => (read.q, [scale, -8.0 * scale]),
+        GgmlDType::Q5_0 => (read.q, [scale, -16.0 * scale]),
+        GgmlDType::Q3K => (read.q.map(|q| q + 32 - 4), [scale, other]),
+        GgmlDType::Q6K => (read.q, [scale, other]),
+        GgmlDType::Q8_0 => (read.q.map(|q| q ^ 0x80), [scale, 0.0]),
+        _ => (read.q, [scale, read.offset]),
     };
-    if five {
-        for (c, code) in codes.iter_mut().enumerate() {
-            *code = (bytes[at + c / 8] >> (c % 8) & 1) << 4;
-        }
-        at += 4;
-    }
-    for (k, byte) in bytes[at..at + HALF].iter().enumerate() {
-        codes[k] |= byte & 15;
-        codes[HALF + k] |= byte >> 4;
-    }
-    Block { codes, scales: [d, offset] }
-}
-
-/// d, d of the minima, 12 bytes of 6-bit scales and minima, (high bits), nibbles.
-fn q45k(bytes: &[u8], part: usize, five: bool) -> Block {
-    let (d, d_min, packed) = (float(bytes, 0), float(bytes, 2), &bytes[4..16]);
-    let (scale, min) = match part {
-        0..4 => (packed[part] & 63, packed[part + 4] & 63),
-        _ => (
-            packed[part + 4] & 15 | packed[part - 4] >> 6 << 4,
-            packed[part + 4] >> 4 | packed[part] >> 6 << 4,
-        ),
-    };
-    let nibbles = &bytes[if five { 48 } else { 16 } + part / 2 * BLOCK..];
-    let codes = std::array::from_fn(|c| {
-        let fifth = if five { bytes[16 + c] >> part & 1 } else { 0 };
-        nibbles[c] >> (part % 2 * 4) & 15 | fifth << 4
-    });
-    Block { codes, scales: [d * f32::from(scale), -d_min * f32::from(min)] }
-}
-
-/// Low nibbles, high pairs of bits, a scale for 16 columns, d.
-fn q6k(bytes: &[u8], part: usize) -> Block {
-    let (half, quarter) = (part / 4, part % 4);
-    let low = &bytes[half * 64 + quarter % 2 * BLOCK..];
-    let high = &bytes[128 + half * BLOCK..];
-    let codes = std::array::from_fn(|c| {
-        low[c] >> (quarter / 2 * 4) & 15 | (high[c] >> (quarter * 2) & 3) << 4
-    });
-    let scale = |half: usize| float(bytes, 208) * f32::from(bytes[192 + part * 2 + half] as i8);
-    Block { codes, scales: [scale(0), scale(1)] }
-}
-
-/// A mask of third bits, pairs of low bits, 6-bit scales for 16 columns, d. A
-/// code of three bits stands for itself less 4.
-fn q3k(bytes: &[u8], part: usize) -> Block {
-    let (low, packed) = (&bytes[32 + part / 4 * BLOCK..], &bytes[96..108]);
-    let codes = std::array::from_fn(|c| {
-        let third = bytes[c] >> part & 1;
-        (low[c] >> (part % 4 * 2) & 3 | third << 2) + 32 - 4
-    });
-    let scale = |half: usize| {
-        let i = part * 2 + half;
-        let low = packed[i % 8] >> (i / 8 * 4) & 15;
-        let high = packed[8 + i % 4] >> (i / 4 * 2) & 3;
-        float(bytes, 108) * (f32::from(low | high << 4) - 32.0)
-    };
-    Block { codes, scales: [scale(0), scale(1)] }
+    Block { codes, scales }
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ mod amx;
 mod arm;
 pub mod attention;
 pub mod blocks;
-pub mod instructions;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+pub mod instructions;
 pub mod layer;
 pub mod math;
 pub mod mean;

@@ -257,8 +257,7 @@ impl Loop {
         let drawn = self.draw_on_device(step);
         let drawn_ids: Vec<u64> = drawn.iter().map(|advanced| advanced.id).collect();
         drawn.into_iter().for_each(|advanced| self.settle(advanced));
-        let wants_rows =
-            |p: &Part| p.scores > 0 || p.samples && !drawn_ids.contains(&p.id);
+        let wants_rows = |p: &Part| p.scores > 0 || p.samples && !drawn_ids.contains(&p.id);
         if !step.parts.iter().any(wants_rows) {
             return;
         }
@@ -333,9 +332,9 @@ impl Loop {
             let Some(sequence) = self.scheduler.get_mut(id) else { continue };
             let before = sequence.tokens.len();
             let ended = match &tokens {
-                Ok(tokens) => sequence
-                    .advance_drawn(tokens[i], &self.tokenizer)
-                    .map_err(|e| e.to_string()),
+                Ok(tokens) => {
+                    sequence.advance_drawn(tokens[i], &self.tokenizer).map_err(|e| e.to_string())
+                }
                 Err(e) => Err(e.clone()),
             };
             let new = sequence.tokens.len() - before;

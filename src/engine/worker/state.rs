@@ -52,6 +52,16 @@ impl CausalModel for Seq2Seq {
 /// Loads the model again, for a device that lost it.
 pub type Reload = Box<dyn Fn() -> std::result::Result<Box<dyn CausalModel>, String> + Send>;
 
+/// The bounds of a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Largest {
+    pub tokens: usize,
+    pub sequences: usize,
+    pub logit_rows: usize,
+    /// Positions of a text.
+    pub context: usize,
+}
+
 /// A model and its cache.
 pub struct ModelState {
     /// Gone while they are being made anew.
@@ -74,6 +84,29 @@ impl ModelState {
     ) -> Result<Self> {
         let cache = KvCache::new(shape, blocks, model.device())?;
         Ok(Self { parts: Some((model, cache)), shape, blocks, reload })
+    }
+
+    /// Runs steps as large as any, so that a device has the memory for them or
+    /// says now that it has not. What they write to the cache nobody reads.
+    ///
+    /// # Errors
+    /// The device has no room for such a step.
+    pub fn try_largest(&mut self, largest: &Largest) -> Result<()> {
+        let block_size = self.shape.block_size;
+        let blocks = vec![0; largest.context.div_ceil(block_size)];
+        let mut logits = Logits::staying();
+        let mut prompts = Batch::new();
+        while prompts.tokens() < largest.tokens {
+            let rows = (largest.tokens - prompts.tokens()).min(largest.context);
+            prompts.push(&vec![0; rows], 0, &blocks, block_size, false);
+        }
+        prompts.logit_rows = (0..largest.tokens.min(largest.logit_rows) as u32).collect();
+        self.forward(&prompts, &[], &mut logits)?;
+        let mut texts = Batch::new();
+        for _ in 0..largest.sequences {
+            texts.push(&[0], largest.context - 1, &blocks, block_size, true);
+        }
+        self.forward(&texts, &[], &mut logits)
     }
 
     /// Copies blocks, then computes the batch.

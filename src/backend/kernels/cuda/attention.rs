@@ -98,7 +98,8 @@ pub fn attend_split(
     check(&spec)?;
     let AttentionSpec { heads, kv_heads, head_dim, .. } = spec;
     let Decode { rows, splits, split, .. } = *how;
-    for (what, list) in [("rows", how.row), ("sequences", how.sequence), ("contexts", how.context)] {
+    for (what, list) in [("rows", how.row), ("sequences", how.sequence), ("contexts", how.context)]
+    {
         list.holds(what, rows, DType::U32)?;
     }
     let queries = queries.holds("queries", rows * heads * head_dim, keys.dtype)?;
@@ -234,9 +235,8 @@ pub fn attend_packed(gpu: &Gpu, how: &Packed, out: View) -> Result<()> {
         let len = rows.saturating_sub(1) * stride + heads * head_dim;
         part.holds("queries, keys and values", len, out.dtype)?;
     }
-    let aligned = |(part, stride): (View, usize)| {
-        part.address.is_multiple_of(16) && stride.is_multiple_of(8)
-    };
+    let aligned =
+        |(part, stride): (View, usize)| part.address.is_multiple_of(16) && stride.is_multiple_of(8);
     let a = out.name()?;
     let fast = out.dtype != DType::F32
         && PACKED_FAST.contains(&head_dim)

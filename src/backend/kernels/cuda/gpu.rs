@@ -51,7 +51,9 @@ impl Drop for Gpu {
     fn drop(&mut self) {
         // SAFETY: the handle is the device's. Setting the stream takes the
         // memory away from it that is about to go.
-        unsafe { cublas::sys::cublasSetStream_v2(*self.blas.handle(), self.stream.cu_stream() as _) };
+        unsafe {
+            cublas::sys::cublasSetStream_v2(*self.blas.handle(), self.stream.cu_stream() as _)
+        };
     }
 }
 
@@ -107,9 +109,8 @@ impl Gpu {
         if IMAGES.is_empty() || IMAGES.iter().any(|image| image.is_empty()) {
             bail!("this build has no CUDA kernels: it was made without a real nvcc");
         }
-        let load = |image: &&[u8]| {
-            stream.context().load_module(Ptx::from_binary(image.to_vec())).w()
-        };
+        let load =
+            |image: &&[u8]| stream.context().load_module(Ptx::from_binary(image.to_vec())).w();
         let modules = IMAGES.iter().map(load).collect::<Result<_>>()?;
         let blas = device.cublas_handle();
         let memory = device.alloc_zeros::<u8>(BLAS_BYTES)?;

@@ -284,11 +284,8 @@ fn quantized(
     let Some(bytes) = scratch.bytes else { bail!("a quantized product needs memory") };
     let bytes = bytes.holds("activations", quantized_bytes(rows, columns), DType::U8)?;
     let steps = bytes.part(rows * columns, rows * columns / 4)?;
-    let shape = Launch {
-        grid: (count(rows)?, count(columns.div_ceil(1024))?, 1),
-        block: 256,
-        shared: 0,
-    };
+    let shape =
+        Launch { grid: (count(rows)?, count(columns.div_ceil(1024))?, 1), block: 256, shared: 0 };
     let given = args![x, bytes, steps, count(columns)?, count(columns)?];
     // SAFETY: the sizes were checked here and by the caller.
     unsafe { gpu.launch(&format!("quantize_rows_{}", x.name()?), shape, given) }?;

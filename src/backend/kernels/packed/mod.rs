@@ -58,7 +58,7 @@ mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod brain;
-mod decode;
+pub(super) mod decode;
 mod dense;
 mod fill;
 mod lines;
@@ -399,7 +399,7 @@ impl Packed {
 
 /// One row's 32 weights of a block, as the format has them.
 #[derive(Clone, Copy)]
-pub(super) struct Block {
+pub(in crate::backend::kernels) struct Block {
     pub q: [u8; BLOCK],
     /// Of columns 0-15 and of 16-31; equal where the format has no halves.
     pub scales: [f32; 2],
