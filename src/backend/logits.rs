@@ -21,7 +21,7 @@ pub struct Logits {
 
 /// How a token is drawn from a row: temperature, top-k, top-p and min-p as in
 /// the engine's sampler, 0 and 1 leaving nothing out.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Draw {
     pub row: usize,
     /// 0 takes the most likely token.
@@ -31,6 +31,22 @@ pub struct Draw {
     pub min_p: f32,
     /// In [0, 1): where in the distribution the token is.
     pub uniform: f64,
+    /// What is done to logits of tokens before, in order.
+    pub edits: Vec<(u32, Edit)>,
+    /// Bit `t % 32` of word `t / 32` is set for each token `t` that may be
+    /// drawn; none beyond its end may.
+    pub mask: Option<Vec<u32>>,
+}
+
+/// What is done to a logit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Edit {
+    Add(f32),
+    Subtract(f32),
+    /// Divides what is above 0 and multiplies what is not.
+    Penalty(f32),
+    /// It is not drawn.
+    Ban,
 }
 
 impl Logits {
@@ -53,7 +69,8 @@ impl Logits {
         self.device.is_some()
     }
 
-    /// Draws tokens where the logits are; `None` for a row without a finite one.
+    /// Draws tokens where the logits are, some of which it edits; `None` for a
+    /// row of which no token is left.
     ///
     /// # Errors
     /// They are on the host, or the device fails.

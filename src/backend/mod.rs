@@ -33,7 +33,7 @@ pub use device::DeviceSpec;
 pub use head::Head;
 pub use kernels::team::for_each;
 pub use linear::{Embedding, Linear};
-pub use logits::{Draw, Logits};
+pub use logits::{Draw, Edit, Logits};
 pub use moe::{Expert, FeedForward, MoeBlock, MoeParts, Routing};
 pub use norm::Norm;
 pub use rope::RopeRows;

@@ -14,6 +14,7 @@ mod top;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
@@ -22,7 +23,7 @@ pub use self::greedy::greedy;
 
 use self::dry::DryState;
 use super::request::{SamplingParams, TokenLogprob};
-use crate::backend::Draw;
+use crate::backend::{Draw, Edit};
 
 /// Draws one request's tokens.
 ///
@@ -148,25 +149,64 @@ impl Sampler {
         Ok(Drawn { token, logprob })
     }
 
-    /// Whether nothing but temperature, top-k, top-p and min-p decides, and no
-    /// probabilities are wanted.
+    /// Whether tokens can be drawn without their logits at hand.
+    pub fn can_draw(&self) -> bool {
+        self.params.logprobs.is_none() && self.params.typical_p >= 1.0
+    }
+
+    /// Whether nothing but temperature and the cuts ever decides.
     pub fn is_plain(&self) -> bool {
-        !self.changes_logits(Allowed::default())
-            && self.params.logprobs.is_none()
-            && self.params.typical_p >= 1.0
+        self.can_draw()
+            && self.params.logit_bias.is_empty()
+            && !self.penalises()
+            && self.dry.is_none()
     }
 
-    /// How the next token is to be drawn from row `row`, for a sampler that [is
-    /// plain](Self::is_plain). Takes the number that drawing it here would.
-    pub fn draw(&mut self, row: usize) -> Draw {
+    /// How the next tokens are to be drawn from `rows`, one from each as long
+    /// as it [can](Self::can_draw); more than one if it [is
+    /// plain](Self::is_plain). The numbers that decide are not used up until
+    /// [`Self::drew`].
+    pub fn draws(&self, rows: Range<usize>, history: &[u32], allowed: Allowed<'_>) -> Vec<Draw> {
         let p = &self.params;
-        let (temperature, top_k, top_p, min_p) = (p.temperature, p.top_k, p.top_p, p.min_p);
-        let uniform = if temperature == 0.0 { 0.0 } else { self.uniform() };
-        Draw { row, temperature, top_k, top_p, min_p, uniform }
+        let mut random = self.random.clone();
+        let edits =
+            if self.changes_logits(allowed) { self.edits(history, allowed) } else { vec![] };
+        let draw = |row| Draw {
+            row,
+            temperature: p.temperature,
+            top_k: p.top_k,
+            top_p: p.top_p,
+            min_p: p.min_p,
+            uniform: if p.temperature == 0.0 { 0.0 } else { uniform(&mut random) },
+            edits: edits.clone(),
+            mask: allowed.mask.map(<[u32]>::to_vec),
+        };
+        rows.map(draw).collect()
     }
 
-    fn uniform(&mut self) -> f64 {
-        (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    /// Says that one of [`Self::draws`] gave a token.
+    pub fn drew(&mut self) {
+        if self.params.temperature != 0.0 {
+            uniform(&mut self.random);
+        }
+    }
+
+    /// What [`Self::change`] does beside the mask, token by token.
+    fn edits(&self, history: &[u32], allowed: Allowed<'_>) -> Vec<(u32, Edit)> {
+        let p = &self.params;
+        let biased = p.logit_bias.iter().map(|&(id, bias)| match bias <= BAN {
+            true => (id, Edit::Ban),
+            false => (id, Edit::Add(bias)),
+        });
+        let banned = allowed.banned.iter().map(|&id| (id, Edit::Ban));
+        let seen = self.seen.iter().flat_map(|(&id, &generated)| {
+            let less = p.presence_penalty + p.frequency_penalty * generated as f32;
+            let less = (generated > 0).then_some((id, Edit::Subtract(less)));
+            std::iter::once((id, Edit::Penalty(p.repetition_penalty))).chain(less)
+        });
+        let repeated = self.dry.iter().flat_map(|dry| dry.penalties(history));
+        let repeated = repeated.map(|(id, less)| (id, Edit::Subtract(less)));
+        biased.chain(banned).chain(seen).chain(repeated).collect()
     }
 
     /// Remembers a token of the output, drawn or forced; `bytes` are its own.
@@ -236,9 +276,14 @@ impl Sampler {
         if self.params.temperature == 0.0 {
             return top::argmax(logits);
         }
-        let uniform = self.uniform();
+        let uniform = uniform(&mut self.random);
         cuts::draw(&self.params, logits, uniform, weights)
     }
+}
+
+/// The next number of a request's stream, in [0, 1).
+fn uniform(random: &mut Pcg64Mcg) -> f64 {
+    (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod scores;
 mod search;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -268,69 +269,101 @@ impl Sequence {
         guess: &[u32],
         tokenizer: &Tokenizer,
     ) -> Result<Option<FinishReason>, AdvanceError> {
+        if self.searches() {
+            self.deliver_scores();
+            let ended = self.search(rows, tokenizer)?;
+            return Ok(self.advanced(ended));
+        }
+        self.advance_by(guess, |sequence, new| sequence.draw(rows[new], tokenizer))
+    }
+
+    /// Takes tokens from `next`, which is given how many it gave before, as far
+    /// as those of `guess` stay true.
+    fn advance_by(
+        &mut self,
+        guess: &[u32],
+        mut next: impl FnMut(&mut Self, usize) -> Result<Option<FinishReason>, AdvanceError>,
+    ) -> Result<Option<FinishReason>, AdvanceError> {
         self.deliver_scores();
         let known = self.tokens.len();
-        let mut ended = match self.searches() {
-            true => self.search(rows, tokenizer)?,
-            // Only its prompt was asked for.
-            false if known >= self.max_len => Some(self.end(FinishReason::Length)),
+        // Only its prompt was asked for.
+        let mut ended = match known >= self.max_len {
+            true => Some(self.end(FinishReason::Length)),
             false => None,
         };
         // Row i follows the known tokens and i more, and those must be the
         // guessed ones.
-        while ended.is_none() && !self.searches() {
+        while ended.is_none() {
             let new = self.tokens.len() - known;
             if new > guess.len() || self.tokens[known..] != guess[..new] {
                 break;
             }
-            ended = self.draw(rows[new], tokenizer)?;
+            ended = next(self, new)?;
         }
         let right = self.tokens.iter().skip(known).zip(guess).take_while(|(a, b)| a == b).count();
         self.computed += right;
         if let Some(speculator) = &mut self.speculator {
             speculator.learn(guess.len(), right);
         }
+        Ok(self.advanced(ended))
+    }
+
+    /// Delivers what it got, and why it ended, if it did.
+    fn advanced(&mut self, ended: Option<FinishReason>) -> Option<FinishReason> {
         self.delivery.flush();
         if let Some(reason) = ended {
             self.send_finished(reason);
         }
-        Ok(ended)
+        ended
     }
 
-    /// Whether its next token can be drawn without its logits at hand.
-    pub fn draws_plainly(&self) -> bool {
-        self.grammar.is_none()
-            && !self.searches()
-            && self.rules.forced_end.is_none()
-            && (self.min_len..self.max_len).contains(&self.tokens.len())
-            && self.sampler.is_plain()
-            && self.rules.banned(&self.tokens).is_empty()
+    /// How its next tokens are to be drawn from `rows`, as [`Self::advance`]
+    /// would from their logits; `None` where those are needed at hand.
+    pub fn draws(&mut self, rows: Range<usize>) -> Option<Vec<Draw>> {
+        let known = self.tokens.len();
+        let guesses = rows.len() > 1;
+        if self.searches()
+            || !self.siblings.is_empty()
+            || self.rules.forced_end.is_some()
+            || known >= self.max_len
+            // There the text may be over although it is shorter than asked for.
+            || known < self.min_len && self.grammar.is_some()
+            || !self.sampler.can_draw()
+        {
+            return None;
+        }
+        if let Some(grammar) = &mut self.grammar
+            && self.mask.is_none()
+        {
+            // An error comes again where it is told.
+            self.mask = Some(grammar.mask().ok()?);
+        }
+        let mut banned = self.rules.banned(&self.tokens);
+        if known < self.min_len {
+            banned.extend_from_slice(&self.stop_ids);
+        }
+        let plain = banned.is_empty() && self.mask.is_none() && self.rules.no_repeat == 0;
+        if guesses && !(plain && self.sampler.is_plain()) {
+            return None;
+        }
+        let allowed = Allowed { mask: self.mask.as_deref(), banned: &banned };
+        Some(self.sampler.draws(rows, &self.tokens, allowed))
     }
 
-    /// How its next token is to be drawn from row `row`, where it [draws
-    /// plainly](Self::draws_plainly).
-    pub fn next_draw(&mut self, row: usize) -> Draw {
-        self.sampler.draw(row)
-    }
-
-    /// [`Self::advance`] by a token that was drawn already; `None` where no
-    /// logit was finite.
+    /// [`Self::advance`] by the tokens that [`Self::draws`] gave.
     ///
     /// # Errors
-    /// There is no token.
+    /// There is no token where one is needed, or the grammar fails.
     pub fn advance_drawn(
         &mut self,
-        token: Option<u32>,
+        drawn: &[Result<u32, SampleError>],
+        guess: &[u32],
         tokenizer: &Tokenizer,
     ) -> Result<Option<FinishReason>, AdvanceError> {
-        self.deliver_scores();
-        let token = token.ok_or(SampleError::NotFinite)?;
-        let ended = self.follow(Drawn { token, logprob: None }, tokenizer)?;
-        self.delivery.flush();
-        if let Some(reason) = ended {
-            self.send_finished(reason);
-        }
-        Ok(ended)
+        self.advance_by(guess, |sequence, new| {
+            sequence.sampler.drew();
+            sequence.follow(Drawn { token: drawn[new]?, logprob: None }, tokenizer)
+        })
     }
 
     /// Draws one token, and takes those that must follow it.

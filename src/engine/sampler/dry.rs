@@ -31,6 +31,15 @@ impl DryState {
 
     /// Lowers the logits of tokens that would continue a passage of `history`.
     pub fn apply(&self, history: &[u32], logits: &mut [f32]) {
+        for (token, less) in self.penalties(history) {
+            if let Some(logit) = logits.get_mut(token as usize) {
+                *logit -= less;
+            }
+        }
+    }
+
+    /// The same as tokens, each once, and by how much their logits are lowered.
+    pub fn penalties(&self, history: &[u32]) -> Vec<(u32, f32)> {
         let range = self.params.range.unwrap_or(usize::MAX).min(history.len());
         let mut recent: Vec<u32> = history[history.len() - range..].to_vec();
         recent.reverse();
@@ -38,7 +47,7 @@ impl DryState {
         let longest = recent.iter().position(|t| self.breakers.contains(t)).unwrap_or(recent.len());
         let least = self.params.allowed_length.max(1);
         if longest < least {
-            return;
+            return Vec::new();
         }
         let mut repeated = std::collections::HashMap::new();
         for (i, &n) in common_prefixes(&recent).iter().enumerate().skip(1) {
@@ -48,13 +57,12 @@ impl DryState {
                 *most = n.max(*most);
             }
         }
-        for (token, n) in repeated {
-            if let Some(logit) = logits.get_mut(token as usize) {
-                let exponent = (n - self.params.allowed_length.min(n)) as f32;
-                // Never so much that it becomes NaN with a token that is masked.
-                *logit -= (self.params.multiplier * self.params.base.powf(exponent)).min(1e30);
-            }
-        }
+        let lowered = |(token, n): (u32, usize)| {
+            let exponent = (n - self.params.allowed_length.min(n)) as f32;
+            // Never so much that it becomes NaN with a token that is masked.
+            (token, (self.params.multiplier * self.params.base.powf(exponent)).min(1e30))
+        };
+        repeated.into_iter().map(lowered).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use self::score::score;
 use super::state::ModelState;
 use super::{CommandLoop, guarded};
-use crate::backend::{Logits, for_each};
+use crate::backend::{Draw, Logits, for_each};
 use crate::engine::blocks::BlockPool;
 use crate::engine::error::SubmitError;
 use crate::engine::handle::{Command, Health, Shared};
@@ -21,6 +21,7 @@ use crate::engine::load::EngineOptions;
 use crate::engine::pace::{Pace, PaceConfig};
 use crate::engine::request::{FinishReason, GenerationRequest};
 use crate::engine::rules::{Rules, Writing};
+use crate::engine::sampler::SampleError;
 use crate::engine::scheduler::{Part, Scheduler, SchedulerConfig, Step};
 use crate::engine::sequence::{ModelLimits, Sequence, random_seed};
 use crate::telemetry::metrics::Finished;
@@ -300,45 +301,48 @@ impl Loop {
         failed.into_iter().for_each(|(id, error)| self.fail(id, &error.to_string()));
     }
 
-    /// Draws the tokens of texts that need no more than their row, where the
-    /// logits are; of none where they are on the host.
+    /// Draws the tokens of texts that do not need their logits at hand, where
+    /// those are; of none where they are on the host.
     fn draw_on_device(&mut self, step: &Step) -> Vec<Advanced> {
         if !self.logits.can_draw() {
             return Vec::new();
         }
-        let (mut ids, mut draws, mut row) = (Vec::new(), Vec::new(), 0);
+        let (mut drawing, mut draws, mut row) = (Vec::new(), Vec::new(), 0);
         for part in &step.parts {
             row += part.scores;
             if !part.samples {
                 continue;
             }
-            let own = row;
-            row += part.lines + part.guess.len();
-            let alone = part.scores == 0 && part.lines == 1 && part.guess.is_empty();
-            let Some(sequence) = self.scheduler.get_mut(part.id).filter(|_| alone) else {
+            let rows = row..row + part.lines + part.guess.len();
+            row = rows.end;
+            let Some(sequence) = self.scheduler.get_mut(part.id).filter(|_| part.scores == 0)
+            else {
                 continue;
             };
-            if sequence.siblings.is_empty() && sequence.draws_plainly() {
-                ids.push(part.id);
-                draws.push(sequence.next_draw(own));
+            if let Some(own) = sequence.draws(rows) {
+                drawing.push((part, draws.len()..draws.len() + own.len()));
+                draws.extend(own);
             }
         }
         if draws.is_empty() {
             return Vec::new();
         }
         let tokens = self.logits.draw(&draws).map_err(|e| e.to_string());
-        let mut advanced = Vec::with_capacity(ids.len());
-        for (i, id) in ids.into_iter().enumerate() {
-            let Some(sequence) = self.scheduler.get_mut(id) else { continue };
+        let mut advanced = Vec::with_capacity(drawing.len());
+        for (part, own) in drawing {
+            let Some(sequence) = self.scheduler.get_mut(part.id) else { continue };
             let before = sequence.tokens.len();
             let ended = match &tokens {
                 Ok(tokens) => {
-                    sequence.advance_drawn(tokens[i], &self.tokenizer).map_err(|e| e.to_string())
+                    let own: Vec<_> =
+                        own.map(|i| tokens[i].ok_or_else(|| lacks(&draws[i]))).collect();
+                    let done = sequence.advance_drawn(&own, &part.guess, &self.tokenizer);
+                    done.map_err(|e| e.to_string())
                 }
                 Err(e) => Err(e.clone()),
             };
             let new = sequence.tokens.len() - before;
-            advanced.push(Advanced { id, new, guessed: 0, ended });
+            advanced.push(Advanced { id: part.id, new, guessed: part.guess.len(), ended });
         }
         advanced
     }
@@ -433,6 +437,14 @@ impl Loop {
         {
             panic!("the cache's books are wrong: {fault}");
         }
+    }
+}
+
+/// Why a draw gave no token.
+fn lacks(draw: &Draw) -> SampleError {
+    match draw.edits.is_empty() && draw.mask.is_none() {
+        true => SampleError::NotFinite,
+        false => SampleError::NothingAllowed,
     }
 }
 

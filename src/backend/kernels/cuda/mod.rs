@@ -23,5 +23,5 @@ pub use graph::Graph;
 pub use matrix::{Matrix, Scratch, multiply};
 pub use norm::{AddNorm, NormView, add_norm, norm_rows};
 pub use rotate::{Part, Rotate, Table, rotate_cache, rotate_rows};
-pub use sample::{PARAMETERS, sample};
+pub use sample::{EditRows, edit_logits, sample};
 pub use view::View;

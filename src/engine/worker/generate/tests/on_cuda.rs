@@ -43,8 +43,15 @@ fn requests() -> Vec<GenerationRequest> {
         SamplingParams { top_k: 5, ..sampled(2) },
         SamplingParams { top_p: 0.8, ..sampled(3) },
         SamplingParams { min_p: 0.02, top_p: 0.95, top_k: 40, ..sampled(4) },
-        // These need their logits on the host.
+        // Their logits are edited.
         SamplingParams { repetition_penalty: 1.3, ..sampled(5) },
+        SamplingParams {
+            presence_penalty: 0.5,
+            frequency_penalty: 0.3,
+            logit_bias: vec![(3, 2.0), (5, -100.0), (7, -1.0)],
+            ..sampled(8)
+        },
+        // These need them on the host.
         SamplingParams { logprobs: Some(2), ..sampled(6) },
         SamplingParams { typical_p: 0.9, ..sampled(7) },
     ];
@@ -53,7 +60,7 @@ fn requests() -> Vec<GenerationRequest> {
         .map(|(i, sampling)| {
             let prompt = (0..3 + 4 * i).map(|t| (t * 7 + i) % 90).collect();
             let mut request = request(prompt, 12);
-            (request.sampling, request.no_speculation) = (sampling, true);
+            (request.sampling, request.no_speculation) = (sampling, i % 2 == 0);
             request
         })
         .collect()
@@ -68,7 +75,7 @@ fn texts_are_those_of_the_cpu() {
     };
     let (cpu, gpu) = (tiny(Device::Cpu), tiny(cuda));
     // All at once, then each alone, where all its tokens are drawn alike.
-    for size in [8, 1] {
+    for size in [9, 1] {
         for requests in requests().chunks(size) {
             let texts = |engine: &Engine| {
                 let running: Vec<_> =
