@@ -29,18 +29,22 @@ fn main() {
         found
     };
     let (sources, headers) = (ending("cu"), ending("cuh"));
-    for file in sources.iter().chain(&headers) {
-        println!("cargo::rerun-if-changed={}", file.display());
-    }
+    println!("cargo::rerun-if-changed={KERNELS}");
     let stamp = out.join("stamp");
     let how = format!("{:?} {}", nvcc(), architectures());
     let same = fs::read_to_string(&stamp).is_ok_and(|before| before == how);
+    if !same {
+        // What is there was made in another way, and stays so if this fails.
+        let _ = fs::remove_file(&stamp);
+    }
+    let how_made = Path::new("build.rs").to_owned();
     let mut images = String::from("pub(super) const IMAGES: &[&[u8]] = &[\n");
     let mut children = Vec::new();
     for source in &sources {
         let image = out.join(source.with_extension("fatbin").file_name().expect("a file"));
         images += &format!("    include_bytes!({:?}),\n", image.display().to_string());
-        let newest = headers.iter().chain([source]).filter_map(|file| changed(file)).max();
+        let newest =
+            headers.iter().chain([source, &how_made]).filter_map(|file| changed(file)).max();
         if !same || changed(&image) <= newest {
             children.push((source, compile(source, &image)));
         }

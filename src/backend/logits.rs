@@ -38,6 +38,14 @@ pub struct Draw {
     pub mask: Option<Vec<u32>>,
 }
 
+impl Draw {
+    /// The most likely token of a row.
+    pub fn greedy(row: usize) -> Self {
+        let (temperature, top_k, top_p, min_p, uniform) = (0.0, 0, 1.0, 0.0, 0.0);
+        Self { row, temperature, top_k, top_p, min_p, uniform, edits: Vec::new(), mask: None }
+    }
+}
+
 /// What is done to a logit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Edit {

@@ -14,8 +14,8 @@ use super::ops::Activation;
 /// The feed-forward layer of a decoder.
 #[derive(Debug, Clone)]
 pub enum FeedForward {
-    Mlp(MlpBlock),
-    Experts(MoeBlock),
+    Mlp(Box<MlpBlock>),
+    Experts(Box<MoeBlock>),
 }
 
 impl FeedForward {

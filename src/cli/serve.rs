@@ -25,7 +25,7 @@ pub struct Args {
     /// auto, cpu, cuda, cuda:N or metal.
     #[arg(long)]
     device: Option<String>,
-    /// What becomes of weights that are not quantized, on the CPU: none, int16, bf16, bf16x2,
+    /// What becomes of weights that are not quantized in their file: none, int16, bf16, bf16x2,
     /// q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1, q4_0 or q3_k; for all models,
     /// or with NAME= for one.
     #[arg(long, value_name = "[NAME=]TYPE", value_delimiter = ',')]

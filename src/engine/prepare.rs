@@ -75,7 +75,7 @@ pub fn prepare(
             };
             let info = info(ModelKind::Generation, limits);
             let reload = reload(source, options.clone());
-            let on_gpu = !decoder.device().is_cpu();
+            let on_gpu = decoder.device().is_cuda();
             let mut state =
                 ModelState::new(decoder, shape, blocks, reload).map_err(LoadError::from)?;
             let context_length = limits.context_length;
@@ -293,8 +293,8 @@ fn reserve(
 /// The device cannot compute the largest step.
 fn no_room(e: &candle_core::Error, options: &EngineOptions) -> EngineError {
     EngineError::Source(format!(
-        "the device cannot compute a step of {} tokens beside a KV cache of {} MiB: {e}; lower \
-         engine.max_batch_tokens, engine.max_sequences or engine.kv_cache_mib",
+        "the device cannot compute a step of {} tokens beside a KV cache of {} MiB: {e}; if it \
+         lacks memory, lower engine.max_batch_tokens, engine.max_sequences or engine.kv_cache_mib",
         options.max_batch_tokens, options.kv_cache_mib
     ))
 }

@@ -63,6 +63,12 @@ pub enum SampleError {
     NotFinite,
     #[error("no token may follow: the grammar, logit_bias or min_tokens leave none")]
     NothingAllowed,
+    /// Of a device, which does not tell the two apart.
+    #[error(
+        "no token may follow: the grammar, logit_bias or min_tokens leave none, or the model's \
+         logits are not finite"
+    )]
+    NothingLeft,
 }
 
 /// A bias of so much or less is a ban, as at OpenAI: penalties and a

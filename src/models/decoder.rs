@@ -185,7 +185,7 @@ impl Layer {
         let (mlp, expert_bytes) = match experts {
             Some(e) => {
                 let (block, bytes) = experts::load(c, e, weights, index, around_mlp)?;
-                (FeedForward::Experts(block), bytes)
+                (FeedForward::Experts(Box::new(block)), bytes)
             }
             None => {
                 let [gate, up] = Linear::side_by_side([
@@ -199,7 +199,7 @@ impl Layer {
                     down: linear("ffn_down", h, c.intermediate_size, c.mlp_bias)?,
                     activation: c.activation,
                 };
-                (FeedForward::Mlp(block), 0)
+                (FeedForward::Mlp(Box::new(block)), 0)
             }
         };
         let [q, k, v] = Linear::side_by_side([

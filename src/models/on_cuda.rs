@@ -71,7 +71,7 @@ fn apart(name: &str, cuda: &Device, quantize: Quantize, kv: KvDtype) -> f32 {
         let Network::Decoder(model) = network(name, device.clone(), quantize) else {
             panic!("{name} is no decoder");
         };
-        let mut cache = KvCache::new(model.kv_shape(BLOCK, kv), 48, &device).unwrap();
+        let mut cache = KvCache::new(model.kv_shape(BLOCK, kv), 48, &device).expect("a cache");
         let mut logits = Logits::default();
         let mut found = Vec::new();
         for (i, batch) in steps().iter().enumerate() {

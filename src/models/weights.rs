@@ -287,8 +287,8 @@ fn on_cuda(
     };
     for to in types.into_iter().flatten().filter(|to| columns.is_multiple_of(to.block_size())) {
         let blocks = QTensor::quantize(&host()?.to_dtype(DType::F32)?, to)?;
-        if let Some(blocks) = Blocks::new(&blocks.data()?, to, (rows, columns), device)? {
-            return Ok(Some(Weight::Cuda(blocks.made_at_load())));
+        if let Some(blocks) = Blocks::quantized(&blocks.data()?, to, (rows, columns), device)? {
+            return Ok(Some(Weight::Cuda(blocks)));
         }
     }
     let kept = match (plain, quantize) {

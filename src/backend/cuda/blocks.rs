@@ -26,7 +26,6 @@ pub struct Blocks {
     gpu: Arc<Gpu>,
     /// What a matrix was made into when it was loaded.
     made: Option<GgmlDType>,
-    dtype: GgmlDType,
 }
 
 impl Blocks {
@@ -59,14 +58,21 @@ impl Blocks {
             factors: Tensor::from_vec(b.factors, rows, device)?,
             gpu,
             made: None,
-            dtype,
         }))
     }
 
-    /// Says that the file has other numbers, which were quantized.
-    #[must_use]
-    pub fn made_at_load(self) -> Self {
-        Self { made: Some(self.dtype), ..self }
+    /// The same where the file has other numbers, which were quantized.
+    ///
+    /// # Errors
+    /// The device has no room.
+    pub fn quantized(
+        bytes: &[u8],
+        dtype: GgmlDType,
+        shape: (usize, usize),
+        device: &Device,
+    ) -> Result<Option<Self>> {
+        let blocks = Self::new(bytes, dtype, shape, device)?;
+        Ok(blocks.map(|blocks| Self { made: Some(dtype), ..blocks }))
     }
 
     /// What the file's numbers were quantized to, if they were.

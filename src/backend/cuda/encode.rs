@@ -32,8 +32,7 @@ impl Workspace {
             rotate_rows(&self.gpu, &how, None)?;
         }
         let Some(output) = block.output.on_cuda()? else { bail!("the layer is not on the device") };
-        let out =
-            self.room(Slot::Attended, output.matrix.activations(), rows * heads * head_dim)?;
+        let out = self.room(Slot::Attended, parts[0].rows.dtype, rows * heads * head_dim)?;
         let how = Packed {
             spec: block.spec,
             parts: parts.map(|part| (part.rows, part.stride)),

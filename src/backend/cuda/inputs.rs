@@ -112,11 +112,14 @@ impl Inputs {
         // Many rows fill the device without their contexts being cut small, and
         // each part takes memory.
         let mut split = if rows <= 32 { 256 } else { 1024 };
-        while rows * most.div_ceil(split) > MOST_PARTS {
+        let parts = |split: usize| match padded {
+            Some(_) => most.div_ceil(split).next_power_of_two(),
+            None => most.div_ceil(split).max(1),
+        };
+        while split < most && rows * parts(split) > MOST_PARTS {
             split *= 2;
         }
-        let splits = most.div_ceil(split).max(1);
-        let splits = if padded.is_some() { splits.next_power_of_two() } else { splits };
+        let splits = parts(split);
 
         let mut values = Vec::new();
         let mut add = |part: &[u32], len: usize, fill: u32| {

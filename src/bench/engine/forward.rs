@@ -55,7 +55,7 @@ impl<'a> Forward<'a> {
             step_tokens: options.max_batch_tokens.max(1),
             filled: 0,
             next: Vec::new(),
-            logits: Logits::default(),
+            logits: Logits::staying(),
             stop,
         })
     }

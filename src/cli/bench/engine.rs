@@ -61,7 +61,7 @@ pub struct Args {
     /// Threads of the pool; without it the configuration's, or one a core.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// What becomes of weights that are not quantized, on the CPU: none, int16, bf16, bf16x2,
+    /// What becomes of weights that are not quantized in their file: none, int16, bf16, bf16x2,
     /// q8_0, q4_k and so on; without it what the configuration says.
     #[arg(long, value_name = "TYPE")]
     quantize: Option<Quantize>,

@@ -3,13 +3,18 @@
 use candle_core::{Result, bail};
 
 use super::top::argmax;
-use crate::backend::Logits;
+use crate::backend::{Draw, Logits};
 
 /// A token for each row.
 ///
 /// # Errors
 /// A row has no finite logit.
 pub fn greedy(logits: &Logits) -> Result<Vec<u32>> {
+    if logits.can_draw() {
+        let draws: Vec<Draw> = (0..logits.len()).map(Draw::greedy).collect();
+        let drawn: Option<Vec<u32>> = logits.draw(&draws)?.into_iter().collect();
+        return drawn.ok_or_else(|| candle_core::Error::msg("the model's logits are not finite"));
+    }
     let best = |row| match argmax(row) {
         Some(token) => Ok(token),
         None => bail!("the model's logits are not finite"),

@@ -1,6 +1,7 @@
 //! The loop of a generation model: drain commands, schedule, forward, sample,
 //! deliver.
 
+mod draw;
 mod score;
 
 use std::collections::HashMap;
@@ -10,10 +11,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use self::draw::draw_on_device;
 use self::score::score;
 use super::state::ModelState;
 use super::{CommandLoop, guarded};
-use crate::backend::{Draw, Logits, for_each};
+use crate::backend::{Logits, for_each};
 use crate::engine::blocks::BlockPool;
 use crate::engine::error::SubmitError;
 use crate::engine::handle::{Command, Health, Shared};
@@ -21,7 +23,6 @@ use crate::engine::load::EngineOptions;
 use crate::engine::pace::{Pace, PaceConfig};
 use crate::engine::request::{FinishReason, GenerationRequest};
 use crate::engine::rules::{Rules, Writing};
-use crate::engine::sampler::SampleError;
 use crate::engine::scheduler::{Part, Scheduler, SchedulerConfig, Step};
 use crate::engine::sequence::{ModelLimits, Sequence, random_seed};
 use crate::telemetry::metrics::Finished;
@@ -255,15 +256,16 @@ impl Loop {
         if self.logits.is_empty() {
             return;
         }
-        let drawn = self.draw_on_device(step);
+        let drawn = draw_on_device(&mut self.scheduler, step, &self.logits, &self.tokenizer);
         let drawn_ids: Vec<u64> = drawn.iter().map(|advanced| advanced.id).collect();
         drawn.into_iter().for_each(|advanced| self.settle(advanced));
-        let wants_rows = |p: &Part| p.scores > 0 || p.samples && !drawn_ids.contains(&p.id);
-        if !step.parts.iter().any(wants_rows) {
+        let wants_rows = |p: &&Part| p.scores > 0 || p.samples && !drawn_ids.contains(&p.id);
+        let waiting: Vec<u64> = step.parts.iter().filter(wants_rows).map(|p| p.id).collect();
+        if waiting.is_empty() {
             return;
         }
         if let Err(e) = self.logits.fetch() {
-            return self.fail_step(step, &e.to_string());
+            return waiting.into_iter().for_each(|id| self.fail(id, &e.to_string()));
         }
         let all: Vec<&[f32]> = self.logits.rows().collect();
         let failed = score(&mut self.scheduler, step, &all);
@@ -299,52 +301,6 @@ impl Loop {
         let advanced: Vec<_> = drawing.into_iter().filter_map(|d| d.advanced).collect();
         advanced.into_iter().for_each(|a| self.settle(a));
         failed.into_iter().for_each(|(id, error)| self.fail(id, &error.to_string()));
-    }
-
-    /// Draws the tokens of texts that do not need their logits at hand, where
-    /// those are; of none where they are on the host.
-    fn draw_on_device(&mut self, step: &Step) -> Vec<Advanced> {
-        if !self.logits.can_draw() {
-            return Vec::new();
-        }
-        let (mut drawing, mut draws, mut row) = (Vec::new(), Vec::new(), 0);
-        for part in &step.parts {
-            row += part.scores;
-            if !part.samples {
-                continue;
-            }
-            let rows = row..row + part.lines + part.guess.len();
-            row = rows.end;
-            let Some(sequence) = self.scheduler.get_mut(part.id).filter(|_| part.scores == 0)
-            else {
-                continue;
-            };
-            if let Some(own) = sequence.draws(rows) {
-                drawing.push((part, draws.len()..draws.len() + own.len()));
-                draws.extend(own);
-            }
-        }
-        if draws.is_empty() {
-            return Vec::new();
-        }
-        let tokens = self.logits.draw(&draws).map_err(|e| e.to_string());
-        let mut advanced = Vec::with_capacity(drawing.len());
-        for (part, own) in drawing {
-            let Some(sequence) = self.scheduler.get_mut(part.id) else { continue };
-            let before = sequence.tokens.len();
-            let ended = match &tokens {
-                Ok(tokens) => {
-                    let own: Vec<_> =
-                        own.map(|i| tokens[i].ok_or_else(|| lacks(&draws[i]))).collect();
-                    let done = sequence.advance_drawn(&own, &part.guess, &self.tokenizer);
-                    done.map_err(|e| e.to_string())
-                }
-                Err(e) => Err(e.clone()),
-            };
-            let new = sequence.tokens.len() - before;
-            advanced.push(Advanced { id: part.id, new, guessed: part.guess.len(), ended });
-        }
-        advanced
     }
 
     /// Counts what a sequence got, and takes it out when it has ended.
@@ -437,14 +393,6 @@ impl Loop {
         {
             panic!("the cache's books are wrong: {fault}");
         }
-    }
-}
-
-/// Why a draw gave no token.
-fn lacks(draw: &Draw) -> SampleError {
-    match draw.edits.is_empty() && draw.mask.is_none() {
-        true => SampleError::NotFinite,
-        false => SampleError::NothingAllowed,
     }
 }
 

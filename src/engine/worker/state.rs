@@ -52,6 +52,9 @@ impl CausalModel for Seq2Seq {
 /// Loads the model again, for a device that lost it.
 pub type Reload = Box<dyn Fn() -> std::result::Result<Box<dyn CausalModel>, String> + Send>;
 
+/// Texts whose contexts a device cuts most.
+const FEW_TEXTS: usize = 32;
+
 /// The bounds of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct Largest {
@@ -96,17 +99,21 @@ impl ModelState {
         let blocks = vec![0; largest.context.div_ceil(block_size)];
         let mut logits = Logits::staying();
         let mut prompts = Batch::new();
-        while prompts.tokens() < largest.tokens {
+        while prompts.tokens() < largest.tokens && prompts.sequences() < largest.sequences {
             let rows = (largest.tokens - prompts.tokens()).min(largest.context);
             prompts.push(&vec![0; rows], 0, &blocks, block_size, false);
         }
-        prompts.logit_rows = (0..largest.tokens.min(largest.logit_rows) as u32).collect();
+        prompts.logit_rows = (0..prompts.tokens().min(largest.logit_rows) as u32).collect();
         self.forward(&prompts, &[], &mut logits)?;
-        let mut texts = Batch::new();
-        for _ in 0..largest.sequences {
-            texts.push(&[0], largest.context - 1, &blocks, block_size, true);
+        // Few texts have their contexts cut into more parts than many have.
+        for sequences in [largest.sequences.min(largest.tokens), FEW_TEXTS] {
+            let mut texts = Batch::new();
+            for _ in 0..sequences.min(largest.sequences) {
+                texts.push(&[0], largest.context - 1, &blocks, block_size, true);
+            }
+            self.forward(&texts, &[], &mut logits)?;
         }
-        self.forward(&texts, &[], &mut logits)
+        Ok(())
     }
 
     /// Copies blocks, then computes the batch.

@@ -46,7 +46,7 @@ impl Encoder {
                 // It counts the token itself.
                 false => (window.map(|w| w - 1), Some(0)),
             };
-            Ok(Layer { attention, mlp, rope, before, after })
+            Ok(Layer { attention, mlp: *mlp, rope, before, after })
         };
         let shape = (c.vocab_size, c.hidden_size);
         Ok(Self {
