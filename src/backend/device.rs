@@ -92,6 +92,14 @@ fn metal() -> Result<Device, DeviceError> {
         .map_err(|e| DeviceError::Unavailable { name: "metal".to_owned(), reason: e.to_string() })
 }
 
+/// Bytes of a CUDA device's memory that are free; `None` for other devices.
+///
+/// # Errors
+/// The device does not answer.
+pub fn free_memory(device: &Device) -> candle_core::Result<Option<usize>> {
+    super::cuda::free_memory(device)
+}
+
 /// The device's name for logs and `/v1/models`.
 pub fn describe(device: &Device) -> String {
     match device.location() {

@@ -177,7 +177,8 @@ pub fn options(config: &Config) -> anyhow::Result<EngineOptions> {
         device: config.models.device.parse()?,
         quantize: Quantize::default(),
         memory: Arc::new(MemoryBudget::new(engine.memory_mib)),
-        kv_cache_mib: engine.kv_cache_mib,
+        kv_cache_mib: engine.kv_cache_mib.unwrap_or(EngineOptions::default().kv_cache_mib),
+        kv_cache_grows: engine.kv_cache_mib.is_none(),
         kv_dtype: match engine.kv_cache_dtype {
             KvCacheDtype::F16 => KvDtype::F16,
             KvCacheDtype::Bf16 => KvDtype::BF16,

@@ -266,9 +266,11 @@ pub struct Engine {
     /// Example: 16384
     pub memory_mib: Option<usize>,
     /// Memory for the key-value cache of each generation model, in MiB.
-    /// It bounds how many tokens can be held at once, over all requests.
-    #[config(default = 1024)]
-    pub kv_cache_mib: usize,
+    /// It bounds how many tokens can be held at once, over all requests. When it
+    /// is not set, 1024; on a CUDA device most of the memory that the model's
+    /// weights leave there.
+    /// Example: 1024
+    pub kv_cache_mib: Option<usize>,
     /// How the cache stores its numbers: "f16" or "bf16" hold twice as many
     /// tokens as "f32" in the same memory. bf16 is coarser, and for models that
     /// were trained in it; processors that multiply it (AVX512-BF16) read long

@@ -126,7 +126,9 @@ impl Checks<'_> {
     fn engine(&mut self, config: &Config) {
         let engine = &config.engine;
         // 16 TiB, so that the size in bytes fits.
-        self.range("engine.kv_cache_mib", engine.kv_cache_mib as u64, 1, 1 << 24);
+        if let Some(mib) = engine.kv_cache_mib {
+            self.range("engine.kv_cache_mib", mib as u64, 1, 1 << 24);
+        }
         let block = engine.block_size;
         if !(8..=256).contains(&block) || !block.is_power_of_two() {
             self.fail(

@@ -49,6 +49,8 @@ pub struct EngineOptions {
     pub memory: Arc<MemoryBudget>,
     /// Memory of the KV cache in MiB.
     pub kv_cache_mib: usize,
+    /// On a CUDA device it takes most of the memory that is left instead.
+    pub kv_cache_grows: bool,
     /// How the cache stores keys and values.
     pub kv_dtype: KvDtype,
     /// Positions in one cache block.
@@ -78,6 +80,7 @@ impl Default for EngineOptions {
             quantize: Quantize::default(),
             memory: Arc::default(),
             kv_cache_mib: 1024,
+            kv_cache_grows: false,
             kv_dtype: KvDtype::F16,
             block_size: 16,
             max_batch_tokens: 512,

@@ -56,6 +56,7 @@ pub fn prepare(
         Network::Decoder(decoder) => {
             let model_context = decoder.config.context_length;
             let wanted = options.context_length.map_or(model_context, |l| l.min(model_context));
+            let options = &grown(options, &decoder)?;
             let shape = decoder.kv_shape(options.block_size, options.kv_dtype);
             let blocks = cache_blocks(shape.block_bytes(), options, wanted)?;
             reserve(&source, options, &decoder, bytes, blocks * shape.block_bytes())?;
@@ -246,6 +247,23 @@ fn open(
     let modules = source.listed_modules()?;
     let model = models::load_as(&source.paths, load, source.wanted(modules.as_ref()))?;
     Ok(Opened { model, device: described, modules })
+}
+
+/// The options with the cache that the model's device has room for, where it
+/// takes what is left: four fifths of what is free beside the largest step, so
+/// that something stays for other models.
+fn grown(options: &EngineOptions, decoder: &Decoder) -> Result<EngineOptions, EngineError> {
+    let mut options = options.clone();
+    let free = match options.kv_cache_grows {
+        true => device::free_memory(decoder.device()).map_err(LoadError::from)?,
+        false => None,
+    };
+    if let Some(free) = free {
+        let step = decoder.activation_bytes(options.max_batch_tokens, logit_rows(&options));
+        let left = (free as u64).saturating_sub(2 * step) / 5 * 4;
+        options.kv_cache_mib = (left >> 20) as usize;
+    }
+    Ok(options)
 }
 
 /// A cache of the configured memory, but no larger than all sequences at

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::Device;
 
-use crate::backend::{Batch, DeviceSpec, KvCache, KvDtype, Logits, device};
+use crate::backend::{Batch, DeviceSpec, KvCache, KvDtype, Logits, SourceBlocks, device};
 use crate::models::encoder::PackedTexts;
 use crate::models::{LoadOptions, ModelPaths, Network, Quantize, load};
 
@@ -216,6 +216,54 @@ fn encoders_give_what_they_give_on_the_cpu() {
             let off = all[0].iter().zip(&all[1]).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
             eprintln!("{name}, {quantize}: {off:.2e}");
             assert!(off < most, "{name} in {quantize} is off by {off}");
+        }
+    }
+}
+
+/// They take the plain operations there, over a cache that lies in another
+/// order than the CPU's.
+#[test]
+fn encoder_decoders_give_what_they_give_on_the_cpu() {
+    let Some(cuda) = cuda() else { return };
+    let sources =
+        [SourceBlocks { blocks: vec![20, 31], len: 9 }, SourceBlocks { blocks: vec![30], len: 3 }];
+    let mut first = Batch::new();
+    let mut second = Batch::new();
+    for (s, source) in sources.iter().enumerate() {
+        let ids: Vec<u32> = (0..source.len).map(|i| 4 + (i * 5 + s as u32) % 50).collect();
+        first.push_source(&ids, &source.blocks, BLOCK);
+        first.push(&[5, 6][..2 - s], 0, &[1 + s as u32], BLOCK, true);
+        second.push(&[7 + s as u32], 2 - s, &[1 + s as u32], BLOCK, true);
+    }
+    first.sources = sources.to_vec();
+    second.sources = sources.to_vec();
+    for (quantize, most) in
+        [(Quantize::None, 3e-5), (Quantize::Int16, 2e-2), ("q8_0".parse().unwrap(), 0.15)]
+    {
+        for name in ["marian", "m2m", "t5", "mt5", "bart", "mbart", "pegasus"] {
+            let all = [Device::Cpu, cuda.clone()].map(|device| {
+                let Network::Seq2Seq(model) = network(name, device.clone(), quantize) else {
+                    panic!("{name} is no encoder-decoder");
+                };
+                let shape = model.config.kv_shape(BLOCK, KvDtype::F32);
+                let mut cache = KvCache::new(shape, 40, &device).unwrap();
+                let mut logits = Logits::default();
+                let mut found = Vec::new();
+                for batch in [&first, &second] {
+                    model.forward(batch, &mut cache, &mut logits).unwrap();
+                    found.extend(logits.rows().flatten().copied());
+                }
+                found
+            });
+            // Tokens that a model never writes are at -inf on both.
+            let finite = all[0].iter().zip(&all[1]).filter(|(a, _)| a.is_finite());
+            let (mut off, mut largest) = (0f32, 0f32);
+            for (a, b) in finite {
+                assert!(b.is_finite(), "{name} in {quantize}: {b}");
+                (off, largest) = (off.max((a - b).abs()), largest.max(a.abs()));
+            }
+            eprintln!("{name}, {quantize}: {:.2e}", off / largest);
+            assert!(off < most * largest, "{name} in {quantize} is off by {}", off / largest);
         }
     }
 }

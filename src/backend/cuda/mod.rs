@@ -21,9 +21,9 @@ pub use logits::DeviceLogits;
 pub use replay::run;
 pub use workspace::Workspace;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
-use super::kernels::cuda::{Matrix, View};
+use super::kernels::cuda::{Gpu, Matrix, View};
 use super::linear::Linear;
 
 /// A linear layer's weights on the device.
@@ -44,6 +44,14 @@ impl LinearView {
         }
         Ok(views.try_into().ok())
     }
+}
+
+/// Bytes of the device's memory that are free; `None` for another device.
+///
+/// # Errors
+/// The device does not answer.
+pub fn free_memory(device: &Device) -> Result<Option<usize>> {
+    Gpu::of(device)?.map(|gpu| gpu.memory().map(|(free, _)| free)).transpose()
 }
 
 /// The view of a tensor that there may be.

@@ -66,13 +66,20 @@ fn requests() -> Vec<GenerationRequest> {
         .collect()
 }
 
+fn cuda() -> Option<Device> {
+    match device::open(DeviceSpec::Cuda(0)) {
+        Ok(opened) => Some(opened.device),
+        Err(e) if std::env::var_os("DRAGOMAN_TEST_DEVICE").is_some() => panic!("{e}"),
+        Err(e) => {
+            eprintln!("skipped: {e}");
+            None
+        }
+    }
+}
+
 #[test]
 fn texts_are_those_of_the_cpu() {
-    let cuda = match device::open(DeviceSpec::Cuda(0)) {
-        Ok(opened) => opened.device,
-        Err(e) if std::env::var_os("DRAGOMAN_TEST_DEVICE").is_some() => panic!("{e}"),
-        Err(e) => return eprintln!("skipped: {e}"),
-    };
+    let Some(cuda) = cuda() else { return };
     let (cpu, gpu) = (tiny(Device::Cpu), tiny(cuda));
     // All at once, then each alone, where all its tokens are drawn alike.
     for size in [9, 1] {
@@ -85,4 +92,43 @@ fn texts_are_those_of_the_cpu() {
             assert_eq!(texts(&cpu), texts(&gpu));
         }
     }
+}
+
+/// From files, with the largest step tried and the cache in what is left.
+#[test]
+fn a_model_that_is_started_takes_what_memory_is_left() {
+    if cuda().is_none() {
+        return;
+    }
+    let files = tempfile::tempdir().unwrap();
+    let vocab: serde_json::Map<_, _> = (0..96).map(|i| (format!("t{i}"), i.into())).collect();
+    let model = serde_json::json!({"type": "WordLevel", "vocab": vocab, "unk_token": "t0"});
+    let tokenizer = files.path().join("tokenizer.json");
+    let json = serde_json::json!({"version": "1.0", "added_tokens": [], "model": model});
+    std::fs::write(&tokenizer, json.to_string()).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny/gemma3");
+    let start = |device: DeviceSpec| {
+        let source = crate::engine::ModelSource {
+            id: "tiny".into(),
+            paths: ModelPaths {
+                weights: vec![folder.join("model.safetensors")],
+                config: Some(folder.join("config.json")),
+            },
+            tokenizer: Some(tokenizer.clone()),
+            ..Default::default()
+        };
+        let (quantize, kv_dtype) = (Quantize::None, KvDtype::F32);
+        // None at all, were it not for what is left.
+        let kv_cache_mib = usize::from(device == DeviceSpec::Cpu);
+        let more = EngineOptions { kv_cache_mib, kv_cache_grows: true, ..options() };
+        Engine::start(source, EngineOptions { device, quantize, kv_dtype, ..more }, |_, _| {})
+            .unwrap()
+    };
+    let (cpu, gpu) = (start(DeviceSpec::Cpu), start(DeviceSpec::Cuda(0)));
+    for request in requests() {
+        let text = |engine: &Engine| tokens(engine.submit(request.clone()).unwrap());
+        assert_eq!(text(&cpu), text(&gpu));
+    }
+    // As many as all sequences at their longest fill.
+    assert_eq!(gpu.stats().kv_blocks_total, 16 * 128 / BLOCK);
 }
