@@ -36,6 +36,10 @@ reference:
 deny:
     cargo deny --locked check bans licenses sources
 
+# The tests of the CUDA side on a driver that needs no GPU; needs g++ 12 or newer.
+cuda *args:
+    bash tests/cuda/run.sh {{ args }}
+
 # schemathesis over the OpenAPI document of a server; needs schemathesis and all-minilm-l6-v2.
 contract *args:
     python3 tests/clients/contract.py --dragoman target/release/dragoman {{ args }}

@@ -8,9 +8,6 @@ pub mod cache;
 pub mod cross;
 #[cfg(feature = "cuda")]
 mod cuda;
-#[cfg(not(feature = "cuda"))]
-#[path = "no_cuda.rs"]
-mod cuda;
 pub mod device;
 pub mod head;
 pub mod kernels;
@@ -18,10 +15,15 @@ mod lend;
 pub mod linear;
 pub mod logits;
 pub mod moe;
+#[cfg(not(feature = "cuda"))]
+mod no_cuda;
 pub mod norm;
 pub mod ops;
 pub mod rope;
 mod workspace;
+
+#[cfg(not(feature = "cuda"))]
+use no_cuda as cuda;
 
 pub use attention::within::{DistanceBias, Sequences};
 pub use batch::{Batch, SourceBlocks, SourceText};

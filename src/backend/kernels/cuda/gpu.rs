@@ -106,11 +106,15 @@ impl Gpu {
 
     fn new(device: &CudaDevice) -> Result<Self> {
         let stream = device.cuda_stream();
-        if IMAGES.is_empty() || IMAGES.iter().any(|image| image.is_empty()) {
-            bail!("this build has no CUDA kernels: it was made without a real nvcc");
-        }
-        let load =
-            |image: &&[u8]| stream.context().load_module(Ptx::from_binary(image.to_vec())).w();
+        let load = |image: &&[u8]| {
+            let module = stream.context().load_module(Ptx::from_binary(image.to_vec()));
+            module.map_err(|e| {
+                candle_core::Error::msg(format!(
+                    "the CUDA kernels of this build cannot be loaded ({e}): it was made for other \
+                     GPUs or, for its types alone, without nvcc"
+                ))
+            })
+        };
         let modules = IMAGES.iter().map(load).collect::<Result<_>>()?;
         let blas = device.cublas_handle();
         let memory = device.alloc_zeros::<u8>(BLAS_BYTES)?;
