@@ -22,19 +22,12 @@ impl Workspace {
         let Some(linear) = head.linear.on_cuda()? else { bail!("the head is not on the device") };
         let matrix = linear.matrix;
         let out = self.room(Slot::Normed, matrix.activations(), rows * width)?;
-        let pending = self.pending.take();
         let how = AddNorm {
-            x: View::of(x)?,
-            y: pending.map(|p| p.y),
-            bias: pending.and_then(|p| p.bias),
-            after: pending.and_then(|p| p.after),
-            last: pending.and_then(|p| p.last),
             before: head.norm.as_ref().map(Norm::on_cuda).transpose()?,
             out: Some(out),
             chosen: Some(chosen),
             rows,
-            x_rows,
-            width,
+            ..self.add_pending(View::of(x)?, x_rows, width)
         };
         add_norm(&self.gpu, &how)?;
         let logits = self.room(Slot::Logits, DType::F32, rows * matrix.rows)?;

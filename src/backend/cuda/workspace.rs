@@ -198,21 +198,26 @@ impl Workspace {
 
     fn add(&mut self, x: &Tensor, before: Option<NormView>, out: Option<View>) -> Result<()> {
         let (rows, width) = x.dims2()?;
+        let how = AddNorm { before, out, ..self.add_pending(View::of(x)?, rows, width) };
+        add_norm(&self.gpu, &how)
+    }
+
+    /// What adds that which is pending, and nothing more, to `x`.
+    pub(super) fn add_pending(&mut self, x: View, rows: usize, width: usize) -> AddNorm {
         let pending = self.pending.take();
-        let how = AddNorm {
-            x: View::of(x)?,
+        AddNorm {
+            x,
             y: pending.map(|p| p.y),
             bias: pending.and_then(|p| p.bias),
             after: pending.and_then(|p| p.after),
             last: pending.and_then(|p| p.last),
-            before,
-            out,
+            before: None,
+            out: None,
             chosen: None,
             rows,
             x_rows: rows,
             width,
-        };
-        add_norm(&self.gpu, &how)
+        }
     }
 
     /// `x` times a matrix, into rows of `y` that are `stride` apart and of the
