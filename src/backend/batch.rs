@@ -1,5 +1,7 @@
 //! One step's work, for every sequence in it, as flat arrays.
 
+use super::logits::DrawnTokens;
+
 /// A ragged batch: the tokens of all sequences end to end, with no padding.
 ///
 /// Sequence `s` owns rows `cu_seqlens_q[s]..cu_seqlens_q[s + 1]`. Its keys and
@@ -26,6 +28,17 @@ pub struct Batch {
     pub encode: Vec<SourceText>,
     /// What each sequence attends to beside itself; none for decoders.
     pub sources: Vec<SourceBlocks>,
+    /// Where the tokens of the rows are, if they are not known yet; `ids` says
+    /// nothing then.
+    pub follows: Option<Follows>,
+}
+
+/// Tokens that are still being drawn, on the device that computes their rows.
+#[derive(Debug, Clone)]
+pub struct Follows {
+    pub tokens: DrawnTokens,
+    /// Which of them each row has.
+    pub draws: Vec<u32>,
 }
 
 /// A text to be encoded as a whole.

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::cuda::DeviceLogits;
+use super::cuda::{DeviceLogits, DeviceTokens};
 
 /// Logits of some rows, (rows, vocabulary) in f32.
 ///
@@ -17,6 +17,49 @@ pub struct Logits {
     stays: bool,
     /// Where they are there and not on the host.
     device: Option<DeviceLogits>,
+    /// As if they were there.
+    #[cfg(test)]
+    pretends: bool,
+}
+
+/// Tokens that were drawn where the logits are, on their way to the host.
+#[derive(Debug, Clone)]
+pub struct DrawnTokens(Place);
+
+#[derive(Debug, Clone)]
+enum Place {
+    Device(DeviceTokens),
+    #[cfg(test)]
+    Host(Vec<Option<u32>>),
+}
+
+impl DrawnTokens {
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "no device has any"))]
+    pub(super) fn on_device(tokens: DeviceTokens) -> Self {
+        Self(Place::Device(tokens))
+    }
+
+    /// Waits for them; `None` for a row of which no token was left.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn wait(&self) -> Result<Vec<Option<u32>>> {
+        match &self.0 {
+            Place::Device(tokens) => tokens.wait(),
+            #[cfg(test)]
+            Place::Host(tokens) => Ok(tokens.clone()),
+        }
+    }
+
+    /// As the device has them.
+    #[cfg(feature = "cuda")]
+    pub(super) fn device(&self) -> Option<&DeviceTokens> {
+        match &self.0 {
+            Place::Device(tokens) => Some(tokens),
+            #[cfg(test)]
+            Place::Host(_) => None,
+        }
+    }
 }
 
 /// How a token is drawn from a row: temperature, top-k, top-p and min-p as in
@@ -74,19 +117,34 @@ impl Logits {
 
     /// Whether tokens can be drawn where the logits are.
     pub fn can_draw(&self) -> bool {
+        #[cfg(test)]
+        if self.pretends {
+            return true;
+        }
         self.device.is_some()
     }
 
-    /// Draws tokens where the logits are, some of which it edits; `None` for a
-    /// row of which no token is left.
+    /// Draws tokens where the logits are, some of which it edits.
     ///
     /// # Errors
     /// They are on the host, or the device fails.
-    pub fn draw(&self, draws: &[Draw]) -> Result<Vec<Option<u32>>> {
+    pub fn draw(&self, draws: &[Draw]) -> Result<DrawnTokens> {
+        #[cfg(test)]
+        if self.pretends {
+            let tokens = draws.iter().map(|draw| Some(pretend(draw, self.rows().nth(draw.row)?)));
+            return Ok(DrawnTokens(Place::Host(tokens.collect())));
+        }
         match &self.device {
             Some(device) => device.draw(draws),
             None => candle_core::bail!("the logits are on the host"),
         }
+    }
+
+    /// Lets rows that are on the host pass for some of a device, from which
+    /// tokens are drawn there; only the most likely ones are.
+    #[cfg(test)]
+    pub fn pretend(&mut self) {
+        self.pretends = true;
     }
 
     /// Brings them to the host, if they are not there.
@@ -141,6 +199,18 @@ impl Logits {
         self.room(rows, vocabulary).copy_from_slice(&values);
         Ok(())
     }
+}
+
+/// The most likely token of a row that may be drawn.
+#[cfg(test)]
+fn pretend(draw: &Draw, row: &[f32]) -> u32 {
+    assert!(draw.temperature == 0.0 && draw.edits.iter().all(|(_, edit)| *edit == Edit::Ban));
+    let allowed = |&t: &usize| {
+        let word = |mask: &Vec<u32>| mask.get(t / 32).is_some_and(|word| word >> (t % 32) & 1 == 1);
+        draw.mask.as_ref().is_none_or(word) && draw.edits.iter().all(|(id, _)| *id as usize != t)
+    };
+    let best = (0..row.len()).rev().filter(allowed).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+    best.unwrap_or_default() as u32
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ mod workspace;
 use no_cuda as cuda;
 
 pub use attention::within::{DistanceBias, Sequences};
-pub use batch::{Batch, SourceBlocks, SourceText};
+pub use batch::{Batch, Follows, SourceBlocks, SourceText};
 pub use block::{AttentionBlock, BlockNorms, MlpBlock, Over, QkNorm, encode};
 pub use cache::{KvCache, KvDtype, KvShape};
 pub use cross::CrossBlock;
@@ -35,7 +35,7 @@ pub use device::DeviceSpec;
 pub use head::Head;
 pub use kernels::team::for_each;
 pub use linear::{Embedding, Linear};
-pub use logits::{Draw, Edit, Logits};
+pub use logits::{Draw, DrawnTokens, Edit, Logits};
 pub use moe::{Expert, FeedForward, MoeBlock, MoeParts, Routing};
 pub use norm::Norm;
 pub use rope::RopeRows;

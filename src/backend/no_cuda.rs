@@ -4,7 +4,7 @@ use candle_core::quantized::GgmlDType;
 use candle_core::{Device, Result, Tensor};
 
 use super::linear::Embedding;
-use super::logits::Draw;
+use super::logits::{Draw, DrawnTokens};
 use super::{AttentionBlock, Batch, KvCache, Logits, MlpBlock, RopeRows, Sequences};
 
 /// There is no device.
@@ -139,11 +139,21 @@ impl DeviceLogits {
         match *self {}
     }
 
-    pub fn draw(&self, _: &[Draw]) -> Result<Vec<Option<u32>>> {
+    pub fn draw(&self, _: &[Draw]) -> Result<DrawnTokens> {
         match *self {}
     }
 
     pub fn size(&self) -> (usize, usize) {
+        match *self {}
+    }
+}
+
+/// There are none.
+#[derive(Debug, Clone)]
+pub enum DeviceTokens {}
+
+impl DeviceTokens {
+    pub fn wait(&self) -> Result<Vec<Option<u32>>> {
         match *self {}
     }
 }

@@ -1,6 +1,6 @@
 //! What the steps of one model share.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor, bail};
 
 use super::kernels::layer;
 use super::{Batch, KvCache, Logits, cuda};
@@ -29,7 +29,11 @@ impl Workspace {
     /// # Errors
     /// The device fails.
     pub fn begin(&mut self, batch: &Batch, cache: &KvCache) -> Result<()> {
-        self.cuda.as_mut().map_or(Ok(()), |cuda| cuda.begin(batch, cache))
+        match &mut self.cuda {
+            Some(cuda) => cuda.begin(batch, cache),
+            None if batch.follows.is_some() => bail!("the tokens of a step are elsewhere"),
+            None => Ok(()),
+        }
     }
 
     /// Forgets what a step that failed left; for steps that are not

@@ -92,6 +92,15 @@ impl BlockPool {
         true
     }
 
+    /// Blocks that `table` lacks for position `at`; `None` if the block that is
+    /// written then is shared, and has to be copied.
+    pub fn missing(&self, table: &BlockTable, at: usize) -> Option<usize> {
+        match table.blocks.get(at / self.block_size) {
+            Some(&block) if self.owners[block as usize] > 1 => None,
+            _ => Some(self.blocks_for(at + 1).saturating_sub(table.blocks.len())),
+        }
+    }
+
     /// A block for one owner.
     fn take(&mut self) -> Option<u32> {
         let block = self.free.pop().or_else(|| self.prefixes.evict())?;

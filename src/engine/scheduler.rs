@@ -6,6 +6,7 @@
 //! is last gives its own back and is computed again later.
 
 mod admit;
+mod ahead;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -79,6 +80,9 @@ pub struct Part {
     pub guess: Vec<u32>,
     /// They are part of a prompt, or of a text that was preempted.
     pub reads: bool,
+    /// More became known of it while this was computed, so its logits are of no
+    /// use.
+    pub stale: bool,
 }
 
 /// Rows given to the running sequences so far, in their order.
@@ -338,7 +342,9 @@ impl Scheduler {
             }
             let id = sequence.id;
             let scores = scored.len();
-            let part = Part { id, tokens: rows, lines, source, scores, samples, guess, reads };
+            let tokens = rows;
+            let part =
+                Part { id, tokens, lines, source, scores, samples, guess, reads, stale: false };
             step.parts.push(part);
         }
         step

@@ -244,6 +244,29 @@ impl Sequence {
         guess
     }
 
+    /// Whether it can go on by a token that the host does not know yet.
+    pub fn can_go_ahead(&self) -> bool {
+        !self.searches() && self.source.is_none() && self.siblings.is_empty()
+    }
+
+    /// Whether the token that comes is its last, whatever it is.
+    pub fn ends_next(&self) -> bool {
+        self.tokens.len() + 1 >= self.max_len
+    }
+
+    /// Whether its next tokens [may be guessed](Self::guess) when one more is
+    /// known.
+    pub fn may_guess(&mut self) -> bool {
+        self.speculator.as_mut().is_some_and(|s| s.may_guess(&self.tokens))
+    }
+
+    /// Counts a token before which it was not asked to [guess](Self::guess).
+    pub fn pass_guess(&mut self) {
+        if let Some(speculator) = &mut self.speculator {
+            speculator.pass();
+        }
+    }
+
     /// Whether the next token needs a mask that takes time to compute.
     pub fn needs_mask(&self) -> bool {
         self.grammar.is_some() && self.mask.is_none()

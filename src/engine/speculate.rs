@@ -5,7 +5,7 @@
 //! A guess is computed as further rows of the same step and checked against
 //! what is drawn from the model anyway, so it changes the speed and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Tokens that must agree for a guess.
 const GRAM: usize = 3;
@@ -22,6 +22,8 @@ const PAYS: f32 = 0.35;
 pub struct Speculator {
     /// Where each gram was last followed by something: the position after it.
     seen: HashMap<[u32; GRAM], u32>,
+    /// What they begin with.
+    begun: HashSet<[u32; GRAM - 1]>,
     /// Positions whose grams are in `seen`.
     indexed: usize,
     /// Share of guessed tokens that were right, a moving average.
@@ -33,7 +35,7 @@ pub struct Speculator {
 impl Default for Speculator {
     fn default() -> Self {
         // Hopeful at first: a few guesses tell.
-        Self { seen: HashMap::new(), indexed: GRAM, accepted: 0.6, pause: 0 }
+        Self { seen: HashMap::new(), begun: HashSet::new(), indexed: GRAM, accepted: 0.6, pause: 0 }
     }
 }
 
@@ -53,11 +55,24 @@ impl Speculator {
         tokens[at..(at + most).min(tokens.len())].to_vec()
     }
 
+    /// Whether there may be a guess when one more token is known. False says
+    /// that there is none.
+    pub fn may_guess(&mut self, tokens: &[u32]) -> bool {
+        self.index(tokens);
+        self.pause == 0 && tokens.last_chunk().is_some_and(|last| self.begun.contains(last))
+    }
+
+    /// Counts a token before which no guess was asked for.
+    pub fn pass(&mut self) {
+        self.pause = self.pause.saturating_sub(1);
+    }
+
     /// Adds the grams that have a follower by now.
     fn index(&mut self, tokens: &[u32]) {
         for end in self.indexed..tokens.len() {
             if let Some(gram) = tokens[..end].last_chunk::<GRAM>() {
                 self.seen.insert(*gram, end as u32);
+                self.begun.insert([gram[0], gram[1]]);
             }
         }
         self.indexed = self.indexed.max(tokens.len());
@@ -91,6 +106,9 @@ mod tests {
         assert_eq!(Speculator::default().guess(&[1], 8), [0u32; 0]);
         // A gram never continues into itself before anything followed it.
         assert_eq!(Speculator::default().guess(&[1, 2, 3], 8), [0u32; 0]);
+        // It is known before whether there may be one.
+        assert!(s.may_guess(&tokens[..13]) && !s.may_guess(&[1, 2, 3, 4, 9, 8]));
+        assert!(!Speculator::default().may_guess(&[1]));
         // A row of equal tokens goes on.
         assert_eq!(Speculator::default().guess(&[6, 6, 6, 6, 6], 8), [6]);
     }

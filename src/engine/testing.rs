@@ -102,6 +102,10 @@ pub struct HashModel {
     pub lost: Arc<AtomicBool>,
     /// How long a step takes.
     pub step: std::time::Duration,
+    /// Tokens are drawn as on a device.
+    pub draws: bool,
+    /// Steps that were begun before their tokens were known.
+    pub ahead: Arc<AtomicUsize>,
 }
 
 impl HashModel {
@@ -113,6 +117,8 @@ impl HashModel {
             widest: Arc::default(),
             lost: Arc::default(),
             step: Default::default(),
+            draws: false,
+            ahead: Arc::default(),
         }
     }
 
@@ -126,11 +132,17 @@ impl CausalModel for HashModel {
         std::thread::sleep(self.step);
         self.steps.fetch_add(1, Relaxed);
         self.rows.fetch_add(batch.tokens(), Relaxed);
-        if self.lost.load(Relaxed) || batch.ids.contains(&FAILS) {
+        let mut ids = batch.ids.clone();
+        if let Some(follows) = &batch.follows {
+            self.ahead.fetch_add(1, Relaxed);
+            let drawn = follows.tokens.wait()?;
+            ids = follows.draws.iter().map(|&d| drawn[d as usize].unwrap()).collect();
+        }
+        if self.lost.load(Relaxed) || ids.contains(&FAILS) {
             candle_core::bail!("the device is lost");
         }
-        assert!(!batch.ids.contains(&PANICS), "a bug in a kernel");
-        let ids: Vec<f32> = batch.ids.iter().map(|&id| id as f32).collect();
+        assert!(!ids.contains(&PANICS), "a bug in a kernel");
+        let ids: Vec<f32> = ids.into_iter().map(|id| id as f32).collect();
         let ids = Tensor::from_vec(ids, (batch.tokens(), 1, 1), &Device::Cpu)?;
         cache.write(0, &ids, &ids, &batch.slot_mapping)?;
         let held = cache.layer(0).0.flatten_all()?.to_vec1::<f32>()?;
@@ -148,6 +160,9 @@ impl CausalModel for HashModel {
                 })
                 .collect();
             rows.next().unwrap().copy_from_slice(&logits_after(&context, self.memory));
+        }
+        if self.draws {
+            logits.pretend();
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ pub(super) struct Packed {
     context: Range<usize>,
     tiles: Range<usize>,
     logit_rows: Range<usize>,
+    draws: Range<usize>,
     table_stride: usize,
     splits: usize,
     split: usize,
@@ -56,6 +57,9 @@ pub(super) struct Inputs {
     pub tiles: Option<(View, usize)>,
     pub logit_rows: View,
     pub logits: usize,
+    /// Which of the tokens that are still being drawn rows have; as many as there
+    /// are rows that are not there to fill the step.
+    pub draws: View,
     /// Under which a step like this is recorded; `None` for steps that are not.
     pub key: Option<Key>,
 }
@@ -146,6 +150,7 @@ impl Inputs {
             context: add(&context, 0, 0),
             tiles: add(&tiles, 0, 0),
             logit_rows: add(&batch.logit_rows, if padded.is_some() { rows } else { 0 }, 0),
+            draws: add(batch.follows.as_ref().map_or(&[], |follows| &follows.draws), 0, 0),
             table_stride,
             splits,
             split,
@@ -187,6 +192,7 @@ impl Packed {
             tiles,
             logit_rows: part(&self.logit_rows)?,
             logits: self.logit_rows.len(),
+            draws: part(&self.draws)?,
             key: self.key,
         })
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::workspace::Workspace;
-use crate::backend::kernels::cuda::{EditRows, Gpu, View, edit_logits, sample};
-use crate::backend::logits::{Draw, Edit, Logits};
+use crate::backend::kernels::cuda::{EditRows, Gpu, Landing, View, edit_logits, sample};
+use crate::backend::logits::{Draw, DrawnTokens, Edit, Logits};
 
 /// The logits of the last step, (rows, vocabulary) in f32, until the next step.
 #[derive(Debug, Clone)]
@@ -16,6 +16,24 @@ pub struct DeviceLogits {
     view: View,
     rows: usize,
     vocabulary: usize,
+}
+
+/// Tokens that were drawn, on the device and on their way to the host.
+#[derive(Debug, Clone)]
+pub struct DeviceTokens {
+    pub(super) tokens: Tensor,
+    landing: Arc<Landing>,
+}
+
+impl DeviceTokens {
+    /// Waits for them; `None` where no token was left.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn wait(&self) -> Result<Vec<Option<u32>>> {
+        let drawn = self.landing.wait()?;
+        Ok(drawn.iter().map(|&token| (token != u32::MAX).then_some(token)).collect())
+    }
 }
 
 impl DeviceLogits {
@@ -32,12 +50,11 @@ impl DeviceLogits {
         self.gpu.download(self.view, to)
     }
 
-    /// Edits the rows of `draws` as those say, and draws a token for each;
-    /// `None` where none is left.
+    /// Edits the rows of `draws` as those say, and draws a token for each.
     ///
     /// # Errors
     /// A row is beyond those there are, or the device fails.
-    pub fn draw(&self, draws: &[Draw]) -> Result<Vec<Option<u32>>> {
+    pub fn draw(&self, draws: &[Draw]) -> Result<DrawnTokens> {
         if let Some(draw) = draws.iter().find(|draw| draw.row >= self.rows) {
             bail!("row {} of {} rows of logits", draw.row, self.rows);
         }
@@ -75,9 +92,8 @@ impl DeviceLogits {
         let unused = Tensor::zeros(n, DType::F32, &device)?;
         let to = (View::of(&tokens)?, View::of(&unused)?);
         sample(&self.gpu, logits, (part(&rows)?, part(&parameters)?, n), to)?;
-        let mut drawn = vec![0u32; n];
-        self.gpu.download(to.0, &mut drawn)?;
-        Ok(drawn.into_iter().map(|token| (token != u32::MAX).then_some(token)).collect())
+        let landing = Arc::new(Landing::begin(&self.gpu, to.0)?);
+        Ok(DrawnTokens::on_device(DeviceTokens { tokens, landing }))
     }
 }
 

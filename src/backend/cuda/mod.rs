@@ -17,7 +17,7 @@ mod workspace;
 
 pub use super::kernels::cuda::open;
 pub use blocks::Blocks;
-pub use logits::DeviceLogits;
+pub use logits::{DeviceLogits, DeviceTokens};
 pub use replay::run;
 pub use workspace::Workspace;
 

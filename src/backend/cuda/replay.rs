@@ -87,7 +87,7 @@ pub fn run(
     // Recording computes nothing.
     graph.replay()?;
     if cuda.recorded.len() >= MOST {
-        cuda.recorded.clear();
+        cuda.forget()?;
     }
     let logits = cuda.logits;
     cuda.recorded.insert(key, Recorded::Graph { graph, logits });

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Result, Tensor, bail};
 use super::inputs::Inputs;
 use super::replay::{Key, Recorded};
 use crate::backend::kernels::cuda::{
-    AddNorm, Gpu, Matrix, NormView, Scratch, View, add_norm, convert, gather, multiply,
+    AddNorm, Gpu, Matrix, NormView, Scratch, View, add_norm, convert, gather, multiply, take_drawn,
 };
 use crate::backend::linear::Embedding;
 use crate::backend::{Batch, BlockNorms, KvCache};
@@ -101,12 +101,32 @@ impl Workspace {
     pub fn begin(&mut self, batch: &Batch, cache: &KvCache) -> Result<()> {
         self.reset();
         if self.cache.replace(cache.id) != Some(cache.id) {
-            self.recorded.clear();
+            self.forget()?;
         }
         let (packed, values) = Inputs::pack(batch, self.replays);
         let room = self.room(Slot::Inputs, DType::U32, values.len())?;
         self.gpu.upload(&values, room)?;
-        self.inputs = Some(packed.at(room)?);
+        let inputs = packed.at(room)?;
+        if let Some(follows) = &batch.follows {
+            let Some(drawn) = follows.tokens.device() else { bail!("the tokens are elsewhere") };
+            let (tokens, rows) = (View::of(&drawn.tokens)?, batch.tokens());
+            if follows.draws.len() != rows
+                || follows.draws.iter().any(|&draw| draw as usize >= tokens.len)
+            {
+                bail!("{rows} rows cannot follow {} tokens", tokens.len);
+            }
+            take_drawn(&self.gpu, tokens, inputs.draws, inputs.ids, rows)?;
+        }
+        self.inputs = Some(inputs);
+        Ok(())
+    }
+
+    /// Drops what was recorded; none of it may be under way then.
+    pub(super) fn forget(&mut self) -> Result<()> {
+        if !self.recorded.is_empty() {
+            self.gpu.finish()?;
+            self.recorded.clear();
+        }
         Ok(())
     }
 
@@ -133,7 +153,7 @@ impl Workspace {
             bail!("a step that is recorded needs more memory than the one before it");
         }
         // What was recorded used the memory that goes now.
-        self.recorded.clear();
+        self.forget()?;
         self.slots.remove(&slot);
         // Some more, so that a step that is a little larger finds room.
         let step = (len.next_power_of_two() / 8).max(256);

@@ -12,7 +12,7 @@ use crate::backend::{Draw, Logits};
 pub fn greedy(logits: &Logits) -> Result<Vec<u32>> {
     if logits.can_draw() {
         let draws: Vec<Draw> = (0..logits.len()).map(Draw::greedy).collect();
-        let drawn: Option<Vec<u32>> = logits.draw(&draws)?.into_iter().collect();
+        let drawn: Option<Vec<u32>> = logits.draw(&draws)?.wait()?.into_iter().collect();
         return drawn.ok_or_else(|| candle_core::Error::msg("the model's logits are not finite"));
     }
     let best = |row| match argmax(row) {

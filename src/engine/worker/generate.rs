@@ -1,21 +1,20 @@
 //! The loop of a generation model: drain commands, schedule, forward, sample,
 //! deliver.
 
+mod ahead;
 mod draw;
+mod sample;
 mod score;
 
-use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use self::draw::draw_on_device;
-use self::score::score;
+use self::ahead::Ahead;
 use super::state::ModelState;
 use super::{CommandLoop, guarded};
-use crate::backend::{Logits, for_each};
+use crate::backend::Logits;
 use crate::engine::blocks::BlockPool;
 use crate::engine::error::SubmitError;
 use crate::engine::handle::{Command, Health, Shared};
@@ -23,7 +22,7 @@ use crate::engine::load::EngineOptions;
 use crate::engine::pace::{Pace, PaceConfig};
 use crate::engine::request::{FinishReason, GenerationRequest};
 use crate::engine::rules::{Rules, Writing};
-use crate::engine::scheduler::{Part, Scheduler, SchedulerConfig, Step};
+use crate::engine::scheduler::{Scheduler, SchedulerConfig, Step};
 use crate::engine::sequence::{ModelLimits, Sequence, random_seed};
 use crate::telemetry::metrics::Finished;
 use crate::text::Tokenizer;
@@ -55,6 +54,7 @@ struct Loop {
     draining: bool,
     /// Of the step under way.
     logits: Logits,
+    ahead: Option<Ahead>,
 }
 
 impl GenerateWorker {
@@ -90,6 +90,7 @@ impl GenerateWorker {
             next_id: 0,
             draining: false,
             logits: Logits::staying(),
+            ahead: None,
         }
         .run();
     }
@@ -156,18 +157,23 @@ impl Loop {
     fn run(mut self) {
         while self.drain_commands() {
             self.drop_gone();
-            let (writers, crowd) = (self.scheduler.writers(), self.scheduler.crowd());
-            let most = self.pace.prompt_tokens(self.max_batch_tokens, writers, crowd);
-            let step = self.scheduler.schedule(most);
-            self.note_started(&step);
-            // Before its tokens are seen: a caller that got one may ask.
-            self.publish();
-            if step.batch.is_empty() {
-                self.check_books();
-                continue;
-            }
-            let begun = Instant::now();
-            match self.forward(&step) {
+            let (step, ran, begun) = match self.take_ahead() {
+                Some(Ahead { step, ran, since }) => {
+                    self.publish();
+                    (step, ran, since)
+                }
+                None => {
+                    let step = self.schedule();
+                    if step.batch.is_empty() {
+                        self.check_books();
+                        continue;
+                    }
+                    let begun = Instant::now();
+                    let ran = self.forward(&step);
+                    (step, ran, begun)
+                }
+            };
+            match ran {
                 Ok(()) => {
                     self.scheduler.computed(&step);
                     self.sample_and_deliver(&step);
@@ -185,6 +191,16 @@ impl Loop {
                 self.check_books();
             }
         }
+    }
+
+    fn schedule(&mut self) -> Step {
+        let (writers, crowd) = (self.scheduler.writers(), self.scheduler.crowd());
+        let most = self.pace.prompt_tokens(self.max_batch_tokens, writers, crowd);
+        let step = self.scheduler.schedule(most);
+        self.note_started(&step);
+        // Before its tokens are seen: a caller that got one may ask.
+        self.publish();
+        step
     }
 
     /// Computes a step, and beside it the masks that its texts will need.
@@ -252,86 +268,6 @@ impl Loop {
         }
     }
 
-    fn sample_and_deliver(&mut self, step: &Step) {
-        if self.logits.is_empty() {
-            return;
-        }
-        let drawn = draw_on_device(&mut self.scheduler, step, &self.logits, &self.tokenizer);
-        let drawn_ids: Vec<u64> = drawn.iter().map(|advanced| advanced.id).collect();
-        drawn.into_iter().for_each(|advanced| self.settle(advanced));
-        let wants_rows = |p: &&Part| p.scores > 0 || p.samples && !drawn_ids.contains(&p.id);
-        let waiting: Vec<u64> = step.parts.iter().filter(wants_rows).map(|p| p.id).collect();
-        if waiting.is_empty() {
-            return;
-        }
-        if let Err(e) = self.logits.fetch() {
-            return waiting.into_iter().for_each(|id| self.fail(id, &e.to_string()));
-        }
-        let all: Vec<&[f32]> = self.logits.rows().collect();
-        let failed = score(&mut self.scheduler, step, &all);
-        let mut rows_of = HashMap::new();
-        let mut next = 0;
-        for part in &step.parts {
-            next += part.scores;
-            if !part.samples {
-                continue;
-            }
-            let rows = next..next + part.lines + part.guess.len();
-            next = rows.end;
-            if drawn_ids.contains(&part.id) || failed.iter().any(|(id, _)| *id == part.id) {
-                continue;
-            }
-            // Further answers begin with a draw from the same row.
-            for id in self.scheduler.fork(part.id) {
-                rows_of.insert(id, (rows.clone(), &[][..]));
-            }
-            rows_of.insert(part.id, (rows, part.guess.as_slice()));
-        }
-        let mut drawing: Vec<_> = self
-            .scheduler
-            .running_mut()
-            .iter_mut()
-            .filter_map(|sequence| {
-                let (rows, guess) = rows_of.remove(&sequence.id)?;
-                Some(Drawing { sequence, rows, guess, advanced: None })
-            })
-            .collect();
-        let tokenizer = &self.tokenizer;
-        for_each(&mut drawing, |drawing| drawing.advance(&all, tokenizer));
-        let advanced: Vec<_> = drawing.into_iter().filter_map(|d| d.advanced).collect();
-        advanced.into_iter().for_each(|a| self.settle(a));
-        failed.into_iter().for_each(|(id, error)| self.fail(id, &error.to_string()));
-    }
-
-    /// Counts what a sequence got, and takes it out when it has ended.
-    fn settle(&mut self, advanced: Advanced) {
-        let Advanced { id, new, guessed, ended } = advanced;
-        let metrics = self.shared.metrics.clone();
-        let Some(sequence) = self.scheduler.get_mut(id) else { return };
-        let now = Instant::now();
-        for i in 0..new {
-            match sequence.times.last_token.replace(now) {
-                None => metrics.first_token(sequence.age(now)),
-                // Tokens of one step come together.
-                Some(last) if i == 0 => metrics.next_token(now - last),
-                Some(_) => metrics.next_token(Duration::ZERO),
-            }
-        }
-        metrics.add_generation_tokens(new);
-        metrics.speculated(guessed, new.saturating_sub(1).min(guessed));
-        let how = match ended {
-            Ok(None) => return self.scheduler.rearrange(id),
-            Ok(Some(FinishReason::Stop)) => Finished::Stop,
-            Ok(Some(FinishReason::Length)) => Finished::Length,
-            Ok(Some(FinishReason::Timeout)) => Finished::Timeout,
-            Ok(Some(FinishReason::Repetition)) => Finished::Repetition,
-            Err(message) => return self.fail(id, &message),
-        };
-        metrics.finished(how, sequence.age(now));
-        self.shared.queue.served();
-        self.scheduler.remove(id);
-    }
-
     /// After a failed step: its requests fail, all others are computed again
     /// on a state that was made anew. False when that cannot be had.
     fn recover(&mut self, step: &Step, message: &str) -> bool {
@@ -394,41 +330,6 @@ impl Loop {
             panic!("the cache's books are wrong: {fault}");
         }
     }
-}
-
-/// A sequence that draws from its rows of the logits.
-struct Drawing<'a> {
-    sequence: &'a mut Sequence,
-    rows: Range<usize>,
-    guess: &'a [u32],
-    advanced: Option<Advanced>,
-}
-
-impl Drawing<'_> {
-    fn advance(&mut self, all: &[&[f32]], tokenizer: &Tokenizer) {
-        let Self { sequence, rows, guess, .. } = self;
-        let before = sequence.tokens.len();
-        let ended = guarded(|| {
-            let ended = sequence.advance(&all[rows.clone()], guess, tokenizer);
-            ended.map_err(|e| candle_core::Error::msg(e.to_string()))
-        });
-        let new = match (sequence.searches(), &ended) {
-            (false, _) => sequence.tokens.len() - before,
-            // Its tokens are known when it is over.
-            (true, Ok(Some(_))) => sequence.usage().completion_tokens,
-            (true, _) => 0,
-        };
-        self.advanced = Some(Advanced { id: sequence.id, new, guessed: guess.len(), ended });
-    }
-}
-
-/// What a step gave one sequence.
-struct Advanced {
-    id: u64,
-    /// Tokens it got.
-    new: usize,
-    guessed: usize,
-    ended: Result<Option<FinishReason>, String>,
 }
 
 #[cfg(test)]

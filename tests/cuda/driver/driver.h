@@ -1,6 +1,6 @@
 // What the parts of the driver share. Handles of CUDA's API are pointers to
-// these types; every call holds `lock`. Work runs when it is put on a stream,
-// unless the stream captures.
+// these types; every call holds `lock`. Work that is put on a stream runs when
+// somebody waits for it, and is recorded while the stream captures.
 #pragma once
 
 #include "../emulate.cuh"
@@ -77,8 +77,15 @@ struct Stream {
     uint64_t captured = 0;
 };
 
-// Puts work on a stream: runs it, or records it while the stream captures.
+// Puts work on a stream, behind all that was put on any, or records it while the
+// stream captures.
 EMULATED_HIDDEN Result enqueue(Stream *stream, Kind kind, std::function<Result()> run);
+// How much was put on streams so far.
+EMULATED_HIDDEN uint64_t enqueued();
+// Runs the first so many pieces of it that have not run; work that fails then
+// ends the process, since nobody would look at its result.
+EMULATED_HIDDEN void run_until(uint64_t piece);
+EMULATED_HIDDEN void run_all();
 EMULATED_HIDDEN Stream *stream_of(void *handle);
 // For calls that may wait for the device: an error, and the end of the capture,
 // where one is under way that does not allow them.

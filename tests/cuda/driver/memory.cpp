@@ -146,10 +146,29 @@ void check_guards() {
 
 namespace {
 
+// Page-locked memory of the host: a copy reads and writes it when its turn comes.
+std::map<const unsigned char *, size_t> locked;
+
+bool is_locked(const void *at, size_t bytes) {
+    auto byte = static_cast<const unsigned char *>(at);
+    auto found = locked.upper_bound(byte);
+    if (found == locked.begin()) return false;
+    --found;
+    return byte + bytes <= found->first + found->second;
+}
+
 Result copy(Stream *stream, void *to, const void *from, size_t bytes, bool to_device,
             bool from_device) {
     if (!bytes) return SUCCESS;
-    return enqueue(stream, COPY, [=]() -> Result {
+    // Other memory is read before the call returns, and written then, too.
+    std::shared_ptr<std::vector<unsigned char>> staged;
+    if (!stream->capture && !from_device && !is_locked(from, bytes)) {
+        auto first = static_cast<const unsigned char *>(from);
+        staged = std::make_shared<std::vector<unsigned char>>(first, first + bytes);
+        from = staged->data();
+    }
+    Result put = enqueue(stream, COPY, [=]() -> Result {
+        [[maybe_unused]] auto held = staged;
         if (to_device && !on_device(to, bytes))
             return complain(INVALID_VALUE, "a copy of %zu bytes to %p outside device memory",
                             bytes, to);
@@ -159,12 +178,15 @@ Result copy(Stream *stream, void *to, const void *from, size_t bytes, bool to_de
         memmove(to, from, bytes);
         return SUCCESS;
     });
+    if (!put && !stream->capture && !to_device && !is_locked(to, bytes)) run_all();
+    return put;
 }
 
 // Copies that return when they are done.
 Result copy_now(void *to, const void *from, size_t bytes, bool to_device, bool from_device) {
     if (Result result = outside_capture()) return result;
     Result result = copy(stream_of(nullptr), to, from, bytes, to_device, from_device);
+    run_all();
     check_guards();
     return result;
 }
@@ -198,6 +220,7 @@ EXPORT Result cuMemAlloc_v2(void **at, size_t bytes) {
 EXPORT Result cuMemFree_v2(void *at) {
     HOLD;
     if (Result result = outside_capture()) return result;
+    run_all();
     return release(at);
 }
 
@@ -231,7 +254,7 @@ EXPORT Result cuMemFreeAsync(void *at, void *handle) {
     HOLD;
     if (!at) return SUCCESS;
     Stream *stream = stream_of(handle);
-    if (!stream->capture) return release(at);
+    if (!stream->capture) return enqueue(stream, FREE, [at] { return release(at); });
     // A capture may free what a graph allocated, nothing else.
     if (!graph_of(at))
         return break_capture(
@@ -244,7 +267,9 @@ EXPORT Result cuMemHostAlloc(void **at, size_t bytes, unsigned) {
     HOLD;
     if (Result result = outside_capture()) return result;
     *at = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096 + 4096);
-    return *at ? SUCCESS : OUT_OF_MEMORY;
+    if (!*at) return OUT_OF_MEMORY;
+    locked[static_cast<unsigned char *>(*at)] = bytes;
+    return SUCCESS;
 }
 EXPORT Result cuMemAllocHost_v2(void **at, size_t bytes) {
     return cuMemHostAlloc(at, bytes, 0);
@@ -252,6 +277,8 @@ EXPORT Result cuMemAllocHost_v2(void **at, size_t bytes) {
 EXPORT Result cuMemFreeHost(void *at) {
     HOLD;
     if (Result result = outside_capture()) return result;
+    run_all();
+    locked.erase(static_cast<unsigned char *>(at));
     free(at);
     return SUCCESS;
 }
@@ -307,7 +334,9 @@ EXPORT Result cuMemcpyAsync(void *to, const void *from, size_t bytes, void *stre
     EXPORT Result name##_v2(void *at, T value, size_t n) {                                 \
         HOLD;                                                                              \
         if (Result result = outside_capture()) return result;                              \
-        return set<T>(stream_of(nullptr), at, value, n);                                   \
+        Result put = set<T>(stream_of(nullptr), at, value, n);                             \
+        run_all();                                                                         \
+        return put;                                                                        \
     }
 SETS(cuMemsetD8, unsigned char)
 SETS(cuMemsetD16, unsigned short)

@@ -17,6 +17,8 @@ struct Event {
     std::shared_ptr<Capture> capture;
     Stream *stream = nullptr;
     uint64_t captured = 0;
+    // What was put on streams before it.
+    uint64_t after = 0;
 };
 
 // The legacy stream and the one of a thread that makes none.
@@ -25,6 +27,14 @@ thread_local Stream own;
 std::vector<std::shared_ptr<Capture>> captures;
 thread_local int thread_mode = 0;
 uint64_t capture_id = 0;
+
+// Work that nobody has waited for. It runs at once if
+// DRAGOMAN_EMULATED_AT_ONCE is set.
+std::deque<std::function<Result()>> pending;
+uint64_t ran = 0;
+bool running = false;
+const bool at_once = getenv("DRAGOMAN_EMULATED_AT_ONCE") != nullptr;
+
 enum Mode { GLOBAL_MODE = 0, THREAD_MODE = 1, RELAXED_MODE = 2 };
 
 void leave_capture(Stream *stream) { stream->capture.reset(); }
@@ -69,7 +79,9 @@ Result enqueue(Stream *stream, Kind kind, std::function<Result()> run) {
         if (stream == &legacy)
             for (auto &capture : captures)
                 if (capture->origin->blocking) return break_capture(*capture, CAPTURE_IMPLICIT);
-        return run();
+        if (at_once) return run();
+        pending.push_back(std::move(run));
+        return SUCCESS;
     }
     Capture &capture = *stream->capture;
     if (capture.broken) return CAPTURE_INVALIDATED;
@@ -79,6 +91,23 @@ Result enqueue(Stream *stream, Kind kind, std::function<Result()> run) {
         if (fork == stream) joined = false;
     return SUCCESS;
 }
+
+uint64_t enqueued() { return ran + pending.size(); }
+
+void run_until(uint64_t piece) {
+    // Work that waits for other work would do so for ever on a GPU.
+    if (running) emulated::fail("work on a stream waits for the device");
+    running = true;
+    while (ran < piece && !pending.empty()) {
+        auto run = std::move(pending.front());
+        pending.pop_front();
+        ran++;
+        if (Result result = run()) emulated::fail("work on a stream failed (error %d)", result);
+    }
+    running = false;
+}
+
+void run_all() { run_until(enqueued()); }
 
 } // namespace driver
 
@@ -111,6 +140,7 @@ EXPORT Result cuStreamSynchronize(void *handle) {
     Stream *stream = stream_of(handle);
     if (stream->capture) return break_capture(*stream->capture, CAPTURE_UNSUPPORTED);
     if (Result result = outside_capture()) return result;
+    run_all();
     check_guards();
     return SUCCESS;
 }
@@ -118,12 +148,15 @@ EXPORT Result cuStreamQuery(void *handle) {
     HOLD;
     Stream *stream = stream_of(handle);
     if (stream->capture) return break_capture(*stream->capture, CAPTURE_UNSUPPORTED);
-    return outside_capture();
+    if (Result result = outside_capture()) return result;
+    run_all();
+    return SUCCESS;
 }
 EXPORT Result cuCtxSynchronize() {
     HOLD;
     if (!has_context()) return INVALID_CONTEXT;
     if (Result result = outside_capture()) return result;
+    run_all();
     check_guards();
     return SUCCESS;
 }
@@ -169,6 +202,7 @@ EXPORT Result cuEventRecord(void *handle, void *stream_handle) {
     event->capture = stream->capture;
     event->stream = stream;
     event->captured = stream->captured;
+    event->after = enqueued();
     event->when = std::chrono::steady_clock::now();
     return SUCCESS;
 }
@@ -186,12 +220,15 @@ static Result usable(Event *event) {
 EXPORT Result cuEventQuery(void *event) {
     HOLD;
     if (Result result = usable(static_cast<Event *>(event))) return result;
-    return outside_capture();
+    if (Result result = outside_capture()) return result;
+    run_until(static_cast<Event *>(event)->after);
+    return SUCCESS;
 }
 EXPORT Result cuEventSynchronize(void *event) {
     HOLD;
     if (Result result = usable(static_cast<Event *>(event))) return result;
     if (Result result = outside_capture()) return result;
+    run_until(static_cast<Event *>(event)->after);
     check_guards();
     return SUCCESS;
 }

@@ -13,6 +13,7 @@ use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::cuda_backend::{DeviceId, WrapErr};
 use candle_core::{CudaDevice, DType, Device, Result, bail};
 
+use super::landing::Places;
 use super::view::View;
 
 include!(concat!(env!("OUT_DIR"), "/images.rs"));
@@ -30,6 +31,7 @@ pub struct Gpu {
     modules: Vec<Arc<CudaModule>>,
     functions: Mutex<HashMap<String, Function>>,
     pub(super) blas: Arc<CudaBlas>,
+    pub(super) places: Places,
     /// Held for the products that use it.
     _blas_memory: CudaSlice<u8>,
 }
@@ -132,6 +134,7 @@ impl Gpu {
             stream,
             modules,
             functions: Mutex::default(),
+            places: Places::default(),
             blas,
             _blas_memory: memory,
         })
@@ -174,6 +177,14 @@ impl Gpu {
         // SAFETY: the sizes were checked, all bits are numbers, and the stream
         // is waited for before anybody reads them.
         unsafe { result::memcpy_dtoh_async(to, from.address, self.stream.cu_stream()) }.w()?;
+        self.stream.synchronize().w()
+    }
+
+    /// Waits until all that was launched is done.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn finish(&self) -> Result<()> {
         self.stream.synchronize().w()
     }
 

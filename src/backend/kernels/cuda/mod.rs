@@ -9,6 +9,7 @@ mod attention;
 mod gather;
 mod gpu;
 mod graph;
+mod landing;
 mod matrix;
 mod norm;
 mod rotate;
@@ -20,8 +21,9 @@ pub use attention::{Decode, Packed, Paged, Prefill, attend_packed, attend_rows, 
 pub use gather::gather;
 pub use gpu::{Gpu, open};
 pub use graph::Graph;
+pub use landing::Landing;
 pub use matrix::{Matrix, Scratch, multiply};
 pub use norm::{AddNorm, NormView, add_norm, norm_rows};
 pub use rotate::{Part, Rotate, Table, rotate_cache, rotate_rows};
-pub use sample::{EditRows, edit_logits, sample};
+pub use sample::{EditRows, edit_logits, sample, take_drawn};
 pub use view::View;

@@ -393,3 +393,12 @@ extern "C" __global__ void edit_logits(float *__restrict__ logits,
         if (!(word >> id % 32 & 1)) row[id] = -INFINITY;
     }
 }
+
+// ids (n) = the tokens that were drawn, of which `which` (n) names one for each.
+// grid (ceil(n / 256)), block 256.
+extern "C" __global__ void take_drawn(const uint32_t *__restrict__ tokens,
+                                      const uint32_t *__restrict__ which,
+                                      uint32_t *__restrict__ ids, uint32_t n) {
+    uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) ids[i] = tokens[which[i]];
+}

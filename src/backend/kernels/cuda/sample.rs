@@ -100,3 +100,17 @@ pub fn edit_logits(gpu: &Gpu, (logits, vocabulary): (View, usize), how: &EditRow
     // SAFETY: the sizes were checked above.
     unsafe { gpu.launch("edit_logits", Launch { grid, block: 256, shared: 0 }, given) }
 }
+
+/// `ids` (n) of u32 become those of `tokens` that `which` (n) names, each of
+/// which is the caller's to keep within them.
+///
+/// # Errors
+/// The memory does not fit the sizes, or the device fails.
+pub fn take_drawn(gpu: &Gpu, tokens: View, which: View, ids: View, n: usize) -> Result<()> {
+    let tokens = tokens.holds("drawn tokens", 1, DType::U32)?;
+    let which = which.holds("numbers of draws", n, DType::U32)?;
+    let ids = ids.holds("ids", n, DType::U32)?;
+    let shape = Launch { grid: (count(n.div_ceil(256))?, 1, 1), block: 256, shared: 0 };
+    // SAFETY: the sizes were checked above.
+    unsafe { gpu.launch("take_drawn", shape, args![tokens, which, ids, count(n)?]) }
+}

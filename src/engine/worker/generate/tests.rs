@@ -1,5 +1,6 @@
 //! The engine from submission to the last event, on a model without weights.
 
+mod ahead;
 #[cfg(feature = "cuda")]
 mod on_cuda;
 mod prompts;
