@@ -2,6 +2,7 @@
 //! steps begin before the tokens of the one before have come.
 
 use super::*;
+use crate::engine::grammar::{GrammarCompiler, GrammarSpec};
 
 fn drawing(memory: usize) -> HashModel {
     HashModel { draws: true, ..HashModel::new(memory) }
@@ -138,4 +139,32 @@ fn a_text_that_repeats_itself_is_guessed() {
     assert_eq!(text, greedy(&prompt(60, 1), 200, 2));
     let steps = model.steps.load(Relaxed);
     assert!(steps < 100, "{steps} steps");
+}
+
+/// Where a token is followed by others that the grammar forces, the row that was
+/// begun is of no use, and those are computed first.
+#[test]
+fn texts_of_a_grammar_are_those_of_the_host() {
+    let compiler = GrammarCompiler::new(std::sync::Arc::new(byte_tokenizer()));
+    let spec = GrammarSpec::Regex("([a-m]|[n-z] follows, |[0-9]+ and then ){12}".into());
+    let grammar = compiler.compile(&spec).unwrap();
+    let drawing = drawing(ALL);
+    let on_host = engine(&HashModel::new(ALL), 400, options());
+    let on_device = engine(&drawing, 400, options());
+    let texts = |engine: &Engine| {
+        let requests = (0..8u32).map(|i| {
+            let mut request = plain(prompt(9 + i as usize, i), 200);
+            // Others beside them have none.
+            request.grammar = (i % 3 > 0).then(|| grammar.clone());
+            engine.submit(request).unwrap()
+        });
+        requests.collect::<Vec<_>>().into_iter().map(tokens).collect::<Vec<_>>()
+    };
+    let expected = texts(&on_host);
+    let forced =
+        |text: &Vec<u32>| text.windows(9).any(|bytes| bytes == b" follows,".map(u32::from));
+    assert!(expected.iter().filter(|text| forced(text)).count() > 2);
+    assert_eq!(texts(&on_device), expected);
+    assert!(drawing.ahead.load(Relaxed) > 100);
+    at_rest(&on_device);
 }
