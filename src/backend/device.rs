@@ -109,6 +109,20 @@ pub fn describe(device: &Device) -> String {
     }
 }
 
+/// A CUDA device for tests. Where there is none they say so and are skipped,
+/// unless `DRAGOMAN_TEST_DEVICE` asks for one.
+#[cfg(all(test, feature = "cuda"))]
+pub fn cuda_for_tests() -> Option<Device> {
+    match open(DeviceSpec::Cuda(0)) {
+        Ok(opened) => Some(opened.device),
+        Err(e) if std::env::var_os("DRAGOMAN_TEST_DEVICE").is_some() => panic!("{e}"),
+        Err(e) => {
+            eprintln!("skipped: {e}");
+            None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

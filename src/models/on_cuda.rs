@@ -1,26 +1,16 @@
 //! Models on a CUDA device against the same on the CPU. Where there is no
-//! device they say so, unless `DRAGOMAN_TEST_DEVICE` asks for one.
+//! device they say so and are skipped.
 
 use std::path::Path;
 
 use candle_core::Device;
 
-use crate::backend::{Batch, DeviceSpec, KvCache, KvDtype, Logits, SourceBlocks, device};
+use crate::backend::device::cuda_for_tests as cuda;
+use crate::backend::{Batch, KvCache, KvDtype, Logits, SourceBlocks};
 use crate::models::encoder::PackedTexts;
 use crate::models::{LoadOptions, ModelPaths, Network, Quantize, load};
 
 const BLOCK: usize = 8;
-
-fn cuda() -> Option<Device> {
-    match device::open(DeviceSpec::Cuda(0)) {
-        Ok(opened) => Some(opened.device),
-        Err(e) if std::env::var_os("DRAGOMAN_TEST_DEVICE").is_some() => panic!("{e}"),
-        Err(e) => {
-            eprintln!("skipped: {e}");
-            None
-        }
-    }
-}
 
 fn network(name: &str, device: Device, quantize: Quantize) -> Network {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");

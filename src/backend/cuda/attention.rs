@@ -6,8 +6,8 @@ use super::workspace::{Slot, Workspace};
 use super::{LinearView, view};
 use crate::backend::attention::AttentionSpec;
 use crate::backend::kernels::cuda::{
-    Decode, Matrix, Paged, Part, Prefill, Rotate, Table, View, attend_rows, attend_split,
-    norm_rows, rotate_cache,
+    Matrix, Paged, Part, Prefill, Rotate, Table, View, attend_rows, attend_split, norm_rows,
+    rotate_cache,
 };
 use crate::backend::{AttentionBlock, KvCache, Norm, Over, RopeRows};
 
@@ -64,16 +64,7 @@ impl Workspace {
                 1 => None,
                 _ => Some(self.room(Slot::Partials, DType::F32, len)?),
             };
-            let how = Decode {
-                row: decode.row,
-                sequence: decode.sequence,
-                context: decode.context,
-                rows: decode.rows,
-                splits: decode.splits,
-                split: decode.split,
-                partials,
-            };
-            attend_split(&self.gpu, &paged, &how, queries, out)?;
+            attend_split(&self.gpu, &paged, (decode, partials), queries, out)?;
         }
         if let Some((tiles, count)) = inputs.tiles {
             let how = Prefill { tiles, count, starts: inputs.starts, contexts: inputs.contexts };

@@ -45,7 +45,7 @@ impl Blocks {
         };
         let table = |bytes: &[u8], dtype: DType| {
             let width = bytes.len() / dtype.size_in_bytes() / rows;
-            Tensor::from_raw_buffer(bytes, dtype, &[rows, width], device)
+            gpu.load(bytes, dtype, &[rows, width])
         };
         let scales: Vec<u8> = b.scales.iter().flat_map(|s| s.to_le_bytes()).collect();
         Ok(Some(Self {

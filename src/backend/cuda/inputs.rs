@@ -6,7 +6,7 @@ use candle_core::Result;
 
 use super::replay::{Key, rows_of};
 use crate::backend::Batch;
-use crate::backend::kernels::cuda::View;
+use crate::backend::kernels::cuda::{Decode, View};
 
 /// Rows of one tile of attention over a prompt.
 pub(super) const TILE: u32 = 64;
@@ -52,7 +52,7 @@ pub(super) struct Inputs {
     /// (sequences, table_stride)
     pub tables: View,
     pub table_stride: usize,
-    pub decode: Option<DecodeRows>,
+    pub decode: Option<Decode>,
     /// Pairs of sequence and first row, and their number.
     pub tiles: Option<(View, usize)>,
     pub logit_rows: View,
@@ -62,19 +62,6 @@ pub(super) struct Inputs {
     pub draws: View,
     /// Under which a step like this is recorded; `None` for steps that are not.
     pub key: Option<Key>,
-}
-
-/// Rows that attend one by one.
-#[derive(Debug, Clone)]
-pub(super) struct DecodeRows {
-    pub row: View,
-    pub sequence: View,
-    pub context: View,
-    pub rows: usize,
-    /// Parts of the longest context.
-    pub splits: usize,
-    /// Keys of each.
-    pub split: usize,
 }
 
 impl Inputs {
@@ -166,7 +153,7 @@ impl Packed {
         let part = |range: &Range<usize>| all.part(range.start, range.len());
         let decode = match self.row.len() {
             0 => None,
-            rows => Some(DecodeRows {
+            rows => Some(Decode {
                 row: part(&self.row)?,
                 sequence: part(&self.sequence)?,
                 context: part(&self.context)?,

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
-use crate::backend::{Batch, KvCache, Logits};
+use crate::backend::{Batch, Draw, DrawnTokens, Follows, KvCache, Logits};
 use crate::engine::EngineOptions;
 use crate::engine::sampler::greedy;
 use crate::models::{Decoder, LoadError};
@@ -123,16 +123,31 @@ impl<'a> Forward<'a> {
         self.next = (0..sequences).map(|s| self.token(s, from)).collect();
         let tables: Vec<Vec<u32>> = (0..sequences).map(|s| self.table(s)).collect();
         let begun = Instant::now();
+        // As the engine does: where a device draws the tokens, a step takes them
+        // from there, and those of the one before come meanwhile.
+        let mut drawn: Option<DrawnTokens> = None;
         for position in from..from + tokens {
             let mut batch = Batch::new();
             for (id, table) in self.next.iter().zip(&tables) {
                 batch.push(&[*id], position, table, self.block_size, true);
             }
+            let draws = (0..sequences as u32).collect();
+            batch.follows = drawn.clone().map(|tokens| Follows { tokens, draws });
             if self.stop.load(Relaxed) {
                 return Ok(None);
             }
             self.model.forward(&batch, &mut self.cache, &mut self.logits)?;
-            self.next = greedy(&self.logits)?;
+            if self.logits.can_draw() {
+                let draws: Vec<Draw> = (0..sequences).map(Draw::greedy).collect();
+                if let Some(before) = drawn.replace(self.logits.draw(&draws)?) {
+                    before.wait()?;
+                }
+            } else {
+                self.next = greedy(&self.logits)?;
+            }
+        }
+        if let Some(last) = drawn {
+            last.wait()?;
         }
         Ok(Some(begun.elapsed().as_secs_f64()))
     }

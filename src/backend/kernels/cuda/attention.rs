@@ -36,11 +36,10 @@ pub struct Decode {
     pub sequence: View,
     pub context: View,
     pub rows: usize,
+    /// Parts of the longest context.
     pub splits: usize,
-    /// Keys of a split.
+    /// Keys of each.
     pub split: usize,
-    /// (rows, heads, splits, head_dim + 2) of f32, for more than one split.
-    pub partials: Option<View>,
 }
 
 /// Tiles of 64 rows: pairs of sequence and first row in it.
@@ -82,20 +81,31 @@ fn window(spec: &AttentionSpec) -> Result<u32> {
     spec.window.map_or(Ok(0), count)
 }
 
+impl Paged {
+    /// Says that the layer can be computed, and gives the type of the cache in
+    /// the names of kernels.
+    fn check(&self) -> Result<&'static str> {
+        check(&self.spec)?;
+        self.values.holds("values", self.keys.len, self.keys.dtype)?;
+        self.keys.name()
+    }
+}
+
 /// Attention of the rows of `how` over the cache: `queries` (rows, heads,
-/// head_dim) of the cache's type, `out` (rows, heads * head_dim).
+/// head_dim) of the cache's type, `out` (rows, heads * head_dim), `partials`
+/// (rows, heads, splits, head_dim + 2) of f32 for more than one split.
 ///
 /// # Errors
 /// The memory does not fit the sizes, or the device fails.
 pub fn attend_split(
     gpu: &Gpu,
     paged: &Paged,
-    how: &Decode,
+    (how, partials): (&Decode, Option<View>),
     queries: View,
     out: View,
 ) -> Result<()> {
+    let c = paged.check()?;
     let Paged { spec, keys, values, .. } = *paged;
-    check(&spec)?;
     let AttentionSpec { heads, kv_heads, head_dim, .. } = spec;
     let Decode { rows, splits, split, .. } = *how;
     for (what, list) in [("rows", how.row), ("sequences", how.sequence), ("contexts", how.context)]
@@ -103,9 +113,8 @@ pub fn attend_split(
         list.holds(what, rows, DType::U32)?;
     }
     let queries = queries.holds("queries", rows * heads * head_dim, keys.dtype)?;
-    values.holds("values", keys.len, keys.dtype)?;
     let out = out.holds("attended rows", rows * heads * head_dim, out.dtype)?;
-    match how.partials {
+    match partials {
         Some(partials) => {
             let len = rows * heads * splits * (head_dim + 2);
             partials.holds("parts of attention", len, DType::F32)?;
@@ -113,7 +122,7 @@ pub fn attend_split(
         None if splits == 1 => {}
         None => bail!("{splits} splits need memory"),
     }
-    let (c, a) = (keys.name()?, out.name()?);
+    let a = out.name()?;
     let fast = [64, 128, 256].into_iter().find(|d| head_dim <= *d).filter(|_| {
         head_dim.is_multiple_of(8) && keys.dtype != DType::F32 && paged.block_size >= 8
     });
@@ -135,7 +144,7 @@ pub fn attend_split(
         how.row,
         how.sequence,
         how.context,
-        how.partials,
+        partials,
         out,
         count(heads)?,
         count(head_dim)?,
@@ -147,7 +156,7 @@ pub fn attend_split(
     ];
     // SAFETY: the sizes were checked above.
     unsafe { gpu.launch(&name, Launch { grid, block: THREADS, shared: 0 }, given) }?;
-    let (Some(partials), true) = (how.partials, splits > 1) else { return Ok(()) };
+    let (Some(partials), true) = (partials, splits > 1) else { return Ok(()) };
     let grid = (count(heads)?, count(rows)?, 1);
     let given = args![
         partials,
@@ -175,17 +184,16 @@ pub fn attend_rows(
     queries: View,
     out: View,
 ) -> Result<()> {
+    let c = paged.check()?;
     let Paged { spec, keys, values, .. } = *paged;
-    check(&spec)?;
     let AttentionSpec { heads, kv_heads, head_dim, .. } = spec;
     let Prefill { tiles, count: n, .. } = *how;
     if n > MOST_TASKS {
         bail!("a step of {n} tiles of rows is larger than {MOST_TASKS}");
     }
     tiles.holds("tiles", 2 * n, DType::U32)?;
-    values.holds("values", keys.len, keys.dtype)?;
     let queries = queries.holds("queries", out.len, keys.dtype)?;
-    let (c, a) = (keys.name()?, out.name()?);
+    let a = out.name()?;
     let (name, shared) = match keys.dtype != DType::F32 && ROWS_FAST.contains(&head_dim) {
         true => {
             let parts = if head_dim > 128 { 3 } else { 2 };

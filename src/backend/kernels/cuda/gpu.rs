@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use candle_core::cuda_backend::cudarc::cublas::{self, CudaBlas};
 use candle_core::cuda_backend::cudarc::driver::sys::CUfunction_attribute_enum as Attribute;
@@ -14,6 +14,7 @@ use candle_core::cuda_backend::{DeviceId, WrapErr};
 use candle_core::{CudaDevice, DType, Device, Result, bail};
 
 use super::landing::Places;
+use super::staging::Staging;
 use super::view::View;
 
 include!(concat!(env!("OUT_DIR"), "/images.rs"));
@@ -32,6 +33,7 @@ pub struct Gpu {
     functions: Mutex<HashMap<String, Function>>,
     pub(super) blas: Arc<CudaBlas>,
     pub(super) places: Places,
+    staging: Mutex<Option<Staging>>,
     /// Held for the products that use it.
     _blas_memory: CudaSlice<u8>,
 }
@@ -135,6 +137,7 @@ impl Gpu {
             modules,
             functions: Mutex::default(),
             places: Places::default(),
+            staging: Mutex::default(),
             blas,
             _blas_memory: memory,
         })
@@ -178,6 +181,11 @@ impl Gpu {
         // is waited for before anybody reads them.
         unsafe { result::memcpy_dtoh_async(to, from.address, self.stream.cu_stream()) }.w()?;
         self.stream.synchronize().w()
+    }
+
+    /// What weights go through while they are loaded.
+    pub(super) fn staging(&self) -> MutexGuard<'_, Option<Staging>> {
+        self.staging.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until all that was launched is done.

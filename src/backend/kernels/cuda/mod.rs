@@ -14,6 +14,7 @@ mod matrix;
 mod norm;
 mod rotate;
 mod sample;
+mod staging;
 mod view;
 
 pub use activation::{Gated, convert, finish_logits, gated};

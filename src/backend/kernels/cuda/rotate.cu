@@ -71,18 +71,52 @@ template <typename A> struct Rows {
     float eps;
 };
 
+// What a head's kind has of three; an index would put them into memory.
+template <typename T> static __device__ T of(const T (&three)[3], Which w) {
+    return w.kind == 0 ? three[0] : w.kind == 1 ? three[1] : three[2];
+}
+
 template <typename A>
 static __device__ const A *place(const Rows<A> &rows, Which w, uint32_t row, uint32_t head_dim,
                                  Head *how) {
     uint32_t column = w.head * head_dim;
-    const float *bias = rows.biases[w.kind];
+    const float *bias = of(rows.biases, w);
     *how = {bias ? bias + column : 0, 0, 0, rows.layer != 0, rows.eps};
-    if (w.kind < 2 && rows.weights[w.kind]) {
+    const float *const weights[3] = {rows.weights[0], rows.weights[1], nullptr};
+    const float *const shifts[3] = {rows.weight_biases[0], rows.weight_biases[1], nullptr};
+    if (const float *weight = of(weights, w)) {
         uint32_t at = rows.own ? column : 0;
-        how->weight = rows.weights[w.kind] + at;
-        if (rows.weight_biases[w.kind]) how->weight_bias = rows.weight_biases[w.kind] + at;
+        how->weight = weight + at;
+        if (const float *shift = of(shifts, w)) how->weight_bias = shift + at;
     }
-    return rows.parts[w.kind] + (uint64_t)row * rows.strides[w.kind] + column;
+    return of(rows.parts, w) + (uint64_t)row * of(rows.strides, w) + column;
+}
+
+// What a warp has prepared: the columns of a head, in shared memory, or nothing.
+template <typename A> struct Turned {
+    bool none;
+    Which which;
+    const A *from;
+    float *head;
+};
+
+// Prepares the head that is this warp's in grid (rows, ceil((heads + 2 *
+// kv_heads) / 4)), block 128, with shared memory of 16 * head_dim bytes. The row
+// is turned by row `position` of the tables.
+template <typename A>
+static __device__ Turned<A> turn(const Rows<A> &rows, const float *cos, const float *sin,
+                                 uint32_t half, uint32_t position, uint32_t heads,
+                                 uint32_t kv_heads, uint32_t head_dim) {
+    DYNAMIC_SHARED(float, shared);
+    uint32_t warp = threadIdx.x / WARP, i = blockIdx.y * 4 + warp;
+    if (i >= heads + 2 * kv_heads) return {true, {0, 0}, nullptr, nullptr};
+    Which w = which(i, heads, kv_heads);
+    float *head = shared + warp * head_dim;
+    Head how;
+    const A *from = place(rows, w, blockIdx.x, head_dim, &how);
+    uint64_t at = (uint64_t)position * half;
+    prepare(from, head, head_dim, how, cos + at, sin + at, w.kind == 2 ? 0 : half);
+    return {false, w, from, head};
 }
 
 #define ROWS(A)                                                                            \
@@ -100,8 +134,7 @@ static __device__ const A *place(const Rows<A> &rows, Which w, uint32_t row, uin
      layer,                                                                                \
      eps}
 
-// grid (rows, ceil((heads + 2 * kv_heads) / 4)), block 128, shared
-// 16 * head_dim bytes. Queries go to `q_out` (rows, heads, head_dim), keys and
+// Launched as `turn` says. Queries go to `q_out` (rows, heads, head_dim), keys and
 // values to the row's slot of a layer of the cache, (blocks, kv_heads,
 // block_size, head_dim) each. A row whose slot is 0xffffffff is padding.
 // `cos` and `sin` are tables (positions, half).
@@ -111,18 +144,10 @@ static __device__ void rotate_cache(Rows<A> rows, const float *cos, const float 
                                     const uint32_t *slots, C *q_out, C *k_cache, C *v_cache,
                                     uint32_t heads, uint32_t kv_heads, uint32_t head_dim,
                                     uint32_t block_size) {
-    DYNAMIC_SHARED(float, shared);
-    uint32_t warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, row = blockIdx.x;
-    uint32_t i = blockIdx.y * 4 + warp;
-    if (i >= heads + 2 * kv_heads) return;
-    Which w = which(i, heads, kv_heads);
-    uint32_t slot = slots[row];
-    if (slot == 0xffffffffu && w.kind > 0) return;
-    float *head = shared + warp * head_dim;
-    Head how;
-    const A *from = place(rows, w, row, head_dim, &how);
-    uint64_t at = (uint64_t)positions[row] * half;
-    prepare(from, head, head_dim, how, cos + at, sin + at, w.kind == 2 ? 0 : half);
+    uint32_t row = blockIdx.x, slot = slots[row];
+    Turned<A> turned = turn(rows, cos, sin, half, positions[row], heads, kv_heads, head_dim);
+    Which w = turned.which;
+    if (turned.none || (slot == 0xffffffffu && w.kind > 0)) return;
     C *to;
     if (w.kind == 0) {
         to = q_out + ((uint64_t)row * heads + w.head) * head_dim;
@@ -131,7 +156,8 @@ static __device__ void rotate_cache(Rows<A> rows, const float *cos, const float 
         uint64_t begin = ((block * kv_heads + w.head) * block_size + offset) * head_dim;
         to = (w.kind == 1 ? k_cache : v_cache) + begin;
     }
-    for (uint32_t c = lane; c < head_dim; c += WARP) to[c] = narrow<C>(head[c]);
+    for (uint32_t c = threadIdx.x % WARP; c < head_dim; c += WARP)
+        to[c] = narrow<C>(turned.head[c]);
 }
 
 #define ROTATE_CACHE(a_name, A, c_name, C)                                                 \
@@ -145,23 +171,18 @@ static __device__ void rotate_cache(Rows<A> rows, const float *cos, const float 
     }
 FOR_EACH_PAIR(ROTATE_CACHE)
 
-// grid and block as above. The same where the rows are, for encoders. With
+// Launched as `turn` says. The same where the rows are, for encoders. With
 // `positions` null, row r takes row r of the tables.
 template <typename A>
 static __device__ void rotate_rows(Rows<A> rows, const float *cos, const float *sin,
                                    uint32_t half, const uint32_t *positions, uint32_t heads,
                                    uint32_t kv_heads, uint32_t head_dim) {
-    DYNAMIC_SHARED(float, shared);
-    uint32_t warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, row = blockIdx.x;
-    uint32_t i = blockIdx.y * 4 + warp;
-    if (i >= heads + 2 * kv_heads) return;
-    Which w = which(i, heads, kv_heads);
-    float *head = shared + warp * head_dim;
-    Head how;
-    A *from = const_cast<A *>(place(rows, w, row, head_dim, &how));
-    uint64_t at = (uint64_t)(positions ? positions[row] : row) * half;
-    prepare<A>(from, head, head_dim, how, cos + at, sin + at, w.kind == 2 ? 0 : half);
-    for (uint32_t c = lane; c < head_dim; c += WARP) from[c] = narrow<A>(head[c]);
+    uint32_t position = positions ? positions[blockIdx.x] : blockIdx.x;
+    Turned<A> turned = turn(rows, cos, sin, half, position, heads, kv_heads, head_dim);
+    if (turned.none) return;
+    A *to = const_cast<A *>(turned.from);
+    for (uint32_t c = threadIdx.x % WARP; c < head_dim; c += WARP)
+        to[c] = narrow<A>(turned.head[c]);
 }
 
 #define ROTATE_ROWS(a_name, A)                                                             \

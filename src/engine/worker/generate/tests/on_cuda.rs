@@ -6,7 +6,8 @@ use std::path::Path;
 use candle_core::Device;
 
 use super::*;
-use crate::backend::{DeviceSpec, KvDtype, device};
+use crate::backend::device::cuda_for_tests as cuda;
+use crate::backend::{DeviceSpec, KvDtype};
 use crate::models::{LoadOptions, ModelPaths, Network, Quantize, load};
 
 fn tiny(device: Device) -> Engine {
@@ -64,17 +65,6 @@ fn requests() -> Vec<GenerationRequest> {
             request
         })
         .collect()
-}
-
-fn cuda() -> Option<Device> {
-    match device::open(DeviceSpec::Cuda(0)) {
-        Ok(opened) => Some(opened.device),
-        Err(e) if std::env::var_os("DRAGOMAN_TEST_DEVICE").is_some() => panic!("{e}"),
-        Err(e) => {
-            eprintln!("skipped: {e}");
-            None
-        }
-    }
 }
 
 #[test]
