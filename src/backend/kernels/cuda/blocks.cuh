@@ -54,22 +54,28 @@ static __device__ __forceinline__ int dot16(const int *w, uint4 x, int sum) {
     return __dp4a(w[3], (int)x.w, sum);
 }
 
-// Low nibbles are columns 0-15, high ones 16-31.
-static __device__ __forceinline__ void nibbles(uint4 codes, int *w) {
-    const uint32_t words[4] = {codes.x, codes.y, codes.z, codes.w};
+// Operands of dp4a, of columns 4 i to 4 i + 3 in w[i].
+template <typename L>
+static __device__ __forceinline__ void unpack_words(const Held &held, int *w) {
+    const uint32_t codes[4] = {held.codes.x, held.codes.y, held.codes.z, held.codes.w};
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        w[i] = words[i] & 0x0f0f0f0f;
-        w[4 + i] = words[i] >> 4 & 0x0f0f0f0f;
+        uint32_t low, high;
+        L::pair(codes[i], make_uint2(held.more.x, held.more.y), i, low, high);
+        w[i] = low;
+        w[4 + i] = high;
     }
 }
 
-// Each layout has: `load` a block of a row; `unpack` it to operands of dp4a, of
-// columns 4 i to 4 i + 3 in w[i]; `add` to a sum the products with 32 activations
-// (`step`: their scale, and the sum of what they stand for); `eight` columns from
-// 8 * quarter on as numbers.
+// Each layout has: `load` a block of a row; `unpack` it to operands of dp4a, or
+// word i of its codes and its high bits to a `pair` of them, of columns 4 i to
+// 4 i + 3 and of 16 columns on; `scaled`, which adds to a sum what the products
+// with 32 activations stand for (`step`: their scale, and the sum of what they stand
+// for; scales as floats; where HALVES, products of both halves apart); `add`, all of
+// it at once; `eight` columns from 8 * quarter on as numbers.
 
 struct FourLayout {
+    static constexpr bool HALVES = false;
     static __device__ __forceinline__ Held load(const Matrix &m, uint32_t row, uint32_t b) {
         uint32_t at = row * m.blocks + b;
         Held held;
@@ -77,13 +83,23 @@ struct FourLayout {
         held.scales = load4(m.scales + (uint64_t)at * 2);
         return held;
     }
+    // Low nibbles are columns 0-15, high ones 16-31.
+    static __device__ __forceinline__ void pair(uint32_t codes, uint2, uint32_t, uint32_t &low,
+                                                uint32_t &high) {
+        low = codes & 0x0f0f0f0f;
+        high = codes >> 4 & 0x0f0f0f0f;
+    }
     static __device__ __forceinline__ void unpack(const Held &held, int *w) {
-        nibbles(held.codes, w);
+        unpack_words<FourLayout>(held, w);
+    }
+    static __device__ __forceinline__ float scaled(float sum, float scale, float offset, int dot,
+                                                   int, float2 step) {
+        return fmaf(scale * step.x, to_float(dot), fmaf(offset, step.y, sum));
     }
     static __device__ __forceinline__ float add(float sum, const int *w, uint32_t scales,
                                                 uint4 first, uint4 second, float2 step) {
-        float dot = to_float(dot16(w + 4, second, dot16(w, first, SUM_START)));
-        return fmaf(low_half(scales) * step.x, dot, fmaf(high_half(scales), step.y, sum));
+        int dot = dot16(w + 4, second, dot16(w, first, SUM_START));
+        return scaled(sum, low_half(scales), high_half(scales), dot, 0, step);
     }
     static __device__ __forceinline__ void eight(const Matrix &m, uint32_t row, uint32_t b,
                                                  uint32_t quarter, float *out) {
@@ -99,18 +115,23 @@ struct FourLayout {
 };
 
 struct FiveLayout {
+    static constexpr bool HALVES = false;
     static __device__ __forceinline__ Held load(const Matrix &m, uint32_t row, uint32_t b) {
         Held held = FourLayout::load(m, row, b);
         held.more.x = load4(m.high + (uint64_t)(row * m.blocks + b) * 4);
         return held;
     }
+    static __device__ __forceinline__ void pair(uint32_t codes, uint2 more, uint32_t i,
+                                                uint32_t &low, uint32_t &high) {
+        low = (codes & 0x0f0f0f0f) | (more.x << (4 - i) & 0x10101010);
+        high = (codes >> 4 & 0x0f0f0f0f) | (more.x >> i & 0x10101010);
+    }
     static __device__ __forceinline__ void unpack(const Held &held, int *w) {
-        nibbles(held.codes, w);
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-            uint32_t high = i < 4 ? held.more.x << (4 - i) : held.more.x >> (i - 4);
-            w[i] |= high & 0x10101010;
-        }
+        unpack_words<FiveLayout>(held, w);
+    }
+    static __device__ __forceinline__ float scaled(float sum, float scale, float offset, int dot,
+                                                   int, float2 step) {
+        return FourLayout::scaled(sum, scale, offset, dot, 0, step);
     }
     static __device__ __forceinline__ float add(float sum, const int *w, uint32_t scales,
                                                 uint4 first, uint4 second, float2 step) {
@@ -132,6 +153,7 @@ struct FiveLayout {
 };
 
 struct SixLayout {
+    static constexpr bool HALVES = true;
     static __device__ __forceinline__ Held load(const Matrix &m, uint32_t row, uint32_t b) {
         Held held = FourLayout::load(m, row, b);
         uint2 high = load8(m.high + (uint64_t)(row * m.blocks + b) * 8);
@@ -141,20 +163,23 @@ struct SixLayout {
     }
     // The six bits stand highest in their byte, which makes them a signed number,
     // four times as large.
+    static __device__ __forceinline__ void pair(uint32_t codes, uint2 more, uint32_t i,
+                                                uint32_t &low, uint32_t &high) {
+        low = (codes << 2 & 0x3c3c3c3c) | (more.x << (6 - 2 * i) & 0xc0c0c0c0);
+        high = (codes >> 2 & 0x3c3c3c3c) | (more.y << (6 - 2 * i) & 0xc0c0c0c0);
+    }
     static __device__ __forceinline__ void unpack(const Held &held, int *w) {
-        const uint32_t words[4] = {held.codes.x, held.codes.y, held.codes.z, held.codes.w};
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            w[i] = (words[i] << 2 & 0x3c3c3c3c) | (held.more.x << (6 - 2 * i) & 0xc0c0c0c0);
-            w[4 + i] = (words[i] >> 2 & 0x3c3c3c3c) | (held.more.y << (6 - 2 * i) & 0xc0c0c0c0);
-        }
+        unpack_words<SixLayout>(held, w);
+    }
+    static __device__ __forceinline__ float scaled(float sum, float first, float second, int low,
+                                                   int high, float2 step) {
+        float both = fmaf(first, to_float(low), second * to_float(high));
+        return fmaf(both, step.x * 0.25f, sum);
     }
     static __device__ __forceinline__ float add(float sum, const int *w, uint32_t scales,
                                                 uint4 first, uint4 second, float2 step) {
-        float low = to_float(dot16(w, first, SUM_START));
-        float high = to_float(dot16(w + 4, second, SUM_START));
-        float both = fmaf(low_half(scales), low, high_half(scales) * high);
-        return fmaf(both, step.x * 0.25f, sum);
+        int low = dot16(w, first, SUM_START), high = dot16(w + 4, second, SUM_START);
+        return scaled(sum, low_half(scales), high_half(scales), low, high, step);
     }
     static __device__ __forceinline__ void eight(const Matrix &m, uint32_t row, uint32_t b,
                                                  uint32_t quarter, float *out) {
@@ -173,6 +198,7 @@ struct SixLayout {
 };
 
 struct EightLayout {
+    static constexpr bool HALVES = false;
     static __device__ __forceinline__ Held load(const Matrix &m, uint32_t row, uint32_t b) {
         uint32_t at = row * 2 * m.blocks + b;
         Held held;
@@ -185,10 +211,14 @@ struct EightLayout {
         w[0] = held.codes.x, w[1] = held.codes.y, w[2] = held.codes.z, w[3] = held.codes.w;
         w[4] = held.more.x, w[5] = held.more.y, w[6] = held.more.z, w[7] = held.more.w;
     }
+    static __device__ __forceinline__ float scaled(float sum, float scale, float, int dot, int,
+                                                   float2 step) {
+        return fmaf(scale * step.x, to_float(dot), sum);
+    }
     static __device__ __forceinline__ float add(float sum, const int *w, uint32_t scales,
                                                 uint4 first, uint4 second, float2 step) {
-        float dot = to_float(dot16(w + 4, second, dot16(w, first, SUM_START)));
-        return fmaf(low_half(scales) * step.x, dot, sum);
+        int dot = dot16(w + 4, second, dot16(w, first, SUM_START));
+        return scaled(sum, low_half(scales), 0.0f, dot, 0, step);
     }
     static __device__ __forceinline__ void eight(const Matrix &m, uint32_t row, uint32_t b,
                                                  uint32_t quarter, float *out) {

@@ -137,6 +137,49 @@ MMA_OF(f16, "f16")
 MMA_OF(bf16, "bf16")
 #undef MMA_OF
 
+// d = start + a · b in signed bytes, (16, K) by (K, 8), K 32 or 16. A register
+// holds four bytes of a row of `a` or a column of `b`, those of columns 4t to
+// 4t + 3 of 16: of `a` a lane has rows g, g + 8, and for K = 32 the same of columns
+// 16 and following; of `b` column g, in the same order; of `d` what `mma` has.
+#ifdef DRAGOMAN_EMULATED
+static inline void mma_bytes_plain(int (&d)[4], const uint32_t (&a)[2], uint32_t b) {
+    const uint32_t given[3] = {a[0], a[1], b};
+    const uint32_t *all = emulated::exchange(given, 3);
+    const int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 16; k++) {
+            const uint32_t left = all[(4 * g + k / 4) * 3 + i / 2];
+            const uint32_t right = all[(4 * (2 * t + i % 2) + k / 4) * 3 + 2];
+            d[i] += (int8_t)(left >> (k % 4 * 8)) * (int8_t)(right >> (k % 4 * 8));
+        }
+}
+#endif
+static __device__ __forceinline__ void mma_bytes32(int (&d)[4], const uint32_t (&a)[4],
+                                                   uint32_t b0, uint32_t b1, int start) {
+#ifdef DRAGOMAN_EMULATED
+    for (int &x : d) x = start;
+    mma_bytes_plain(d, {a[0], a[1]}, b0);
+    mma_bytes_plain(d, {a[2], a[3]}, b1);
+#else
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %10, %10, %10};"
+                 : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "r"(start));
+#endif
+}
+static __device__ __forceinline__ void mma_bytes16(int (&d)[4], uint32_t a0, uint32_t a1,
+                                                   uint32_t b, int start) {
+#ifdef DRAGOMAN_EMULATED
+    for (int &x : d) x = start;
+    mma_bytes_plain(d, {a0, a1}, b);
+#else
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 "
+                 "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%7, %7, %7, %7};"
+                 : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+                 : "r"(a0), "r"(a1), "r"(b), "r"(start));
+#endif
+}
+
 // Four matrices of (8, 8) 16-bit numbers from shared memory. Lanes 8i to 8i + 7
 // give the addresses of the rows of matrix i. Register i is row g of matrix i at
 // columns 2t and 2t + 1, or, transposed, column g at rows 2t and 2t + 1.
@@ -192,6 +235,7 @@ static __device__ __forceinline__ uint32_t transpose(uint32_t x) {
 struct Copy {
     void *to;
     const void *from;
+    int bytes;
     bool there;
 };
 struct Copies {
@@ -204,16 +248,27 @@ static inline Copies &thread_copies() {
 }
 #endif
 
-// Begins to copy 16 bytes to shared memory; zeros where not `there`.
+// Begins to copy 16, 8 or 4 bytes, aligned to as many, to shared memory; zeros
+// where not `there`.
+template <int BYTES = 16>
 static __device__ __forceinline__ void copy_async(void *to, const void *from, bool there) {
 #ifdef DRAGOMAN_EMULATED
-    thread_copies().open.push_back({to, from, there});
+    if ((reinterpret_cast<uint64_t>(to) | (there ? reinterpret_cast<uint64_t>(from) : 0)) % BYTES)
+        abort();
+    thread_copies().open.push_back({to, from, BYTES, there});
 #else
-    uint32_t at = (uint32_t)__cvta_generic_to_shared(to), bytes = there ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-                 :
-                 : "r"(at), "l"(from), "r"(bytes)
-                 : "memory");
+    uint32_t at = (uint32_t)__cvta_generic_to_shared(to), bytes = there ? BYTES : 0;
+    if constexpr (BYTES == 16) {
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                     :
+                     : "r"(at), "l"(from), "r"(bytes)
+                     : "memory");
+    } else {
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;"
+                     :
+                     : "r"(at), "l"(from), "n"(BYTES), "r"(bytes)
+                     : "memory");
+    }
 #endif
 }
 
@@ -233,8 +288,8 @@ template <int LEFT> static __device__ __forceinline__ void copies_wait() {
     auto &groups = thread_copies().groups;
     for (; groups.size() > LEFT; groups.pop_front())
         for (const Copy &copy : groups.front()) {
-            if (copy.there) memcpy(copy.to, copy.from, 16);
-            else memset(copy.to, 0, 16);
+            if (copy.there) memcpy(copy.to, copy.from, copy.bytes);
+            else memset(copy.to, 0, copy.bytes);
         }
 #else
     asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
