@@ -205,7 +205,7 @@ static void multiply(Weights &w, uint32_t n, uint32_t warps, uint32_t split,
     std::vector<float> bias(w.rows);
     for (float &value : bias) value = float(random_number(-5, 5));
     const float *given = n % 2 ? bias.data() : nullptr;
-    uint32_t stride = w.rows + 3, rows = ROWS_OF_WARP(n) * warps / split;
+    uint32_t stride = w.rows + 3, rows = ROWS_OF_WARP * warps / split;
     std::vector<float> y(size_t(n) * stride, -77);
     emulated::launch((w.rows + rows - 1) / rows, 32 * warps, 0, MATVEC_OF[w.kind][n - 1],
                      w.code_bytes(), w.high_bytes(), w.scale_bits(), w.factors.data(),

@@ -11,6 +11,9 @@ use super::workspace::Workspace;
 use crate::backend::kernels::blocks::{self, Layout};
 use crate::backend::kernels::cuda::{Gpu, Matrix, View, gather};
 
+#[cfg(test)]
+mod on_cuda;
+
 /// A quantized matrix of (rows, columns).
 #[derive(Debug, Clone)]
 pub struct Blocks {

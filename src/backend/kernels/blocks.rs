@@ -70,12 +70,12 @@ impl Layout {
     }
 
     /// Bytes of a block's codes.
-    const fn codes(self) -> usize {
+    pub const fn codes(self) -> usize {
         if matches!(self, Self::Eight) { BLOCK } else { HALF }
     }
 
     /// Bytes of a block's high bits.
-    const fn high(self) -> usize {
+    pub const fn high(self) -> usize {
         match self {
             Self::Four | Self::Eight => 0,
             Self::Five => 4,
@@ -84,7 +84,7 @@ impl Layout {
     }
 
     /// Scales and offsets of a block.
-    const fn scales(self) -> usize {
+    pub const fn scales(self) -> usize {
         if matches!(self, Self::Eight) { 1 } else { 2 }
     }
 }

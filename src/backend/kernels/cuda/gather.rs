@@ -34,20 +34,10 @@ pub fn gather(
         }
         Some(w) => {
             w.check(rows, columns)?;
-            let given = args![
-                w.codes,
-                w.high,
-                w.scales,
-                w.factors,
-                ids,
-                out,
-                count(rows)?,
-                count(columns)?,
-                multiplier
-            ];
+            let given = w.with(args![ids, out, count(rows)?, count(columns)?, multiplier]);
             let shape = Launch { grid, block: 128, shared: 0 };
             // SAFETY: as above.
-            unsafe { gpu.launch(&format!("gather_{}", w.layout.name()), shape, given) }
+            unsafe { gpu.launch(&format!("gather_{}", w.layout.name()), shape, &given) }
         }
     }
 }

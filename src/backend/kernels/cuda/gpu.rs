@@ -21,6 +21,8 @@ include!(concat!(env!("OUT_DIR"), "/images.rs"));
 
 /// Memory that products may use; what NVIDIA advises for compute capability 9.0.
 const BLAS_BYTES: usize = 32 << 20;
+/// Blocks that may count in one launch which of them is done last.
+const COUNTERS: usize = 1024;
 /// Shared memory that a launch may ask for as it is: 48 KiB without what the
 /// kernel itself takes of it.
 const SHARED_BYTES: u32 = 47 << 10;
@@ -36,6 +38,8 @@ pub struct Gpu {
     staging: Mutex<Option<Staging>>,
     /// Held for the products that use it.
     _blas_memory: CudaSlice<u8>,
+    /// All 0 between launches.
+    counters: CudaSlice<u32>,
 }
 
 #[derive(Clone)]
@@ -140,11 +144,18 @@ impl Gpu {
             staging: Mutex::default(),
             blas,
             _blas_memory: memory,
+            counters: device.alloc_zeros(COUNTERS)?,
         })
     }
 
     pub fn device(&self) -> Device {
         Device::Cuda(self.device.clone())
+    }
+
+    /// Numbers that are 0, and that a kernel leaves so; launches follow each other.
+    pub(super) fn counters(&self) -> View {
+        let address = self.counters.device_ptr(&self.stream).0;
+        View { address, dtype: DType::U32, len: COUNTERS }
     }
 
     /// Bytes of the device's memory that are free, and that there are.

@@ -12,6 +12,7 @@ mod graph;
 mod landing;
 mod matrix;
 mod norm;
+mod quantized;
 mod rotate;
 mod sample;
 mod staging;

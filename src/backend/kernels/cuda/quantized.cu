@@ -71,25 +71,24 @@ static __device__ __forceinline__ float fold(const float (&values)[LEN], int apa
     }
 }
 
-// Rows that a warp multiplies at a time: the more columns of activations, the
-// more often each must be used once it is loaded.
-#define ROWS_OF_WARP(N) ((N) <= 4 ? 2 : 4)
+// Rows that a warp multiplies at a time.
+#define ROWS_OF_WARP 2
 // Blocks of 256 threads that a multiprocessor is to have room for.
-#define RESIDENT(N) ((N) <= 2 ? 4 : (N) <= 4 ? 3 : 2)
+#define RESIDENT(N) ((N) <= 2 ? 4 : 3)
 
 static constexpr int power_of_two(int n) { return n <= 1 ? 1 : 2 * power_of_two((n + 1) / 2); }
 
-// y (N, rows), rows of it `y_stride` apart = the N rows of activations times the
-// matrix transposed, plus bias (rows) unless that is null.
+// y (N, rows), rows of it `y_stride` apart = the N rows of activations, at most 4, times
+// the matrix transposed, plus bias (rows) unless that is null.
 //
 // block: 32 times `warps`, at most 256; `split`, which divides `warps`, warps
-// share the columns of a row. grid (ceil(rows / (ROWS_OF_WARP(N) * warps / split))).
-template <typename L, typename A, int N>
+// share the columns of a row. grid (ceil(rows / (ROWS_OF_WARP * warps / split))).
+template <typename L, int N>
 static __device__ __forceinline__ void matvec(const Matrix m, const float *factors,
                                               const int8_t *q, const float2 *steps,
-                                              const float *bias, A *y, uint32_t rows,
+                                              const float *bias, float *y, uint32_t rows,
                                               uint32_t y_stride, uint32_t split) {
-    constexpr int ROWS = ROWS_OF_WARP(N), LEN = power_of_two(ROWS * N);
+    constexpr int ROWS = ROWS_OF_WARP, LEN = power_of_two(ROWS * N);
     // Blocks of each row that are on their way at a time: four loads of 16 bytes.
     [[maybe_unused]] constexpr int AHEAD = 4 / ROWS;
     __shared__ float partial[8 * LEN];
@@ -135,7 +134,7 @@ static __device__ __forceinline__ void matvec(const Matrix m, const float *facto
     if (lane % (WARP / LEN) > 0 || n >= N || row >= rows) return;
     sum *= factors[row];
     if (bias) sum += bias[row];
-    y[(uint64_t)n * y_stride + row] = narrow<A>(sum);
+    y[(uint64_t)n * y_stride + row] = sum;
 }
 
 // out (rows, columns) = rows `first` and following of the matrix. grid
@@ -199,22 +198,20 @@ static __device__ void gather_dense(const T *table, const uint32_t *ids, float *
     }
 FOR_EACH_TYPE(QUANTIZE_ROWS)
 
-#define MATVEC(layout, Layout, suffix, type, n)                                            \
+#define MATVEC(layout, Layout, n)                                                          \
     extern "C" __global__ void __launch_bounds__(256, RESIDENT(n))                         \
-        matvec_##layout##_##suffix##_##n(                                                  \
+        matvec_##layout##_f32_##n(                                                         \
             const uint8_t *__restrict__ codes, const uint8_t *__restrict__ high,           \
             const uint16_t *__restrict__ scales, const float *__restrict__ factors,        \
             const int8_t *__restrict__ q, const float2 *__restrict__ steps,                \
-            const float *__restrict__ bias, type *__restrict__ y, uint32_t rows,           \
+            const float *__restrict__ bias, float *__restrict__ y, uint32_t rows,          \
             uint32_t columns, uint32_t y_stride, uint32_t split) {                         \
-        matvec<Layout, type, n>({codes, high, scales, columns / BLOCK}, factors, q, steps, \
-                                bias, y, rows, y_stride, split);                           \
+        matvec<Layout, n>({codes, high, scales, columns / BLOCK}, factors, q, steps, bias, \
+                          y, rows, y_stride, split);                                       \
     }
-#define MATVECS(layout, Layout, suffix, type)                                              \
-    MATVEC(layout, Layout, suffix, type, 1) MATVEC(layout, Layout, suffix, type, 2)         \
-    MATVEC(layout, Layout, suffix, type, 3) MATVEC(layout, Layout, suffix, type, 4)         \
-    MATVEC(layout, Layout, suffix, type, 5) MATVEC(layout, Layout, suffix, type, 6)         \
-    MATVEC(layout, Layout, suffix, type, 7) MATVEC(layout, Layout, suffix, type, 8)
+#define MATVECS(layout, Layout)                                                            \
+    MATVEC(layout, Layout, 1) MATVEC(layout, Layout, 2) MATVEC(layout, Layout, 3)          \
+    MATVEC(layout, Layout, 4)
 
 #define EXPAND(layout, Layout, suffix, type)                                               \
     extern "C" __global__ void expand_##layout##_##suffix(                                 \
@@ -235,8 +232,7 @@ FOR_EACH_TYPE(QUANTIZE_ROWS)
     }
 
 #define OF_LAYOUT(layout, Layout)                                                          \
-    MATVECS(layout, Layout, f32, f32) MATVECS(layout, Layout, f16, f16)                    \
-    MATVECS(layout, Layout, bf16, bf16) EXPAND(layout, Layout, f32, f32)                   \
+    MATVECS(layout, Layout) EXPAND(layout, Layout, f32, f32)                               \
     EXPAND(layout, Layout, f16, f16) EXPAND(layout, Layout, bf16, bf16)                    \
     GATHER(layout, Layout)
 FOR_EACH_LAYOUT(OF_LAYOUT)

@@ -32,7 +32,8 @@ template <typename L, int N> struct QuantizedTile {
     // A stage: weights, bytes of activations, steps (UNIT, N).
     static constexpr int Q = Weights::BYTES, STEPS = Q + N * UNIT * 32;
     static constexpr int STAGE = STEPS + N * UNIT * 8;
-    static constexpr int STAGES = Weights::STAGES;
+    // Two blocks of the widest fit into a multiprocessor of compute capability 8.0 so.
+    static constexpr int STAGES = N > 32 ? 3 : Weights::STAGES;
     static constexpr int SHARED = STAGES * STAGE;
     static_assert(M * 16 * (TILE_THREADS / WARP / ACROSS) == TILE_OUTPUTS, "warps have all");
 
@@ -95,7 +96,9 @@ template <typename L, int N> struct QuantizedTile {
         constexpr int TWO = COLUMNS > 1 ? 2 : 1;
         const uint32_t lane = threadIdx.x % WARP, t = lane % 4;
         const uint32_t output = warp_output(), row = warp_row();
-#pragma unroll
+        // What the compiler loads early of two pairs is more than the registers of wide tiles.
+        [[maybe_unused]] constexpr int AHEAD = N > 16 ? 1 : 2;
+#pragma unroll AHEAD
         for (int pair = 0; pair < UNIT / 2; pair++) {
             typename Weights::Pair w[M];
 #pragma unroll
@@ -169,6 +172,7 @@ template <typename L, int N> struct QuantizedTile {
             // All see the copies of all, and are done with the stage that is filled now.
             __syncthreads();
             load(slot == 0 ? STAGES - 1 : slot - 1, unit + STAGES - 1);
+            __syncwarp();
             if (!idle) multiply(sums, shared + slot * STAGE, m.blocks - unit * UNIT);
             if (++slot == STAGES) slot = 0;
         }
