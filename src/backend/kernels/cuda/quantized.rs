@@ -103,7 +103,8 @@ struct Tiles {
 impl Tiles {
     fn of((outputs, columns): (usize, usize), rows: usize) -> Self {
         let wide = rows.next_power_of_two().clamp(8, TILE_ROWS);
-        let (down, units) = (outputs.div_ceil(TILE_OUTPUTS), columns.div_ceil(UNIT_COLUMNS));
+        let down = outputs.div_ceil(TILE_OUTPUTS).max(1);
+        let units = columns.div_ceil(UNIT_COLUMNS).max(1);
         // The number of rows has no part in it, so that it changes no result.
         // One block for each multiprocessor, or two if one leaves too many idle.
         let one = PROCESSORS / down;
@@ -121,8 +122,7 @@ impl Tiles {
 
     /// Bytes of shared memory, as `quantized_tile.cuh` lays it out.
     fn shared(&self, layout: Layout) -> usize {
-        let scales = if layout == Layout::Eight { 16 } else { 16 * layout.scales() / 2 };
-        let weights = TILE_OUTPUTS * (4 * (layout.codes() + layout.high()) + scales);
+        let weights = TILE_OUTPUTS * (4 * (layout.codes() + layout.high()) + 16);
         let stages = if layout == Layout::Eight || self.wide == TILE_ROWS { 3 } else { 4 };
         stages * (weights + self.wide * (UNIT_COLUMNS + 4 * 8))
     }
