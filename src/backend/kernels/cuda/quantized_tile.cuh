@@ -149,7 +149,7 @@ template <typename L, int N> struct QuantizedTile {
     }
 
     // sums = the products over units `begin` to `end`. `shared` has SHARED bytes; all
-    // threads of the block take part.
+    // threads of the block take part, and meet before it is used again.
     static __device__ __forceinline__ void run(Sums &sums, unsigned char *shared,
                                                const Matrix &m, uint32_t output,
                                                uint32_t outputs, const QuantizedRows &x,
