@@ -94,6 +94,18 @@ impl Linear {
     /// # Errors
     /// The device has no room.
     pub fn side_by_side<const N: usize>(layers: [Self; N]) -> Result<[Self; N]> {
+        let mut laid = Self::behind_each_other(layers.to_vec())?.into_iter();
+        Ok(layers.map(|layer| laid.next().unwrap_or(layer)))
+    }
+
+    /// [`Self::side_by_side`] of any number.
+    ///
+    /// # Errors
+    /// The device has no room.
+    pub(super) fn behind_each_other(layers: Vec<Self>) -> Result<Vec<Self>> {
+        if layers.is_empty() {
+            return Ok(layers);
+        }
         let dense: Vec<&Tensor> = layers.iter().filter_map(Self::dense_on_cuda).collect();
         let blocks: Vec<&cuda::Blocks> = (layers.iter())
             .filter_map(|layer| match &layer.weight {
@@ -101,27 +113,24 @@ impl Linear {
                 _ => None,
             })
             .collect();
-        let weights: Option<Vec<Form>> = match (dense.len() == N, blocks.len() == N) {
-            (true, _) if dense.iter().all(|t| t.dtype() == dense[0].dtype()) => {
-                let all = Tensor::cat(&dense, 0)?;
-                let mut row = 0;
-                let cut = dense.iter().map(|t| {
-                    let rows = t.dim(0)?;
-                    row += rows;
-                    all.narrow(0, row - rows, rows).map(Form::Dense)
-                });
-                Some(cut.collect::<Result<_>>()?)
-            }
-            (_, true) => cuda::Blocks::side_by_side(&blocks)?
-                .map(|all| all.into_iter().map(Form::Cuda).collect()),
-            _ => None,
-        };
+        let weights: Option<Vec<Form>> =
+            match (dense.len() == layers.len(), blocks.len() == layers.len()) {
+                (true, _) if dense.iter().all(|t| t.dtype() == dense[0].dtype()) => {
+                    let all = Tensor::cat(&dense, 0)?;
+                    let mut row = 0;
+                    let cut = dense.iter().map(|t| {
+                        let rows = t.dim(0)?;
+                        row += rows;
+                        all.narrow(0, row - rows, rows).map(Form::Dense)
+                    });
+                    Some(cut.collect::<Result<_>>()?)
+                }
+                (_, true) => cuda::Blocks::side_by_side(&blocks)?
+                    .map(|all| all.into_iter().map(Form::Cuda).collect()),
+                _ => None,
+            };
         let Some(weights) = weights else { return Ok(layers) };
-        let mut weights = weights.into_iter();
-        Ok(layers.map(|layer| match weights.next() {
-            Some(weight) => Self { weight, ..layer },
-            None => layer,
-        }))
+        Ok(layers.into_iter().zip(weights).map(|(l, weight)| Self { weight, ..l }).collect())
     }
 
     fn dense_on_cuda(&self) -> Option<&Tensor> {

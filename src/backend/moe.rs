@@ -3,13 +3,13 @@
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
-use super::Workspace;
 use super::block::{BlockNorms, MlpBlock, with_rows};
 pub use super::kernels::layer::Routing;
 use super::kernels::layer::{Choice, ExpertView, MoeView, moe};
 use super::kernels::packed::Wants;
 use super::linear::Linear;
 use super::ops::Activation;
+use super::{Workspace, cuda};
 
 /// The feed-forward layer of a decoder.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl FeedForward {
     pub fn has_kernel(&self) -> bool {
         match self {
             Self::Mlp(block) => block.has_kernel(),
-            Self::Experts(block) => block.kernels.is_some(),
+            Self::Experts(block) => block.kernels.is_some() || block.cuda.is_some(),
         }
     }
 
@@ -87,12 +87,14 @@ pub struct MoeBlock {
     /// Where the CPU's kernels have all experts: the forms of rows they take,
     /// and the width inside of one.
     kernels: Option<([Wants; 2], usize)>,
+    /// Where the kernels of a CUDA device have all of it.
+    cuda: Option<cuda::Experts>,
 }
 
 impl MoeBlock {
     /// # Errors
-    /// There are fewer experts than a row takes.
-    pub fn new(parts: MoeParts) -> Result<Self> {
+    /// There are fewer experts than a row takes, or the device has no room.
+    pub fn new(mut parts: MoeParts) -> Result<Self> {
         let (chosen, count) = (parts.routing.chosen, parts.experts.len());
         if chosen == 0 || chosen > count {
             bail!("a layer of {count} experts cannot give {chosen} to each token");
@@ -108,7 +110,27 @@ impl MoeBlock {
                 _ => None,
             };
         }
-        Ok(Self { parts, kernels })
+        let cuda = Self::on_cuda(&mut parts)?;
+        Ok(Self { parts, kernels, cuda })
+    }
+
+    /// Lays the layer out for the kernels of a CUDA device, if it is on one.
+    fn on_cuda(parts: &mut MoeParts) -> Result<Option<cuda::Experts>> {
+        if !parts.is_on_cuda()? {
+            return Ok(None);
+        }
+        if let Some((expert, _)) = &mut parts.shared {
+            let both = Linear::side_by_side([expert.gate.clone(), expert.up.clone()])?;
+            [expert.gate, expert.up] = both;
+        }
+        let experts = cuda::Experts::new(&mut parts.experts)?;
+        if experts.is_none() {
+            tracing::warn!(
+                "the experts of a layer are of different types or shapes, for which there are no \
+                 kernels on a CUDA device: it is computed slowly"
+            );
+        }
+        Ok(experts)
     }
 
     /// `x` is (tokens, hidden).
@@ -122,10 +144,13 @@ impl MoeBlock {
                 with_rows(&x, |x| moe(&view, x, &mut workspace.host))?;
                 Ok(x)
             }
-            None => {
-                workspace.settle(&x)?;
-                self.forward_plain(&x)
-            }
+            None => match (&mut workspace.cuda, &self.cuda) {
+                (Some(cuda), Some(experts)) => cuda.moe(&self.parts, experts, &x).map(|()| x),
+                _ => {
+                    workspace.settle(&x)?;
+                    self.forward_plain(&x)
+                }
+            },
         }
     }
 

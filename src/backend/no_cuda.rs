@@ -5,7 +5,9 @@ use candle_core::{Device, Result, Tensor};
 
 use super::linear::Embedding;
 use super::logits::{Draw, DrawnTokens};
-use super::{AttentionBlock, Batch, KvCache, Logits, MlpBlock, RopeRows, Sequences};
+use super::{
+    AttentionBlock, Batch, Expert, KvCache, Logits, MlpBlock, MoeParts, RopeRows, Sequences,
+};
 
 /// There is no device.
 ///
@@ -62,6 +64,10 @@ impl Workspace {
         match *self {}
     }
 
+    pub fn moe(&mut self, _: &MoeParts, _: &Experts, _: &Tensor) -> Result<()> {
+        match *self {}
+    }
+
     pub fn head(&mut self, _: &super::head::Head, _: &Tensor) -> Result<()> {
         match *self {}
     }
@@ -84,6 +90,22 @@ impl AttentionBlock {
 impl MlpBlock {
     pub(super) fn is_on_cuda(&self) -> Result<bool> {
         Ok(false)
+    }
+}
+
+impl MoeParts {
+    pub(super) fn is_on_cuda(&self) -> Result<bool> {
+        Ok(false)
+    }
+}
+
+/// There are none.
+#[derive(Debug, Clone)]
+pub enum Experts {}
+
+impl Experts {
+    pub fn new(_: &mut [Expert]) -> Result<Option<Self>> {
+        Ok(None)
     }
 }
 

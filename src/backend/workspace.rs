@@ -78,6 +78,12 @@ impl Workspace {
         self.cuda.is_some()
     }
 
+    /// Steps that were recorded, of which others are replays.
+    #[cfg(all(test, feature = "cuda"))]
+    pub fn recordings(&self) -> usize {
+        self.cuda.as_ref().map_or(0, cuda::Workspace::recordings)
+    }
+
     /// Hands over the logits of a step's `rows` rows, if a device has them.
     ///
     /// # Errors

@@ -119,6 +119,12 @@ impl Decoder {
         self.expert_bytes
     }
 
+    /// Steps that a device has recorded, of which others are replays.
+    #[cfg(all(test, feature = "cuda"))]
+    pub(super) fn recordings(&self) -> usize {
+        self.workspace.lock().unwrap_or_else(PoisonError::into_inner).recordings()
+    }
+
     /// Runs every row of `batch`; `logits` gets those of its `logit_rows`.
     pub fn forward(&self, batch: &Batch, cache: &mut KvCache, logits: &mut Logits) -> Result<()> {
         // What a step that panicked left there is written over.

@@ -8,6 +8,7 @@ use candle_core::Device;
 use crate::backend::device::cuda_for_tests as cuda;
 use crate::backend::{Batch, KvCache, KvDtype, Logits, SourceBlocks};
 use crate::models::encoder::PackedTexts;
+use crate::models::random::{self, RandomModel};
 use crate::models::{LoadOptions, ModelPaths, Network, Quantize, load};
 
 const BLOCK: usize = 8;
@@ -23,6 +24,25 @@ fn network(name: &str, device: Device, quantize: Quantize) -> Network {
     };
     let options = LoadOptions { device, context_length: None, quantize, on_progress: &|_, _| {} };
     load(&paths, options).unwrap_or_else(|e| panic!("{name}: {e}")).network
+}
+
+/// A made-up model of a configuration in tests/fixtures/tiny, or of a file.
+fn made(config: &Path, weights: &str, device: Device) -> Network {
+    let wanted = RandomModel {
+        config: match config.is_absolute() {
+            true => config.to_owned(),
+            false => Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/fixtures/tiny")
+                .join(config)
+                .join("config.json"),
+        },
+        weights: weights.parse().unwrap(),
+        layers: None,
+        seed: 5,
+    };
+    let quantize = Quantize::None;
+    let options = LoadOptions { device, context_length: None, quantize, on_progress: &|_, _| {} };
+    random::load(&wanted, options).unwrap_or_else(|e| panic!("{config:?}: {e}")).0.network
 }
 
 /// Steps of a batch as an engine makes them: prompts, then texts beside
@@ -56,9 +76,13 @@ fn steps() -> Vec<Batch> {
 
 /// The largest difference of logits, relative to the largest of them.
 fn apart(name: &str, cuda: &Device, quantize: Quantize, kv: KvDtype) -> f32 {
+    apart_of(name, cuda, kv, &|device| network(name, device, quantize))
+}
+
+fn apart_of(name: &str, cuda: &Device, kv: KvDtype, network: &dyn Fn(Device) -> Network) -> f32 {
     let mut all = Vec::new();
     for device in [Device::Cpu, cuda.clone()] {
-        let Network::Decoder(model) = network(name, device.clone(), quantize) else {
+        let Network::Decoder(model) = network(device.clone()) else {
             panic!("{name} is no decoder");
         };
         let mut cache = KvCache::new(model.kv_shape(BLOCK, kv), 48, &device).expect("a cache");
@@ -69,6 +93,8 @@ fn apart(name: &str, cuda: &Device, quantize: Quantize, kv: KvDtype) -> f32 {
             done.unwrap_or_else(|e| panic!("{name}, step {i}: {e}"));
             found.extend(logits.rows().flatten().copied());
         }
+        // All of its layers have kernels, or no step could be.
+        assert!(device.is_cpu() || model.recordings() > 0, "{name}: no step was recorded");
         all.push(found);
     }
     let (mut most, mut largest) = (0f32, 0f32);
@@ -110,7 +136,7 @@ fn logits_are_those_of_the_cpu() {
 fn sixteen_bits_are_close() {
     let Some(cuda) = cuda() else { return };
     // Experts' weights are bf16 in their files.
-    for name in ["qwen3-moe", "qwen3-moe-mixed", "mixtral"] {
+    for name in EXPERTS {
         let off = apart(name, &cuda, Quantize::None, KvDtype::F32);
         eprintln!("{name}: {off:.2e}");
         assert!(off < 1e-1, "{name} is off by {off}");
@@ -123,6 +149,53 @@ fn sixteen_bits_are_close() {
             eprintln!("{name}, {quantize}: {off:.2e}");
             assert!(off < most, "{name} in {quantize} is off by {off}");
         }
+    }
+}
+
+const EXPERTS: [&str; 6] =
+    ["qwen3-moe", "qwen3-moe-mixed", "mixtral", "qwen2-moe", "granite-moe", "olmoe"];
+
+/// A mixture with an expert of all rows, of widths that blocks fit.
+const MIXTURE: &str = r#"{"architectures": ["Qwen2MoeForCausalLM"], "model_type": "qwen2_moe",
+    "hidden_size": 256, "intermediate_size": 128, "moe_intermediate_size": 96,
+    "shared_expert_intermediate_size": 160, "num_experts": 8, "num_experts_per_tok": CHOSEN,
+    "norm_topk_prob": false, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "num_hidden_layers": 2, "hidden_act": "silu", "max_position_embeddings": 128,
+    "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "vocab_size": 96,
+    "tie_word_embeddings": false}"#;
+
+fn mixture(chosen: usize) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let config = MIXTURE.replace("CHOSEN", &chosen.to_string());
+    std::fs::write(&file, config).expect("it can be written");
+    file
+}
+
+#[test]
+fn experts_are_those_of_the_cpu() {
+    let Some(cuda) = cuda() else { return };
+    for name in EXPERTS {
+        let made = |device| made(Path::new(name), "f32", device);
+        let off = apart_of(name, &cuda, KvDtype::F32, &made);
+        eprintln!("{name}: {off:.2e}");
+        assert!(off < 3e-5, "{name} is off by {off}");
+    }
+    // Blocks of each layout, some of them in one model. Activations that are rounded
+    // otherwise make other choices where experts are about as likely, so that all
+    // are taken there.
+    for (weights, chosen, most) in [
+        ("f32", 3, 3e-5),
+        ("f16", 3, 3e-2),
+        ("bf16", 3, 1e-1),
+        ("q8_0", 8, 0.15),
+        ("q4_0", 8, 0.15),
+        ("q4_k", 8, 0.15),
+    ] {
+        let config = mixture(chosen);
+        let made = |device| made(config.path(), weights, device);
+        let off = apart_of(weights, &cuda, KvDtype::F32, &made);
+        eprintln!("{weights}: {off:.2e}");
+        assert!(off < most, "{weights} is off by {off}");
     }
 }
 
@@ -144,11 +217,16 @@ fn blocks_are_close() {
 #[test]
 fn a_replayed_step_is_the_step() {
     let Some(cuda) = cuda() else { return };
-    let Network::Decoder(model) = network("qwen3", cuda.clone(), Quantize::None) else {
-        panic!("a decoder");
-    };
+    let config = mixture(3);
+    replays(&network("qwen3", cuda.clone(), Quantize::None), &cuda);
+    replays(&network("qwen3-moe", cuda.clone(), Quantize::None), &cuda);
+    replays(&made(config.path(), "q8_0", cuda.clone()), &cuda);
+}
+
+fn replays(network: &Network, cuda: &Device) {
+    let Network::Decoder(model) = network else { panic!("a decoder") };
     let mut caches: Vec<KvCache> = (0..2)
-        .map(|_| KvCache::new(model.kv_shape(BLOCK, KvDtype::F16), 48, &cuda).unwrap())
+        .map(|_| KvCache::new(model.kv_shape(BLOCK, KvDtype::F16), 48, cuda).unwrap())
         .collect();
     let mut logits = Logits::default();
     let mut run = |cache: usize, id: u32, first: usize| {
@@ -162,6 +240,7 @@ fn a_replayed_step_is_the_step() {
     for _ in 0..4 {
         assert_eq!(run(0, 3, 0), expected);
     }
+    assert!(model.recordings() > 0, "no step was recorded");
     // What follows depends on what the cache has.
     let after = run(0, 5, 1);
     assert_eq!(run(1, 9, 0), other);

@@ -4,8 +4,18 @@ use candle_core::{DType, Result, Tensor, bail};
 
 use super::LinearView;
 use super::workspace::{Slot, Workspace};
-use crate::backend::kernels::cuda::{Gated, Matrix, gated};
+use crate::backend::kernels::cuda::{Gated, Matrix, View, gated};
+use crate::backend::ops::Activation;
 use crate::backend::{MlpBlock, Norm};
+
+/// `down(act(gate(x)) * up(x))`, or `down(act(up(x)))`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Feed {
+    pub gate: Option<LinearView>,
+    pub up: LinearView,
+    pub down: LinearView,
+    pub activation: Activation,
+}
 
 impl MlpBlock {
     /// Whether it is computed by kernels on a CUDA device.
@@ -44,11 +54,21 @@ impl Workspace {
                 self.normed(x, before, up.matrix.activations())?
             }
         };
+        // In f32, since sums of f16 can be beyond it.
+        let y = self.room(Slot::Output, DType::F32, rows * hidden)?;
+        self.feed(&Feed { gate, up, down, activation: block.activation }, input, rows, y)?;
+        self.leave(y, down.bias, &block.norms)
+    }
+
+    /// `y` (rows, outputs) of f32 becomes what the products make of the normed
+    /// rows, without the last bias.
+    pub(super) fn feed(&mut self, how: &Feed, input: View, rows: usize, y: View) -> Result<()> {
+        let Feed { gate, up, down, activation } = *how;
         let width = up.matrix.rows;
         let matrices: Vec<_> = gate.iter().chain([&up]).map(|linear| linear.matrix).collect();
         let dtype = Matrix::common(&matrices);
-        let y = self.room(Slot::Projected, dtype, rows * width * matrices.len())?;
-        let placed = self.side_by_side(&matrices, input, rows, y)?;
+        let projected = self.room(Slot::Projected, dtype, rows * width * matrices.len())?;
+        let placed = self.side_by_side(&matrices, input, rows, projected)?;
         let Some(&(up_rows, stride)) = placed.last() else { bail!("a layer without products") };
         let hidden_rows = self.room(Slot::Hidden, dtype, rows * width)?;
         let how = Gated {
@@ -60,12 +80,9 @@ impl Workspace {
             rows,
             width,
             stride,
-            activation: block.activation,
+            activation,
         };
         gated(&self.gpu, &how)?;
-        // In f32, since sums of f16 can be beyond it.
-        let y = self.room(Slot::Output, DType::F32, rows * hidden)?;
-        self.multiply(down.matrix, hidden_rows, rows, (y, hidden))?;
-        self.leave(y, down.bias, &block.norms)
+        self.multiply(down.matrix, hidden_rows, rows, (y, down.matrix.rows))
     }
 }

@@ -12,12 +12,14 @@ mod head;
 mod inputs;
 mod logits;
 mod mlp;
+mod moe;
 mod replay;
 mod workspace;
 
 pub use super::kernels::cuda::open;
 pub use blocks::Blocks;
 pub use logits::{DeviceLogits, DeviceTokens};
+pub use moe::Experts;
 pub use replay::run;
 pub use workspace::Workspace;
 

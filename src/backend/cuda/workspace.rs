@@ -29,6 +29,13 @@ pub(super) enum Slot {
     Hidden,
     /// What a layer gives.
     Output,
+    /// Of mixtures: a router's logits, which rows go to which experts, what
+    /// experts give, and the expert of all rows with what it counts.
+    RouterLogits,
+    Lists,
+    Experts,
+    Shared,
+    SharedLogits,
     /// Rows that go into a product, in another type than they were made in.
     Converted,
     Logits,
@@ -133,6 +140,11 @@ impl Workspace {
     /// Forgets what a step that failed left.
     pub fn reset(&mut self) {
         (self.pending, self.logits, self.normed, self.recording) = (None, None, None, false);
+    }
+
+    #[cfg(test)]
+    pub fn recordings(&self) -> usize {
+        self.recorded.values().filter(|step| matches!(step, Recorded::Graph { .. })).count()
     }
 
     pub(super) fn inputs(&self) -> Result<&Inputs> {

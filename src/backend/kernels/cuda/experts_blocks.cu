@@ -84,7 +84,7 @@ static __device__ __forceinline__ void experts_few(const Matrix &m, const float 
 }
 
 #define FEW(layout, Layout, N)                                                             \
-    extern "C" __global__ void __launch_bounds__(256, N > 2 ? 2 : 3)                   \
+    extern "C" __global__ void __launch_bounds__(256)                                  \
         experts_##layout##_##N(                                                            \
         const uint8_t *__restrict__ codes, const uint8_t *__restrict__ high,               \
         const uint16_t *__restrict__ scales, const float *__restrict__ factors,            \
