@@ -261,17 +261,34 @@ static __device__ __forceinline__ void experts_mma(typename W::Given given,
             weights.put(shared + (step + 1) % STAGES * STAGE + ROWS * MMA_INPUTS);
     }
     copies_wait<0>();
+    // A lane has pairs of outputs side by side.
+    struct alignas(2 * sizeof(Y)) Pair {
+        Y low, high;
+    };
+    const bool whole = outputs % 2 == 0;
 #pragma unroll
-    for (int n = 0; n < N; n++)
+    for (int n = 0; n < N; n++) {
+        const uint32_t o = n0 + 8 * n + 2 * t;
+        const bool one = first + o < outputs, two = first + o + 1 < outputs;
+        const float low = one ? weights.factor(o) : 0.0f;
+        const float high = two ? weights.factor(o + 1) : 0.0f;
 #pragma unroll
         for (int m = 0; m < M; m++)
 #pragma unroll
-            for (int e = 0; e < 4; e++) {
-                const uint32_t r = m0 + 16 * m + 8 * (e / 2) + g, o = n0 + 8 * n + 2 * t + e % 2;
-                if (r < tile.rows && first + o < outputs)
-                    y[(uint64_t)(tile.first + r) * outputs + first + o] =
-                        narrow<Y>(sums[m][n][e] * weights.factor(o));
+            for (int half = 0; half < 2; half++) {
+                const uint32_t r = m0 + 16 * m + 8 * half + g;
+                if (r >= tile.rows || !one) continue;
+                Y *to = y + (uint64_t)(tile.first + r) * outputs + first + o;
+                const Pair pair = {narrow<Y>(sums[m][n][2 * half] * low),
+                                   narrow<Y>(sums[m][n][2 * half + 1] * high)};
+                if (whole) {
+                    *reinterpret_cast<Pair *>(to) = pair;
+                } else {
+                    to[0] = pair.low;
+                    if (two) to[1] = pair.high;
+                }
             }
+    }
 }
 
 } // namespace experts
