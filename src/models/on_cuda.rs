@@ -3,12 +3,18 @@
 
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Result, Tensor};
 
 use crate::backend::device::cuda_for_tests as cuda;
-use crate::backend::{Batch, KvCache, KvDtype, Logits, SourceBlocks};
+use crate::backend::ops::Activation;
+use crate::backend::{
+    Batch, BlockNorms, Expert, FeedForward, KvCache, KvDtype, Linear, Logits, MoeBlock, MoeParts,
+    Routing, SourceBlocks, Workspace,
+};
 use crate::models::encoder::PackedTexts;
 use crate::models::random::{self, RandomModel};
+use crate::models::weights::{Purpose, from_bytes};
 use crate::models::{LoadOptions, ModelPaths, Network, Quantize, load};
 
 const BLOCK: usize = 8;
@@ -197,6 +203,87 @@ fn experts_are_those_of_the_cpu() {
         eprintln!("{weights}: {off:.2e}");
         assert!(off < most, "{weights} is off by {off}");
     }
+}
+
+/// One layer, its gate, up and down of such types, on a device.
+fn layer(types: [GgmlDType; 3], shared: bool, device: &Device) -> Result<MoeBlock> {
+    const HIDDEN: usize = 256;
+    let linear = |dtype: GgmlDType, rows: usize, columns: usize| -> Result<Linear> {
+        let values = Tensor::randn(0f32, 0.1, (rows, columns), &Device::Cpu)?;
+        let bytes = QTensor::quantize(&values, dtype)?.data()?.into_owned();
+        let placed = (device, Purpose::Product(Quantize::None));
+        let weight = from_bytes(&bytes, dtype, &[rows, columns], placed);
+        Linear::new(weight.map_err(candle_core::Error::wrap)?, None)
+    };
+    let expert = |inner: usize| -> Result<Expert> {
+        Ok(Expert {
+            gate: linear(types[0], inner, HIDDEN)?,
+            up: linear(types[1], inner, HIDDEN)?,
+            down: linear(types[2], HIDDEN, inner)?,
+        })
+    };
+    let shared = match shared {
+        true => Some((expert(512)?, linear(GgmlDType::F32, 1, HIDDEN)?)),
+        false => None,
+    };
+    MoeBlock::new(MoeParts {
+        norms: BlockNorms::default(),
+        router: linear(GgmlDType::F32, 8, HIDDEN)?,
+        routing: Routing { chosen: 3, normalised: shared.is_none() },
+        experts: (0..8).map(|_| expert(256)).collect::<Result<_>>()?,
+        shared,
+        activation: Activation::Silu,
+    })
+}
+
+/// Against the same layer by tensor operations on the device, for all numbers of
+/// rows that take other kernels; and a broken row breaks no other.
+#[test]
+fn a_layer_of_experts_is_its_plain_version() -> Result<()> {
+    use GgmlDType::{BF16, F16, F32, Q4K, Q5_0, Q6K, Q8_0};
+    let Some(cuda) = cuda() else { return Ok(()) };
+    for (types, shared, most) in [
+        ([F32; 3], true, 1e-5),
+        ([BF16; 3], false, 3e-2),
+        // Files mix types, in which gates and ups cannot lie side by side.
+        ([BF16, F16, F32], true, 3e-2),
+        ([Q4K, Q8_0, Q6K], true, 3e-2),
+        ([Q5_0, Q5_0, Q4K], false, 3e-2),
+    ] {
+        let block = FeedForward::Experts(Box::new(layer(types, shared, &cuda)?));
+        assert!(block.has_kernel(), "{types:?}");
+        let FeedForward::Experts(experts) = &block else { panic!("experts") };
+        let mut workspace = Workspace::on(&cuda, false)?;
+        let mut forward = |x: &Tensor| -> Result<Vec<Vec<f32>>> {
+            let x = block.forward(x.copy()?, &mut workspace)?;
+            workspace.settle(&x)?;
+            x.to_vec2()
+        };
+        for rows in [1, 2, 3, 7, 40, 100] {
+            let x = Tensor::randn(0f32, 1f32, (rows, 256), &Device::Cpu)?;
+            let on_device = x.to_device(&cuda)?;
+            let fast = forward(&on_device)?;
+            let plain = experts.forward_plain(&on_device)?;
+            let added = (&plain - &on_device)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            let plain = plain.to_vec2::<f32>()?;
+            let apart = fast.iter().flatten().zip(plain.iter().flatten());
+            let off = apart.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max) / added;
+            assert!(off < most, "{types:?}, {rows} rows: off by {off}");
+            if rows < 3 {
+                continue;
+            }
+            let mut broken = x.to_vec2::<f32>()?;
+            broken[2][7] = f32::NAN;
+            let broken = forward(&Tensor::new(broken, &cuda)?)?;
+            for (r, (row, expected)) in broken.iter().zip(&fast).enumerate() {
+                match r {
+                    2 => assert!(row.iter().all(|x| x.is_nan()), "{types:?}"),
+                    _ => assert_eq!(row, expected, "{types:?}, row {r} of {rows}"),
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Both sides quantize weights alike and activations to bytes.

@@ -59,7 +59,9 @@ impl Gpu {
         let mut staging = self.staging();
         let staging = match &mut *staging {
             Some(staging) => staging,
-            none => none.insert(Staging { pieces: [Piece::new(self)?, Piece::new(self)?], next: 0 }),
+            none => {
+                none.insert(Staging { pieces: [Piece::new(self)?, Piece::new(self)?], next: 0 })
+            }
         };
         for (i, from) in bytes.chunks(PIECE).enumerate() {
             let piece = &mut staging.pieces[staging.next];
