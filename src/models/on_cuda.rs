@@ -42,7 +42,7 @@ fn made(config: &Path, weights: &str, device: Device) -> Network {
                 .join(config)
                 .join("config.json"),
         },
-        weights: weights.parse().unwrap(),
+        weights: weights.parse().expect("a type of weights"),
         layers: None,
         seed: 5,
     };
@@ -313,13 +313,13 @@ fn a_replayed_step_is_the_step() {
 fn replays(network: &Network, cuda: &Device) {
     let Network::Decoder(model) = network else { panic!("a decoder") };
     let mut caches: Vec<KvCache> = (0..2)
-        .map(|_| KvCache::new(model.kv_shape(BLOCK, KvDtype::F16), 48, cuda).unwrap())
+        .map(|_| KvCache::new(model.kv_shape(BLOCK, KvDtype::F16), 48, cuda).expect("a cache"))
         .collect();
     let mut logits = Logits::default();
     let mut run = |cache: usize, id: u32, first: usize| {
         let mut batch = Batch::new();
         batch.push(&[id], first, &[4], BLOCK, true);
-        model.forward(&batch, &mut caches[cache], &mut logits).unwrap();
+        model.forward(&batch, &mut caches[cache], &mut logits).expect("a step");
         logits.rows().flatten().copied().collect::<Vec<f32>>()
     };
     let expected = run(0, 3, 0);
