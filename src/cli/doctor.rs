@@ -192,8 +192,14 @@ fn load(
 /// What it takes, against what is free.
 fn memory(loaded: &Loaded, source: &ModelSource, options: &EngineOptions) -> Finding {
     let weights = loaded.facts.weight_bytes;
-    let of =
-        |kind| Estimate::new(&Outline { kind, products: 0, lookups: 0 }, weights, false, options);
+    let of = |kind| {
+        Estimate::new(
+            &Outline { kind, products: 0, lookups: 0, float8: false },
+            weights,
+            false,
+            options,
+        )
+    };
     let estimate = match &loaded.network {
         Network::Decoder(m) => of(OutlineKind::Decoder(Box::new(m.config.clone()))),
         Network::Encoder(m) => of(OutlineKind::Encoder(Box::new(m.config.clone()))),

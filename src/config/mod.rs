@@ -207,7 +207,7 @@ pub struct Models {
     #[config(default = "auto")]
     pub device: String,
     /// What becomes of matrices that a model's file does not hold quantized (F32,
-    /// F16 or BF16), on the CPU:
+    /// F16 or BF16), or holds as eight-bit floats (FP8, as F32), on the CPU:
     /// "none": kept as they are and multiplied in f32;
     /// "int16": 16-bit integers with a scale for 64 columns, twice as fast and
     /// as close to f32 as f16 is;
@@ -215,7 +215,7 @@ pub struct Models {
     /// "int16"; the fastest on processors with AMX, slow on others;
     /// "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "q3_k":
     /// smaller and faster, the further the less exact.
-    /// On a CUDA device F16 and BF16 stay what they are for all but the last;
+    /// On a CUDA device F16, BF16 and FP8 stay what they are for all but the last;
     /// "int16" and "bf16x2" make F32 to F16.
     /// A type alone is for all models, "NAME=TYPE" for one.
     #[config(default = ["int16"])]

@@ -4,6 +4,7 @@ mod encoder;
 mod experts;
 mod gguf;
 mod hf;
+mod quantization;
 pub mod seq2seq;
 
 pub use encoder::{
@@ -12,6 +13,7 @@ pub use encoder::{
 pub use experts::Experts;
 pub use gguf::{ARCHITECTURES, T5, from_gguf, seq2seq_from_gguf};
 pub use hf::{DECODERS, from_json};
+pub use quantization::{Float8Format, quantization};
 pub use seq2seq::{SEQ2SEQ, Seq2SeqConfig, seq2seq_from_json};
 
 use super::error::LoadError;

@@ -18,6 +18,8 @@ pub struct Outline {
     pub products: u64,
     /// Weights of which a step looks up some rows, and vectors.
     pub lookups: u64,
+    /// Matrices of layers are eight-bit floats in the file.
+    pub float8: bool,
 }
 
 /// What the configuration is of.
@@ -57,7 +59,8 @@ impl Outline {
             *if shape.len() < 2 || is_lookup(name, tied) { &mut lookups } else { &mut products } +=
                 count;
         }
-        Ok(Self { kind, products, lookups })
+        let float8 = config::quantization(json)?.is_some();
+        Ok(Self { kind, products, lookups, float8 })
     }
 
     /// Number of weights.
@@ -69,9 +72,11 @@ impl Outline {
     /// quantized ones what they take in the file, of others the matrices what
     /// `quantize` makes of them.
     pub fn weight_bytes(&self, bits: f64, quantize: Quantize) -> u64 {
+        // Eight-bit floats become what plain numbers do.
+        let (bits, plain) = if self.float8 { (16.0, 32.0) } else { (bits, bits) };
         let product_bits = match quantize {
             _ if bits < 16.0 => bits,
-            Quantize::None => bits,
+            Quantize::None => plain,
             // A scale in f32 for 64 columns.
             Quantize::Int16 => 16.5,
             Quantize::Bf16 => 16.0,
@@ -153,6 +158,9 @@ mod tests {
         ] {
             assert_eq!(outline.weight_bytes(bits, quantize), expected, "{bits} {quantize}");
         }
+        let float8 = Outline { float8: true, ..outline };
+        assert_eq!(float8.weight_bytes(8.0, Quantize::Int16), 1650 + 160);
+        assert_eq!(float8.weight_bytes(8.0, Quantize::None), 3200 + 160);
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Tally {
     /// The file's way to store most weights, and what became of it.
     pub fn storage(&self, in_file: String) -> String {
         let kept = self.kept.borrow();
-        let plain = ["F32", "F16", "BF16"].contains(&in_file.as_str());
+        let plain = ["F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"].contains(&in_file.as_str());
         let mut kinds: Vec<_> = kept.iter().filter(|(label, _)| *label != "none").collect();
         kinds.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
         let kinds: Vec<_> = kinds.into_iter().map(|(label, _)| label.as_str()).collect();

@@ -128,7 +128,8 @@ pub fn load_as(
                 let config = config::from_json(&json)?;
                 let source =
                     Safetensors::open(&paths.weights, safetensors::names::decoder(&config))?
-                        .turning_neighbours(config.turns_neighbours.then_some(config.head_dim));
+                        .turning_neighbours(config.turns_neighbours.then_some(config.head_dim))
+                        .quantized(config::quantization(&json)?);
                 let weights = Weights::new(Box::new(source), options.device, options.on_progress)
                     .quantizing(options.quantize);
                 // A text whose tokens see those after them cannot be written.
@@ -139,7 +140,8 @@ pub fn load_as(
                 let mut config = config::encoder_from_json(&json)?;
                 config.sparse = wanted == Wanted::Sparse;
                 let names = safetensors::names::encoders::of(&architecture);
-                let source = Box::new(Safetensors::open(&paths.weights, names)?);
+                let source = Safetensors::open(&paths.weights, names)?;
+                let source = Box::new(source.quantized(config::quantization(&json)?));
                 let weights = Weights::new(source, options.device, options.on_progress)
                     .quantizing(options.quantize);
                 encoder(config, architecture, weights)
@@ -147,7 +149,8 @@ pub fn load_as(
                 no_vectors(wanted)?;
                 let config = config::seq2seq_from_json(&json)?;
                 let names = safetensors::names::seq2seq::of(&architecture);
-                let source = Box::new(Safetensors::open(&paths.weights, names)?);
+                let source = Safetensors::open(&paths.weights, names)?;
+                let source = Box::new(source.quantized(config::quantization(&json)?));
                 let weights = Weights::new(source, options.device, options.on_progress)
                     .quantizing(options.quantize);
                 seq2seq(config, architecture, weights, options.context_length)

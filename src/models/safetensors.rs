@@ -1,6 +1,7 @@
 //! Safetensors files, one or sharded, from memory maps.
 
 mod experts;
+mod float8;
 pub mod names;
 
 use std::collections::HashMap;
@@ -12,9 +13,10 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
 use self::names::Alias;
+use super::config::Float8Format;
 use super::error::LoadError;
 use super::rows::{in_halves, is_turned};
-use super::weights::{Purpose, TensorSource, from_bytes};
+use super::weights::{Purpose, TensorSource, from_bytes, from_float8};
 use crate::backend::kernels::mmap;
 use crate::backend::linear::Weight;
 
@@ -23,6 +25,19 @@ struct Entry {
     dtype: Dtype,
     shape: Vec<usize>,
     range: std::ops::Range<usize>,
+}
+
+/// Some rows of a tensor in a file.
+struct Rows<'a> {
+    /// The tensor's own.
+    name: &'a str,
+    entry: &'a Entry,
+    bytes: &'a [u8],
+    shape: Vec<usize>,
+    /// The first of them in the tensor, or in the matrix of their expert.
+    first: usize,
+    /// Whose they are, in a tensor of all experts.
+    expert: Option<usize>,
 }
 
 /// For a name a model asks for, what a file may call it.
@@ -36,6 +51,10 @@ pub struct Safetensors {
     names: Names,
     /// Columns of a head of q and k, when the file turns neighbours.
     pairs: Option<usize>,
+    /// How matrices of eight-bit floats are stored, if it is said.
+    float8: Option<Float8Format>,
+    /// Tensors, but for the scales of others.
+    len: usize,
 }
 
 impl Safetensors {
@@ -60,7 +79,10 @@ impl Safetensors {
             }
             shards.push((path.clone(), map));
         }
-        Ok(Self { shards, entries, names: Box::new(names), pairs: None })
+        let mut file =
+            Self { shards, entries, names: Box::new(names), pairs: None, float8: None, len: 0 };
+        file.len = file.entries.keys().filter(|name| !file.is_scale(name)).count();
+        Ok(file)
     }
 
     /// Says that the files turn neighbouring columns of a head of q and k
@@ -68,6 +90,34 @@ impl Safetensors {
     #[must_use]
     pub fn turning_neighbours(self, head_dim: Option<usize>) -> Self {
         Self { pairs: head_dim, ..self }
+    }
+
+    /// Makes a weight, which a model asks for by `name`, of rows of a file.
+    fn place(
+        &self,
+        name: &str,
+        rows: &Rows<'_>,
+        placed: (&Device, Purpose),
+    ) -> Result<Weight, LoadError> {
+        let heads = self.pairs.filter(|_| is_turned(name)).map(|head_dim| (name, head_dim));
+        // Rows in another number than the model's are refused for their shape.
+        let ordered = heads.and_then(|(name, d)| in_halves(name, rows.bytes, &rows.shape, d));
+        let bytes = ordered.as_deref().unwrap_or(rows.bytes);
+        let plain = match rows.entry.dtype {
+            Dtype::F32 => GgmlDType::F32,
+            Dtype::F16 => GgmlDType::F16,
+            Dtype::BF16 => GgmlDType::BF16,
+            other => {
+                let kind = float8::kind(other).ok_or_else(|| LoadError::TensorType {
+                    name: name.to_owned(),
+                    found: format!("{other:?}"),
+                    supported: "F32, F16, BF16, F8_E4M3, F8_E5M2",
+                })?;
+                let matrix = self.read_float8(kind, rows, bytes, heads)?;
+                return from_float8(&matrix, &rows.shape, placed);
+            }
+        };
+        from_bytes(bytes, plain, &rows.shape, placed)
     }
 
     fn find(&self, name: &str) -> Option<(Alias, &Entry)> {
@@ -113,43 +163,38 @@ impl TensorSource for Safetensors {
         let (alias, entry) = self.find(name).ok_or_else(|| LoadError::MissingTensor {
             name: (self.names)(name).into_iter().next().map_or_else(|| name.to_owned(), |a| a.name),
         })?;
-        let dtype = match entry.dtype {
-            Dtype::F32 => GgmlDType::F32,
-            Dtype::F16 => GgmlDType::F16,
-            Dtype::BF16 => GgmlDType::BF16,
-            other => {
-                return Err(LoadError::TensorType {
-                    name: name.to_owned(),
-                    found: format!("{other:?}"),
-                    supported: "F32, F16, BF16",
-                });
-            }
-        };
         let bytes = &self.shards[entry.shard].1[entry.range.clone()];
         let (part, shape) = alias.pieces.cut(bytes, &entry.shape).ok_or_else(|| {
             let (path, _) = &self.shards[entry.shard];
             let reason = format!("tensor {:?} has no {} equal parts", alias.name, alias.pieces.of);
             malformed(path, reason)
         })?;
-        let pairs = self.pairs.filter(|_| is_turned(name));
-        let ordered = pairs.and_then(|head_dim| in_halves(name, part, &shape, head_dim));
-        // Rows in another number than the model's are refused for their shape.
-        let part = ordered.as_deref().unwrap_or(part);
-        from_bytes(part, dtype, &shape, (device, purpose))
+        let Alias { name: own, pieces } = &alias;
+        let height = entry.shape.first().copied().unwrap_or(1);
+        let first = height / pieces.of * pieces.first;
+        let rows = Rows { name: own, entry, bytes: part, shape, first, expert: None };
+        self.place(name, &rows, (device, purpose))
     }
 
     fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     fn parameters(&self) -> u64 {
-        self.entries.values().map(|e| e.shape.iter().product::<usize>() as u64).sum()
+        let numbers = self.entries.iter().filter(|(name, _)| !self.is_scale(name));
+        numbers.map(|(_, e)| e.shape.iter().product::<usize>() as u64).sum()
     }
 
     fn storage(&self) -> String {
-        self.entries
-            .values()
-            .max_by_key(|e| e.range.len())
-            .map_or_else(String::new, |e| format!("{:?}", e.dtype))
+        let mut counts: Vec<(Dtype, usize)> = Vec::new();
+        for entry in self.entries.values() {
+            let count = entry.shape.iter().product::<usize>();
+            match counts.iter_mut().find(|(dtype, _)| *dtype == entry.dtype) {
+                Some((_, sum)) => *sum += count,
+                None => counts.push((entry.dtype, count)),
+            }
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        most.map_or_else(String::new, |(dtype, _)| format!("{dtype:?}"))
     }
 }

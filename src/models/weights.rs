@@ -11,10 +11,10 @@ use half::f16;
 
 use super::error::LoadError;
 use super::quantize::{Quantize, Tally, instead_of};
-use crate::backend::Blocks;
+use crate::backend::kernels::float8::Float8;
 use crate::backend::kernels::packed::{Packed, Stored};
 use crate::backend::linear::Weight;
-use crate::backend::{Embedding, Linear};
+use crate::backend::{Blocks, Embedding, Linear};
 
 /// What a tensor is for, which decides how it is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,6 +246,22 @@ pub fn from_bytes(
     };
     let storage = QStorage::from_data(bytes.into(), device, dtype)?;
     Ok(Weight::Blocks(Arc::new(QTensor::new(storage, shape)?)))
+}
+
+/// Makes a weight of eight-bit floats: on a CUDA device they become bf16;
+/// elsewhere, and where something else is [asked for](Quantize), they become what
+/// the plain numbers that they stand for would, of one matrix at a time.
+pub fn from_float8(
+    matrix: &Float8<'_>,
+    shape: &[usize],
+    placed: (&Device, Purpose),
+) -> Result<Weight, LoadError> {
+    let (device, purpose) = placed;
+    if device.is_cuda() && !matches!(purpose, Purpose::Product(Quantize::To(_))) {
+        let rounded = Tensor::from_raw_buffer(&matrix.to_bytes(), DType::F32, shape, &Device::Cpu)?;
+        return Ok(Weight::Dense(rounded.to_dtype(DType::BF16)?.to_device(device)?));
+    }
+    from_bytes(&matrix.to_bytes(), GgmlDType::F32, shape, placed)
 }
 
 /// A matrix on a CUDA device: numbers of 16 bits stay what they are, for

@@ -176,6 +176,15 @@ decoders! {
     cohere2: "cohere2";
 }
 
+/// Weights of eight bits, of files that have scales for blocks, for outputs and
+/// for whole tensors; some of experts, of fused tensors and in another order.
+#[test]
+fn eight_bit_floats() {
+    for name in ["qwen3-fp8", "qwen3-moe-fp8", "cohere-fp8", "phi3-fp8"] {
+        decoder_parity(name, "config.json");
+    }
+}
+
 macro_rules! gguf {
     ($($test:ident: $name:literal;)*) => { $(
         #[test]
@@ -228,7 +237,7 @@ fn fewer_bits_stay_as_close_as_they_should() {
     for (quantize, least, most) in
         [("int16", 0.0, 2e-3), ("bf16x2", 0.0, 1e-3), ("bf16", 1e-4, 0.1), ("q8_0", 1e-3, 0.1)]
     {
-        for name in ["llama", "qwen3", "gemma3"] {
+        for name in ["llama", "qwen3", "gemma3", "qwen3-fp8", "phi3-fp8"] {
             let fixture: DecoderFixture = json(&format!("tiny/{name}/fixture.json"));
             let mut bench = Bench::with(name, "config.json", quantize.parse().unwrap());
             let mut batch = Batch::new();

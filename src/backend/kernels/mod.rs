@@ -16,6 +16,7 @@ pub mod attention;
 pub mod blocks;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+pub mod float8;
 pub mod instructions;
 pub mod layer;
 pub mod math;

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 pub use head::{HeadActivation, HeadConfig};
 
-use super::hf::{Fields, refuse_quantized};
+use super::hf::Fields;
+use super::quantization;
 use super::{LayerConfig, RopeConfig};
 use crate::backend::ops::Activation;
 use crate::models::error::LoadError;
@@ -117,7 +118,7 @@ impl EncoderConfig {
 /// field that is missing or out of range; the message names it.
 pub fn encoder_from_json(root: &Value) -> Result<EncoderConfig, LoadError> {
     let json = Fields(root);
-    refuse_quantized(root)?;
+    quantization(root)?;
     if json.get("lora_adaptations").is_some() {
         return Err(LoadError::config("lora_adaptations", "is not supported for encoders"));
     }

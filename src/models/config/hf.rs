@@ -10,6 +10,7 @@ pub(super) use self::ropes::rope;
 use self::ropes::ropes;
 use super::{
     DecoderConfig, LayerConfig, Placement, QkNorms, RopeConfig, RopeScaling, experts, layer_count,
+    quantization,
 };
 use crate::backend::ops::Activation;
 use crate::models::error::LoadError;
@@ -94,7 +95,7 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
     let model_type = root.get("model_type").and_then(Value::as_str).unwrap_or_default();
     // Multimodal Gemma 3 keeps its decoder's fields in `text_config`.
     let json = Fields(root.get("text_config").filter(|v| v.is_object()).unwrap_or(root));
-    refuse_quantized(root)?;
+    quantization(root)?;
     let gemma = model_type.starts_with("gemma");
     let (cohere, olmo) =
         (model_type.starts_with("cohere"), matches!(model_type, "olmo2" | "olmo3"));
@@ -212,21 +213,6 @@ pub fn from_json(root: &Value) -> Result<DecoderConfig, LoadError> {
         final_softcap: json.float("final_logit_softcapping")?.map(|x| x as f32),
         logits_divisor: logits_divisor as f32,
     })
-}
-
-/// Refuses weights that are quantized in a way we do not read.
-pub(super) fn refuse_quantized(root: &Value) -> Result<(), LoadError> {
-    let Some(config) = root.get("quantization_config").filter(|v| !v.is_null()) else {
-        return Ok(());
-    };
-    let method = config.get("quant_method").and_then(Value::as_str).unwrap_or("unknown");
-    Err(LoadError::config(
-        "quantization_config.quant_method",
-        format!(
-            "{method:?} weights are not supported; use the model's GGUF files, or the repository \
-             it was quantized from, with f16 or bf16 weights"
-        ),
-    ))
 }
 
 /// How many columns of a head are turned (Phi-4-mini: not all).
@@ -408,9 +394,6 @@ mod tests {
                 json!({"quant_method": "gptq"}),
                 "quantization_config.quant_method: \"gptq\" weights",
             ),
-            ("quantization_config", json!({"quant_method": "awq"}), "use the model's GGUF files"),
-            ("quantization_config", json!({"quant_method": "fp8"}), "\"fp8\""),
-            ("quantization_config", json!({}), "\"unknown\""),
             ("layer_types", json!(["full_attention"]), "layer_types: has 1 entries for 2"),
         ];
         for (key, value, expected) in cases {

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::hf::{Fields, activation, refuse_quantized};
+use super::hf::{Fields, activation};
+use super::quantization;
 use crate::backend::attention::within::PIECE;
 use crate::backend::ops::Activation;
 use crate::backend::{KvDtype, KvShape};
@@ -131,7 +132,7 @@ impl Seq2SeqConfig {
 /// range; the message names it.
 pub fn seq2seq_from_json(root: &Value) -> Result<Seq2SeqConfig, LoadError> {
     let json = Fields(root);
-    refuse_quantized(root)?;
+    quantization(root)?;
     match json.text("model_type").unwrap_or_default() {
         "t5" | "mt5" => t5(&json),
         family => bart(&json, family),

@@ -2,14 +2,12 @@
 //! name and in whatever form.
 
 use candle_core::Device;
-use candle_core::quantized::GgmlDType;
-use safetensors::Dtype;
 
-use super::{Entry, Safetensors, malformed};
+use super::{Entry, Rows, Safetensors, malformed};
 use crate::backend::linear::Weight;
 use crate::models::error::LoadError;
 use crate::models::experts::{ExpertName, slice};
-use crate::models::weights::{Purpose, from_bytes};
+use crate::models::weights::Purpose;
 
 /// Before the number of a layer.
 const PREFIXES: [&str; 4] =
@@ -66,11 +64,12 @@ fn of_expert(wanted: ExpertName<'_>) -> Vec<(String, Option<Stack>)> {
 }
 
 impl Safetensors {
-    fn find_expert(&self, name: &str) -> Option<(&Entry, Option<Stack>)> {
+    fn find_expert(&self, name: &str) -> Option<(&str, &Entry, Option<Stack>)> {
         let mut names = names(name).into_iter();
         names.find_map(|(own, stack)| {
-            let mut entries = PREFIXES.iter().map(|p| self.entries.get(&format!("{p}{own}")));
-            Some((entries.find_map(|entry| entry)?, stack))
+            let names = PREFIXES.iter().map(|prefix| format!("{prefix}{own}"));
+            let (name, entry) = names.filter_map(|n| self.entries.get_key_value(&n)).next()?;
+            Some((name.as_str(), entry, stack))
         })
     }
 
@@ -82,36 +81,26 @@ impl Safetensors {
         device: &Device,
         purpose: Purpose,
     ) -> Option<Result<Weight, LoadError>> {
-        let (entry, stack) = self.find_expert(name)?;
+        let (own, entry, stack) = self.find_expert(name)?;
         let (path, map) = &self.shards[entry.shard];
         let bytes = &map[entry.range.clone()];
-        let dtype = match entry.dtype {
-            Dtype::F32 => GgmlDType::F32,
-            Dtype::F16 => GgmlDType::F16,
-            Dtype::BF16 => GgmlDType::BF16,
-            other => {
-                return Some(Err(LoadError::TensorType {
-                    name: name.to_owned(),
-                    found: format!("{other:?}"),
-                    supported: "F32, F16, BF16",
-                }));
-            }
-        };
+        let rows = Rows { name: own, entry, bytes, shape: Vec::new(), first: 0, expert: None };
         let Some(Stack { expert, half }) = stack else {
             // A gate of one row is a vector elsewhere.
             let shape = match entry.shape[..] {
                 [1, columns] if name.ends_with("ffn_gate_inp_shexp.weight") => vec![columns],
                 _ => entry.shape.clone(),
             };
-            return Some(from_bytes(bytes, dtype, &shape, (device, purpose)));
+            return Some(self.place(name, &Rows { shape, ..rows }, (device, purpose)));
         };
-        Some(match slice(&entry.shape, bytes.len(), expert, half) {
-            Some((range, shape)) => from_bytes(&bytes[range], dtype, &shape, (device, purpose)),
-            None => {
-                let shape = &entry.shape;
-                Err(malformed(path, format!("experts of shape {shape:?} have no {name:?}")))
-            }
-        })
+        let Some((range, shape)) = slice(&entry.shape, bytes.len(), expert, half) else {
+            let shape = &entry.shape;
+            let reason = format!("experts of shape {shape:?} have no {name:?}");
+            return Some(Err(malformed(path, reason)));
+        };
+        let first = half.unwrap_or(0) * shape[0];
+        let (bytes, shape, expert) = (&bytes[range], shape.to_vec(), Some(expert));
+        Some(self.place(name, &Rows { bytes, shape, first, expert, ..rows }, (device, purpose)))
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Folder, refused, survived};
 use crate::support::fixture;
 
 /// One of each way to configure a model.
-const MODELS: [&str; 12] = [
+const MODELS: [&str; 14] = [
     "llama",
     "llama3-rope",
     "llama-yarn",
@@ -20,6 +20,8 @@ const MODELS: [&str; 12] = [
     "bert-classifier",
     "modernbert",
     "mpnet",
+    "qwen3-fp8",
+    "cohere-fp8",
 ];
 
 /// Values that no field can have, or that are hard to bear.

@@ -88,6 +88,52 @@ fn together_long(header: &str, data: &[u8]) -> Vec<u8> {
     [&len.to_le_bytes()[..], header.as_bytes(), data].concat()
 }
 
+const GATE: &str = "model.layers.0.mlp.gate_proj.weight";
+const SCALES: &str = "model.layers.0.mlp.gate_proj.weight_scale_inv";
+
+/// Eight-bit floats whose scales are not what they should be.
+fn float8_cases(bytes: &[u8]) -> Vec<Case<Vec<u8>>> {
+    let (header, data) = apart(bytes);
+    let with = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let mut header = header.clone();
+        change(header.as_object_mut().unwrap());
+        together(&header.to_string(), &data)
+    };
+    let renamed = with(&|header| {
+        let entry = header.remove(SCALES).unwrap();
+        header.insert("other".to_owned(), entry);
+    });
+    let shape = |shape: Value| with(&|header| header[SCALES]["shape"] = shape.clone());
+    let do_not_fit = &[SCALES, "do not fit a matrix of 176 x 160"][..];
+    vec![
+        case("no scales", renamed, &["gate_proj.weight_scale", "is missing"]),
+        case("scales in a row", shape(json!([4])), do_not_fit),
+        case("scales of another height", shape(json!([4, 1])), do_not_fit),
+        case("scales of another form", shape(json!([1, 2, 2])), do_not_fit),
+        case("no number of scales", shape(json!([0, 4])), &["model.safetensors"]),
+        case(
+            "integers for scales",
+            with(&|header| header[SCALES]["dtype"] = json!("I32")),
+            &[SCALES, "I32", "supported: F32, F16, BF16, F8_E8M0"],
+        ),
+        case(
+            "another kind of eight bits",
+            with(&|header| header[GATE]["dtype"] = json!("F8_E4M3FNUZ")),
+            &["ffn_gate", "F8_E4M3FNUZ", "F8_E4M3, F8_E5M2"],
+        ),
+        case(
+            "bytes",
+            with(&|header| header[GATE]["dtype"] = json!("I8")),
+            &["ffn_gate", "I8", "F8_E4M3"],
+        ),
+        case(
+            "another shape",
+            with(&|header| header[GATE]["shape"] = json!([160, 176])),
+            &["ffn_gate", "[160, 176]"],
+        ),
+    ]
+}
+
 pub fn check() {
     let folder = Folder::new();
     let tiny = fixture("tiny/llama");
@@ -99,6 +145,22 @@ pub fn check() {
     for Case { name, broken, says } in cases(&bytes) {
         refused(&format!("safetensors, {name}"), &load(&broken), &says);
     }
+    let tiny = fixture("tiny/qwen3-fp8");
+    let eight = std::fs::read(tiny.join("model.safetensors")).unwrap();
+    let load_eight = |bytes: &[u8]| ModelPaths {
+        weights: vec![folder.put("model.safetensors", bytes)],
+        config: Some(tiny.join("config.json")),
+    };
+    for Case { name, broken, says } in float8_cases(&eight) {
+        refused(&format!("eight-bit floats, {name}"), &load_eight(&broken), &says);
+    }
+    let header = 8 + u64::from_le_bytes(eight[..8].try_into().unwrap()) as usize;
+    let mut draws = Draws(2);
+    for round in 0..ROUNDS {
+        let broken = draws.damage(&eight, header);
+        survived(&format!("eight-bit floats, round {round}"), &load_eight(&broken));
+    }
+    let tiny = fixture("tiny/llama");
     let twice = ModelPaths {
         weights: vec![folder.put("a.safetensors", &bytes), folder.put("b.safetensors", &bytes)],
         config: Some(tiny.join("config.json")),
