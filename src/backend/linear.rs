@@ -25,6 +25,8 @@ pub enum Weight {
     Blocks(Arc<QTensor>),
     /// Quantized, for our kernels on CUDA devices.
     Cuda(cuda::Blocks),
+    /// Eight-bit floats, for our kernels on CUDA devices.
+    Float8(cuda::Float8),
 }
 
 impl Weight {
@@ -35,6 +37,7 @@ impl Weight {
             Self::Packed(p) => p.bytes(),
             Self::Blocks(q) => q.storage_size_in_bytes(),
             Self::Cuda(b) => b.bytes(),
+            Self::Float8(m) => m.bytes(),
         }
     }
 
@@ -44,6 +47,7 @@ impl Weight {
             Self::Packed(p) => vec![p.rows(), p.columns()],
             Self::Blocks(q) => q.shape().dims().to_vec(),
             Self::Cuda(b) => b.dims().to_vec(),
+            Self::Float8(m) => m.dims().to_vec(),
         }
     }
 }
@@ -63,6 +67,7 @@ enum Form {
     Dense(Tensor),
     Candle(QMatMul),
     Cuda(cuda::Blocks),
+    Float8(cuda::Float8),
 }
 
 impl Linear {
@@ -76,6 +81,7 @@ impl Linear {
             Weight::Packed(p) => Form::Packed(p),
             Weight::Blocks(q) => Form::Candle(QMatMul::from_arc(q)?),
             Weight::Cuda(b) => Form::Cuda(b),
+            Weight::Float8(m) => Form::Float8(m),
         };
         Ok(Self { weight, bias, bias_values })
     }
@@ -84,7 +90,7 @@ impl Linear {
     pub(super) fn view(&self) -> Option<LinearView<'_>> {
         match &self.weight {
             Form::Packed(weight) => Some(LinearView { weight, bias: self.bias_values.as_deref() }),
-            Form::Dense(_) | Form::Candle(_) | Form::Cuda(_) => None,
+            Form::Dense(_) | Form::Candle(_) | Form::Cuda(_) | Form::Float8(_) => None,
         }
     }
 
@@ -113,8 +119,16 @@ impl Linear {
                 _ => None,
             })
             .collect();
+        let floats: Vec<&cuda::Float8> = (layers.iter())
+            .filter_map(|layer| match &layer.weight {
+                Form::Float8(m) => Some(m),
+                _ => None,
+            })
+            .collect();
         let weights: Option<Vec<Form>> =
             match (dense.len() == layers.len(), blocks.len() == layers.len()) {
+                _ if floats.len() == layers.len() => cuda::Float8::side_by_side(&floats)?
+                    .map(|all| all.into_iter().map(Form::Float8).collect()),
                 (true, _) if dense.iter().all(|t| t.dtype() == dense[0].dtype()) => {
                     let all = Tensor::cat(&dense, 0)?;
                     let mut row = 0;
@@ -147,6 +161,7 @@ impl Linear {
         let matrix = match &self.weight {
             Form::Dense(t) if t.device().is_cuda() => Matrix::dense(View::of(t)?, t.dims2()?),
             Form::Cuda(b) => b.matrix()?,
+            Form::Float8(m) => m.matrix()?,
             _ => return Ok(None),
         };
         Ok(Some(cuda::LinearView { matrix, bias }))
@@ -165,6 +180,7 @@ impl Linear {
             Form::Dense(t) => x.matmul(&t.t()?)?,
             Form::Candle(m) => m.forward(x)?,
             Form::Cuda(b) => b.forward(x)?,
+            Form::Float8(m) => m.forward(x)?,
         };
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
@@ -207,6 +223,7 @@ impl Embedding {
             Weight::Dense(t) => t.index_select(ids, 0)?.to_dtype(DType::F32),
             Weight::Blocks(q) => q.embedding(ids),
             Weight::Cuda(b) => b.lookup(ids),
+            Weight::Float8(m) => m.lookup(ids),
             Weight::Packed(p) => {
                 let ids = ids.to_vec1::<u32>()?;
                 if let Some(id) = ids.iter().find(|&&id| id as usize >= p.rows()) {
@@ -248,6 +265,7 @@ impl Embedding {
                 Some(Matrix::dense(View::of(t)?, t.dims2()?))
             }
             Weight::Cuda(b) => Some(b.matrix()?),
+            Weight::Float8(m) => Some(m.matrix()?),
             _ => None,
         })
     }

@@ -154,6 +154,36 @@ impl Blocks {
 
 /// There are none.
 #[derive(Debug, Clone)]
+pub enum Float8 {}
+
+impl Float8 {
+    pub fn new(_: &super::kernels::float8::Float8<'_>, _: &Device) -> Result<Option<Self>> {
+        Ok(None)
+    }
+
+    pub fn bytes(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn dims(&self) -> [usize; 2] {
+        match *self {}
+    }
+
+    pub fn side_by_side(_: &[&Self]) -> Result<Option<Vec<Self>>> {
+        Ok(None)
+    }
+
+    pub fn forward(&self, _: &Tensor) -> Result<Tensor> {
+        match *self {}
+    }
+
+    pub fn lookup(&self, _: &Tensor) -> Result<Tensor> {
+        match *self {}
+    }
+}
+
+/// There are none.
+#[derive(Debug, Clone)]
 pub enum DeviceLogits {}
 
 impl DeviceLogits {

@@ -15,11 +15,15 @@ use crate::backend::{
 use crate::models::encoder::PackedTexts;
 use crate::models::random::{self, RandomModel};
 use crate::models::weights::{Purpose, from_bytes};
-use crate::models::{LoadOptions, ModelPaths, Network, Quantize, load};
+use crate::models::{LoadOptions, LoadedModel, ModelPaths, Network, Quantize, load};
 
 const BLOCK: usize = 8;
 
 fn network(name: &str, device: Device, quantize: Quantize) -> Network {
+    loaded(name, device, quantize).network
+}
+
+fn loaded(name: &str, device: Device, quantize: Quantize) -> LoadedModel {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let paths = match name.strip_suffix(".gguf") {
         Some(_) => ModelPaths { weights: vec![fixtures.join("gguf").join(name)], config: None },
@@ -29,7 +33,7 @@ fn network(name: &str, device: Device, quantize: Quantize) -> Network {
         },
     };
     let options = LoadOptions { device, context_length: None, quantize, on_progress: &|_, _| {} };
-    load(&paths, options).unwrap_or_else(|e| panic!("{name}: {e}")).network
+    load(&paths, options).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
 /// A made-up model of a configuration in tests/fixtures/tiny, or of a file.
@@ -284,6 +288,24 @@ fn a_layer_of_experts_is_its_plain_version() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// They stay as they are in the file, with activations in bf16; what matrices
+/// become bf16 are those of more rows.
+#[test]
+fn eight_bit_floats_are_close() {
+    let Some(cuda) = cuda() else { return };
+    for name in ["qwen3-fp8", "qwen3-moe-fp8", "cohere-fp8", "phi3-fp8"] {
+        let found = loaded(name, cuda.clone(), Quantize::Int16).storage;
+        assert!(found.starts_with("F8_E4M3 as fp8"), "{name} is {found}");
+        let off = apart(name, &cuda, Quantize::None, KvDtype::F32);
+        eprintln!("{name}: {off:.2e}");
+        // The next expert of a row may be another where both count about as much.
+        let most = if name.contains("moe") { 1e-1 } else { 5e-2 };
+        assert!(off < most, "{name} is off by {off}");
+        let off = apart(name, &cuda, "q8_0".parse().unwrap(), KvDtype::F32);
+        assert!(off < 0.15, "{name} in q8_0 is off by {off}");
+    }
 }
 
 /// Both sides quantize weights alike and activations to bytes.

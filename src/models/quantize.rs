@@ -154,6 +154,7 @@ impl Tally {
                 let label = to.map(|to| Quantize::To(to).to_string().to_uppercase());
                 (Arithmetic::Int8, label, to.map(Quantize::To))
             }
+            Weight::Float8(_) => (Arithmetic::Bf16, Some("fp8".into()), None),
             Weight::Dense(t) if t.dtype() == DType::F16 => {
                 (Arithmetic::Bf16, Some("f16".into()), None)
             }

@@ -14,7 +14,7 @@ use super::quantize::{Quantize, Tally, instead_of};
 use crate::backend::kernels::float8::Float8;
 use crate::backend::kernels::packed::{Packed, Stored};
 use crate::backend::linear::Weight;
-use crate::backend::{Blocks, Embedding, Linear};
+use crate::backend::{self, Blocks, Embedding, Linear};
 
 /// What a tensor is for, which decides how it is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +142,10 @@ impl<'a> Weights<'a> {
                 let rows = b.dims()[0] as u32;
                 b.lookup(&Tensor::arange(0, rows, &self.device)?)?
             }
+            Weight::Float8(m) => {
+                let rows = m.dims()[0] as u32;
+                m.lookup(&Tensor::arange(0, rows, &self.device)?)?
+            }
             Weight::Packed(p) => expanded(&p, &self.device)?,
         })
     }
@@ -248,9 +252,10 @@ pub fn from_bytes(
     Ok(Weight::Blocks(Arc::new(QTensor::new(storage, shape)?)))
 }
 
-/// Makes a weight of eight-bit floats: on a CUDA device they become bf16;
-/// elsewhere, and where something else is [asked for](Quantize), they become what
-/// the plain numbers that they stand for would, of one matrix at a time.
+/// Makes a weight of eight-bit floats: on a CUDA device they stay what they
+/// are, for our kernels, or become bf16 where these do not take them; elsewhere,
+/// and where something else is [asked for](Quantize), they become what the plain
+/// numbers that they stand for would, of one matrix at a time.
 pub fn from_float8(
     matrix: &Float8<'_>,
     shape: &[usize],
@@ -258,6 +263,11 @@ pub fn from_float8(
 ) -> Result<Weight, LoadError> {
     let (device, purpose) = placed;
     if device.is_cuda() && !matches!(purpose, Purpose::Product(Quantize::To(_))) {
+        if shape.len() == 2
+            && let Some(kept) = backend::Float8::new(matrix, device)?
+        {
+            return Ok(Weight::Float8(kept));
+        }
         let rounded = Tensor::from_raw_buffer(&matrix.to_bytes(), DType::F32, shape, &Device::Cpu)?;
         return Ok(Weight::Dense(rounded.to_dtype(DType::BF16)?.to_device(device)?));
     }

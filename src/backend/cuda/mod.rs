@@ -8,6 +8,7 @@
 mod attention;
 mod blocks;
 mod encode;
+mod float8;
 mod head;
 mod inputs;
 mod logits;
@@ -18,6 +19,7 @@ mod workspace;
 
 pub use super::kernels::cuda::open;
 pub use blocks::Blocks;
+pub use float8::Float8;
 pub use logits::{DeviceLogits, DeviceTokens};
 pub use moe::Experts;
 pub use replay::run;

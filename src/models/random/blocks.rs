@@ -152,7 +152,9 @@ mod tests {
                     let t = t.to_dtype(DType::F32).unwrap();
                     values = t.flatten_all().unwrap().to_vec1().unwrap();
                 }
-                Weight::Blocks(_) | Weight::Cuda(_) => panic!("{dtype:?} is not packed"),
+                Weight::Blocks(_) | Weight::Cuda(_) | Weight::Float8(_) => {
+                    panic!("{dtype:?} is not packed")
+                }
             }
             let n = values.len() as f32;
             let mean = values.iter().sum::<f32>() / n;

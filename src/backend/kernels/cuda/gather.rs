@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Result};
 
+use super::float8;
 use super::gpu::{Gpu, Launch, args, count};
 use super::matrix::Matrix;
 use super::view::View;
@@ -22,6 +23,9 @@ pub fn gather(
     let Matrix { rows, columns, .. } = table;
     let ids = ids.holds("ids", n, DType::U32)?;
     let out = out.holds("looked up rows", n * columns, DType::F32)?;
+    if let Some(w) = table.as_float8() {
+        return float8::gather(gpu, (w, rows, columns), (ids, n), multiplier, out);
+    }
     let grid = (count(n)?, count(columns.div_ceil(1024))?, 1);
     let (values, blocks) = table.table()?;
     match blocks {

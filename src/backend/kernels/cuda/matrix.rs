@@ -7,6 +7,7 @@ use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::cublas::{result, sys};
 use candle_core::{DType, Result, bail};
 
+use super::float8::{self, Float8View};
 use super::gpu::{Gpu, Launch, args, count};
 use super::quantized::{self, BlocksView};
 use super::view::View;
@@ -24,6 +25,7 @@ pub struct Matrix {
 enum Form {
     Dense(View),
     Blocks(BlocksView),
+    Float8(Float8View),
 }
 
 /// Rows of activations up to which a dense matrix is read by `matvec.cu`.
@@ -46,11 +48,23 @@ impl Matrix {
         Self { rows, columns, form }
     }
 
+    /// Eight-bit floats: `codes` (rows, columns), `scales` in f32 for each
+    /// `group` columns of a row.
+    pub fn float8(
+        (rows, columns): (usize, usize),
+        codes: View,
+        scales: View,
+        group: usize,
+    ) -> Self {
+        Self { rows, columns, form: Form::Float8(Float8View { codes, scales, group }) }
+    }
+
     /// The type of the rows it is multiplied with.
     pub fn activations(&self) -> DType {
         match self.form {
             Form::Dense(values) => values.dtype,
             Form::Blocks(_) => DType::F32,
+            Form::Float8(_) => DType::BF16,
         }
     }
 
@@ -77,6 +91,7 @@ impl Matrix {
                 (Form::Blocks(a), Form::Blocks(b)) if a.layout == b.layout => {
                     a.join(b).map(Form::Blocks)
                 }
+                (Form::Float8(a), Form::Float8(b)) => a.join(b).map(Form::Float8),
                 _ => None,
             };
             let Some(form) = form.filter(|_| next.columns == joined.columns) else {
@@ -91,6 +106,14 @@ impl Matrix {
         match self.form {
             Form::Dense(values) => Ok((values, None)),
             Form::Blocks(blocks) => Ok((blocks.codes, Some(blocks))),
+            Form::Float8(_) => bail!("eight-bit floats are no table of plain numbers"),
+        }
+    }
+
+    pub(super) fn as_float8(&self) -> Option<Float8View> {
+        match self.form {
+            Form::Float8(view) => Some(view),
+            _ => None,
         }
     }
 }
@@ -119,6 +142,11 @@ impl Scratch {
     pub fn needs(matrix: &Matrix, rows: usize) -> Needs {
         match matrix.form {
             Form::Dense(_) => Needs::default(),
+            Form::Float8(_) if rows < float8::EXPAND_ROWS => Needs::default(),
+            Form::Float8(_) => {
+                let expanded = quantized::expanded_len((matrix.rows, matrix.columns));
+                Needs { expanded, ..Needs::default() }
+            }
             Form::Blocks(_) => quantized::needs((matrix.rows, matrix.columns), rows),
         }
     }
@@ -147,6 +175,15 @@ pub fn multiply(
         Form::Blocks(w) => {
             let size = (matrix.rows, matrix.columns);
             quantized::multiply(gpu, &w, size, (x, rows), (y, stride), scratch)
+        }
+        Form::Float8(w) => {
+            let w = (w, matrix.rows, matrix.columns);
+            match scratch.expanded {
+                Some(room) if rows >= float8::EXPAND_ROWS => {
+                    float8::expanded(gpu, w, (x, rows), (y, stride), room)
+                }
+                _ => float8::multiply(gpu, w, (x, rows), (y, stride)),
+            }
         }
     }
 }

@@ -149,8 +149,14 @@ pub(super) fn needs((outputs, columns): (usize, usize), rows: usize) -> Needs {
         // Of smaller steps, so that what was enough for the largest is for all.
         bytes: bytes(size, TILED_ROWS),
         rounded: rows * columns,
-        expanded: EXPANDED.max(columns).min(outputs * columns),
+        expanded: expanded_len((outputs, columns)),
     }
+}
+
+/// Numbers of expanded weights that a product with a matrix of (outputs, columns)
+/// has at once.
+pub(super) fn expanded_len((outputs, columns): (usize, usize)) -> usize {
+    EXPANDED.max(columns).min(outputs * columns)
 }
 
 /// As [`super::matrix::multiply`], which checked `x` and `y`, for a matrix of
