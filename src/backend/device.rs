@@ -1,6 +1,8 @@
 //! Choosing and describing the device a model lives on.
 
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
+
+use super::cuda;
 
 /// A device as the user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +108,22 @@ pub fn describe(device: &Device) -> String {
         candle_core::DeviceLocation::Cpu => "cpu".to_owned(),
         candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
         candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    }
+}
+
+/// A tensor of numbers as they lie in a file.
+///
+/// # Errors
+/// They are not as many as the shape says, or the device has no room.
+pub fn upload(
+    bytes: &[u8],
+    dtype: DType,
+    shape: &[usize],
+    device: &Device,
+) -> candle_core::Result<Tensor> {
+    match cuda::load(bytes, dtype, shape, device)? {
+        Some(tensor) => Ok(tensor),
+        None => Tensor::from_raw_buffer(bytes, dtype, shape, device),
     }
 }
 

@@ -1,7 +1,7 @@
 //! In place of [`super::cuda`] in builds without it: nothing of it exists.
 
 use candle_core::quantized::GgmlDType;
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::linear::Embedding;
 use super::logits::{Draw, DrawnTokens};
@@ -22,6 +22,24 @@ pub fn open(_: usize) -> Result<Device> {
 /// # Errors
 /// Never.
 pub fn free_memory(_: &Device) -> Result<Option<usize>> {
+    Ok(None)
+}
+
+/// There are none.
+#[derive(Debug)]
+pub struct Kernels;
+
+impl Kernels {
+    pub fn of(_: &Device) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+/// None, of a device that is not there.
+///
+/// # Errors
+/// Never.
+pub fn load(_: &[u8], _: DType, _: &[usize], _: &Device) -> Result<Option<Tensor>> {
     Ok(None)
 }
 

@@ -11,10 +11,11 @@ use half::f16;
 
 use super::error::LoadError;
 use super::quantize::{Quantize, Tally, instead_of};
+use crate::backend::device::upload;
 use crate::backend::kernels::float8::Float8;
 use crate::backend::kernels::packed::{Packed, Stored};
 use crate::backend::linear::Weight;
-use crate::backend::{self, Blocks, Embedding, Linear};
+use crate::backend::{self, Blocks, Embedding, Kernels, Linear};
 
 /// What a tensor is for, which decides how it is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,12 +62,24 @@ pub struct Weights<'a> {
     bytes: std::cell::Cell<u64>,
     quantize: Quantize,
     tally: Tally,
+    /// Of the device, which would be loaded for each tensor otherwise.
+    _kernels: Option<Kernels>,
 }
 
 impl<'a> Weights<'a> {
     pub fn new(source: Box<dyn TensorSource>, device: Device, on_progress: OnProgress<'a>) -> Self {
         let (quantize, tally) = Default::default();
-        Self { source, device, on_progress, done: 0.into(), bytes: 0.into(), quantize, tally }
+        Self {
+            source,
+            on_progress,
+            done: 0.into(),
+            bytes: 0.into(),
+            quantize,
+            tally,
+            // An error comes again where it is told.
+            _kernels: Kernels::of(&device).ok(),
+            device,
+        }
     }
 
     /// Says what becomes of matrices that are not quantized in the file.
@@ -233,7 +246,7 @@ pub fn from_bytes(
         return Ok(weight);
     }
     if let Some(plain) = plain {
-        let t = Tensor::from_raw_buffer(bytes, plain, shape, device)?;
+        let t = upload(bytes, plain, shape, device)?;
         let keep = device.is_cpu() && purpose == Purpose::Lookup;
         return Ok(Weight::Dense(if keep { t } else { t.to_dtype(DType::F32)? }));
     }
@@ -303,8 +316,7 @@ fn on_cuda(
         }
     };
     let Purpose::Product(quantize) = purpose else {
-        let table = Tensor::from_raw_buffer(bytes, plain, &[rows, columns], device)?;
-        return Ok(Some(Weight::Dense(table)));
+        return Ok(Some(Weight::Dense(upload(bytes, plain, &[rows, columns], device)?)));
     };
     let host = || Tensor::from_raw_buffer(bytes, plain, &[rows, columns], &Device::Cpu);
     let types = match quantize {
@@ -326,5 +338,8 @@ fn on_cuda(
         }
         (plain, _) => plain,
     };
-    Ok(Some(Weight::Dense(host()?.to_dtype(kept)?.to_device(device)?)))
+    Ok(Some(Weight::Dense(match kept == plain {
+        true => upload(bytes, plain, &[rows, columns], device)?,
+        false => host()?.to_dtype(kept)?.to_device(device)?,
+    })))
 }

@@ -25,7 +25,9 @@ pub use moe::Experts;
 pub use replay::run;
 pub use workspace::Workspace;
 
-use candle_core::{Device, Result, Tensor};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Result, Tensor};
 
 use super::kernels::cuda::{Gpu, Matrix, View};
 use super::linear::Linear;
@@ -48,6 +50,34 @@ impl LinearView {
         }
         Ok(views.try_into().ok())
     }
+}
+
+/// The kernels of a device, which stay loaded as long as there is one of it.
+#[derive(Debug)]
+pub struct Kernels(#[expect(dead_code, reason = "it is held")] Option<Arc<Gpu>>);
+
+impl Kernels {
+    /// None for a device of another kind.
+    ///
+    /// # Errors
+    /// They cannot be loaded.
+    pub fn of(device: &Device) -> Result<Self> {
+        Gpu::of(device).map(Self)
+    }
+}
+
+/// A tensor of numbers as they lie in a file; `None` for a device of another
+/// kind.
+///
+/// # Errors
+/// They are not as many as the shape says, or the device has no room.
+pub fn load(
+    bytes: &[u8],
+    dtype: DType,
+    shape: &[usize],
+    device: &Device,
+) -> Result<Option<Tensor>> {
+    Gpu::of(device)?.map(|gpu| gpu.load(bytes, dtype, shape)).transpose()
 }
 
 /// Bytes of the device's memory that are free; `None` for another device.

@@ -20,7 +20,7 @@ use crate::engine::error::SubmitError;
 use crate::engine::handle::{Command, Health, Shared};
 use crate::engine::load::EngineOptions;
 use crate::engine::pace::{Pace, PaceConfig};
-use crate::engine::request::{FinishReason, GenerationRequest};
+use crate::engine::request::GenerationRequest;
 use crate::engine::rules::{Rules, Writing};
 use crate::engine::scheduler::{Scheduler, SchedulerConfig, Step};
 use crate::engine::sequence::{ModelLimits, Sequence, random_seed};

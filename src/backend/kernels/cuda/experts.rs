@@ -3,7 +3,8 @@
 use candle_core::{DType, Result, bail};
 
 use super::gpu::{Gpu, Launch, args, count};
-use super::matrix::{BlocksView, Matrix};
+use super::matrix::Matrix;
+use super::quantized::BlocksView;
 use super::view::View;
 
 /// Choices for each expert, on average, up to which its rows are multiplied by

@@ -13,7 +13,8 @@ use crate::engine::prepare::Worker;
 use crate::engine::provenance::Origin;
 use crate::engine::testing::{EOS, FAILS, HashModel, PANICS, VOCABULARY, byte_tokenizer, greedy};
 use crate::engine::{
-    Engine, Event, Generation, Limits, ModelInfo, ModelKind, SamplingParams, StopConditions, Usage,
+    Engine, Event, FinishReason, Generation, Limits, ModelInfo, ModelKind, SamplingParams,
+    StopConditions, Usage,
 };
 
 const ALL: usize = usize::MAX;
