@@ -118,11 +118,12 @@ impl Workspace {
         self.multiply(router.matrix, input, rows, (logits, experts.count))?;
         finish_logits(&self.gpu, logits, router.bias, None, (rows, experts.count))?;
         let mixture = Mixture { rows, experts: experts.count, chosen: parts.routing.chosen };
-        let lists = Lists::at(self.room(Slot::Lists, DType::U32, mixture.words())?, mixture)?;
+        let room = self.room(Slot::Lists, DType::U32, mixture.words())?;
         // Rows that fill a recorded step up have no experts read.
         let inputs = self.inputs.as_ref().filter(|inputs| inputs.rows == rows);
         let slots = inputs.map(|inputs| inputs.slots);
-        route(&self.gpu, &lists, logits, slots, parts.routing.normalised)?;
+        let normalised = parts.routing.normalised;
+        let lists = route(&self.gpu, mixture, room, logits, slots, normalised)?;
         let shared = match &parts.shared {
             Some((expert, gate)) => Some(self.shared(parts, (expert, gate), input, rows)?),
             None => None,

@@ -1,10 +1,10 @@
-//! Launches of `experts.cu` and of the products beside it: mixtures of experts.
+//! Launches of `experts.cu`: which rows of a mixture go to which experts, and the
+//! sums of what those give.
 
 use candle_core::{DType, Result, bail};
 
 use super::gpu::{Gpu, Launch, args, count};
 use super::matrix::Matrix;
-use super::quantized::BlocksView;
 use super::view::View;
 
 /// Choices for each expert, on average, up to which its rows are multiplied by
@@ -14,11 +14,6 @@ const FEW: usize = 2;
 const FEW_ROWS: usize = 4;
 /// Choices for each expert from which on tiles of tensor cores are large.
 const MANY: usize = 24;
-/// Weights that `blocks.cuh` can count.
-const MOST_WEIGHTS: u64 = 1 << 36;
-/// Outputs of a block of threads on tensor cores, and bytes of their inputs.
-const MMA_OUTPUTS: usize = 128;
-const MMA_BYTES: usize = 128;
 
 /// A step's rows, each of which takes `chosen` of so many experts.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +32,7 @@ impl Mixture {
     /// Slots of an expert that are computed together, and whether they are few.
     /// Which it is depends on numbers that are the same for all steps of a
     /// recording.
-    fn tile(self) -> (usize, bool) {
+    pub(super) fn tile(self) -> (usize, bool) {
         let choices = self.choices();
         match self.rows {
             // A row takes an expert once.
@@ -49,7 +44,7 @@ impl Mixture {
     }
 
     /// Entries of the list of tiles, and whether there is one for each slot.
-    fn entries(self) -> (usize, bool) {
+    pub(super) fn entries(self) -> (usize, bool) {
         let by_tile = self.choices() / self.tile().0 + self.experts;
         match self.choices() <= by_tile {
             true => (self.choices(), true),
@@ -63,16 +58,16 @@ impl Mixture {
     }
 }
 
-/// Which rows go to which experts; see `experts.cuh`.
+/// Which rows go to which experts, as [`route`] lists them; see `experts.cuh`.
 #[derive(Debug, Clone, Copy)]
 pub struct Lists {
-    mixture: Mixture,
+    pub(super) mixture: Mixture,
     ids: View,
     weights: View,
-    starts: View,
-    order: View,
+    pub(super) starts: View,
+    pub(super) order: View,
     slot_of: View,
-    tiles: View,
+    pub(super) tiles: View,
 }
 
 /// What goes into a product of experts.
@@ -85,7 +80,7 @@ pub enum Taken {
 }
 
 impl Taken {
-    fn view(self) -> View {
+    pub(super) fn view(self) -> View {
         match self {
             Self::Rows(view) | Self::Slots(view) => view,
         }
@@ -102,11 +97,7 @@ impl Taken {
 }
 
 impl Lists {
-    /// In so much memory of u32 as the mixture's [`Mixture::words`].
-    ///
-    /// # Errors
-    /// There is less.
-    pub fn at(room: View, mixture: Mixture) -> Result<Self> {
+    fn at(room: View, mixture: Mixture) -> Result<Self> {
         let room = room.holds("lists of experts", mixture.words(), DType::U32)?;
         let (choices, mut first) = (mixture.choices(), 0);
         let mut part = |len: usize| {
@@ -150,19 +141,21 @@ impl Lists {
 }
 
 /// Chooses experts by `logits`, (rows, experts) of f32, as
-/// [`Routing`](crate::backend::Routing) does, and lists the rows of each. Rows
+/// [`Routing`](crate::backend::Routing) does, and lists the rows of each in `room`,
+/// [`Mixture::words`] of u32, where they must stay as long as they are used. Rows
 /// whose slot in the cache is none, by `slots` (rows), take no expert.
 ///
 /// # Errors
 /// The memory does not fit the sizes, or the device fails.
 pub fn route(
     gpu: &Gpu,
-    lists: &Lists,
+    mixture: Mixture,
+    room: View,
     logits: View,
     slots: Option<View>,
     normalised: bool,
-) -> Result<()> {
-    let mixture = lists.mixture;
+) -> Result<Lists> {
+    let lists = Lists::at(room, mixture)?;
     let Mixture { rows, experts, chosen } = mixture;
     if chosen == 0 || chosen > experts {
         bail!("a row cannot take {chosen} of {experts} experts");
@@ -196,146 +189,12 @@ pub fn route(
         by_slot
     ];
     // SAFETY: as above; what was written are experts that there are, or none.
-    unsafe { gpu.launch("list_experts", shape, given) }
-}
-
-/// The product of each slot with its expert's matrix: `matrix` has those of all
-/// experts, row by row, `y` becomes (choices, outputs of one) by slot, of the
-/// type of [`Matrix::activations`] or f32. `x` is of [`Lists::activations`].
-///
-/// # Errors
-/// The memory does not fit the sizes, or the device fails.
-pub fn multiply_experts(
-    gpu: &Gpu,
-    lists: &Lists,
-    matrix: Matrix,
-    taken: Taken,
-    y: View,
-    scratch: Option<View>,
-) -> Result<()> {
-    let mixture = lists.mixture;
-    let (rows, columns) = (lists.rows(taken), matrix.columns);
-    if rows == 0 {
-        return Ok(());
-    }
-    if !matrix.rows.is_multiple_of(mixture.experts) {
-        bail!("{} rows are not those of {} experts", matrix.rows, mixture.experts);
-    }
-    let outputs = matrix.rows / mixture.experts;
-    let chosen = if matches!(taken, Taken::Rows(_)) { mixture.chosen } else { 0 };
-    let (w, blocks) = matrix.table()?;
-    let product = Product {
-        lists,
-        matrix,
-        rows,
-        outputs,
-        chosen: count(chosen)?,
-        x: taken.view().holds("rows of experts", rows * columns, lists.activations(&matrix))?,
-        y: y.holds("a product of experts", mixture.choices() * outputs, y.dtype)?,
-    };
-    match blocks {
-        Some(blocks) => product.blocks(gpu, blocks, scratch),
-        None => product.dense(gpu, w),
-    }
-}
-
-/// A product whose rows and results were held against their sizes.
-struct Product<'a> {
-    lists: &'a Lists,
-    matrix: Matrix,
-    /// Of x.
-    rows: usize,
-    /// Of one expert.
-    outputs: usize,
-    /// Of each row; 0 where x has a row for each slot.
-    chosen: u32,
-    x: View,
-    y: View,
-}
-
-impl Product<'_> {
-    /// Blocks of threads that have so many outputs each, for all tiles.
-    fn launch(&self, of_block: usize, block: u32, shared: usize) -> Result<Launch> {
-        let entries = self.lists.mixture.entries().0;
-        if entries > 65535 {
-            bail!("{} rows are more than a product of experts takes", self.rows);
-        }
-        let grid = (count(self.outputs.div_ceil(of_block))?, count(entries)?, 1);
-        Ok(Launch { grid, block, shared: count(shared)? })
-    }
-
-    /// On tensor cores, with so many tiles on their way as `experts_mma.cuh` has.
-    fn on_tensor_cores(&self, stages: usize) -> Result<Launch> {
-        let tile = self.lists.mixture.tile().0;
-        self.launch(MMA_OUTPUTS, 128, stages * (tile + MMA_OUTPUTS) * MMA_BYTES)
-    }
-
-    fn dense(&self, gpu: &Gpu, w: View) -> Result<()> {
-        let Self { matrix, outputs, chosen, x, y, .. } = *self;
-        let Lists { mixture, order, starts, tiles, .. } = *self.lists;
-        let (tile, few) = mixture.tile();
-        let w = w.holds("experts", matrix.rows * matrix.columns, x.dtype)?;
-        let aligned = (matrix.columns * x.dtype.size_in_bytes()).is_multiple_of(16)
-            && w.address.is_multiple_of(16)
-            && x.address.is_multiple_of(16);
-        let types = format!("{}_{}", x.name()?, y.name()?);
-        let (outs, ins) = (count(outputs)?, count(matrix.columns)?);
-        let given = args![w, x, y, order, starts, tiles, outs, ins, chosen, count(tile)?];
-        let but_the_tile = &given[..given.len() - 1];
-        let (name, shape, given) = match (few, x.dtype) {
-            (true, _) if aligned => {
-                (format!("experts_{types}_{tile}"), self.launch(8, 256, 0)?, but_the_tile)
-            }
-            (false, DType::F16 | DType::BF16) if aligned => {
-                let stages = if tile > 16 { 3 } else { 4 };
-                let shape = self.on_tensor_cores(stages)?;
-                (format!("experts_mma_{types}_{tile}"), shape, but_the_tile)
-            }
-            _ => (format!("experts_plain_{types}"), self.launch(64, 256, 0)?, &given[..]),
-        };
-        // SAFETY: the sizes were checked here and by the caller; lists have rows
-        // and experts that there are.
-        unsafe { gpu.launch(&name, shape, given) }
-    }
-
-    fn blocks(&self, gpu: &Gpu, w: BlocksView, scratch: Option<View>) -> Result<()> {
-        let Self { matrix, rows, outputs, chosen, x, .. } = *self;
-        let Lists { mixture, order, starts, tiles, .. } = *self.lists;
-        let (tile, few) = mixture.tile();
-        let columns = matrix.columns;
-        w.check(matrix.rows, columns)?;
-        if (matrix.rows * columns) as u64 >= MOST_WEIGHTS {
-            bail!("experts of {} times {columns} weights are too many", matrix.rows);
-        }
-        let y = self.y.holds("a product of experts", 0, DType::F32)?;
-        let (outs, ins) = (count(outputs)?, count(columns)?);
-        let BlocksView { layout, codes, high, scales, factors } = w;
-        if !few {
-            let given =
-                args![codes, high, scales, factors, x, y, order, starts, tiles, outs, ins, chosen];
-            let name = format!("experts_mma_{}_f32_{tile}", layout.name());
-            // SAFETY: as above.
-            return unsafe { gpu.launch(&name, self.on_tensor_cores(2)?, given) };
-        }
-        let Some(bytes) = scratch else { bail!("a quantized product needs memory") };
-        let bytes = bytes.holds("activations", bytes_of(rows, columns), DType::U8)?;
-        let steps = bytes.part(rows * columns, rows * columns / 4)?;
-        let grid = (count(rows)?, count(columns.div_ceil(1024))?, 1);
-        let shape = Launch { grid, block: 256, shared: 0 };
-        let given = args![x, bytes, steps, ins, ins];
-        // SAFETY: as above.
-        unsafe { gpu.launch(&format!("quantize_rows_{}", x.name()?), shape, given) }?;
-        let given = args![
-            codes, high, scales, factors, bytes, steps, y, order, starts, tiles, outs, ins, chosen
-        ];
-        let name = format!("experts_{}_{tile}", layout.name());
-        // SAFETY: as above.
-        unsafe { gpu.launch(&name, self.launch(16, 256, 0)?, given) }
-    }
+    unsafe { gpu.launch("list_experts", shape, given) }?;
+    Ok(lists)
 }
 
 /// Bytes of rows as bytes, with scale and sum of each 32.
-fn bytes_of(rows: usize, columns: usize) -> usize {
+pub(super) fn bytes_of(rows: usize, columns: usize) -> usize {
     rows * columns + rows * columns / 4
 }
 

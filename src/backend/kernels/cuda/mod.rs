@@ -7,6 +7,7 @@
 mod activation;
 mod attention;
 mod experts;
+mod experts_product;
 mod float8;
 mod gather;
 mod gpu;
@@ -22,7 +23,8 @@ mod view;
 
 pub use activation::{Gated, convert, finish_logits, gated};
 pub use attention::{Decode, Packed, Paged, Prefill, attend_packed, attend_rows, attend_split};
-pub use experts::{Lists, Mixture, Shared, Taken, combine_experts, multiply_experts, route};
+pub use experts::{Lists, Mixture, Shared, Taken, combine_experts, route};
+pub use experts_product::multiply_experts;
 pub use float8::takes_float8;
 pub use gather::gather;
 pub use gpu::{Gpu, open};
