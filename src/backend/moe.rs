@@ -126,8 +126,8 @@ impl MoeBlock {
         let experts = cuda::Experts::new(&mut parts.experts)?;
         if experts.is_none() {
             tracing::warn!(
-                "the experts of a layer are of different types or shapes, for which there are no \
-                 kernels on a CUDA device: it is computed slowly"
+                "the experts of a layer are of types or shapes for which there are no kernels on \
+                 a CUDA device: it is computed slowly"
             );
         }
         Ok(experts)

@@ -8,7 +8,7 @@ use super::mlp::Feed;
 use super::workspace::{Slot, Workspace};
 use crate::backend::kernels::cuda::{
     Gated, Lists, Matrix, Mixture, Shared, Taken, View, combine_experts, convert, finish_logits,
-    gated, multiply_experts, route,
+    gated, multiplies_experts, multiply_experts, route,
 };
 use crate::backend::moe::{Expert, MoeParts};
 use crate::backend::{Linear, Norm};
@@ -80,7 +80,7 @@ fn stack(mut layers: Vec<&mut Linear>) -> Result<Option<Matrix>> {
     let views: Result<Option<Vec<_>>> =
         laid.iter().map(|l| Ok(l.on_cuda()?.map(|view| view.matrix))).collect();
     let Some(views) = views? else { return Ok(None) };
-    let joined = Matrix::joined(&views)?;
+    let joined = Matrix::joined(&views)?.filter(multiplies_experts);
     if joined.is_some() {
         layers.iter_mut().zip(laid).for_each(|(layer, laid)| **layer = laid);
     }

@@ -15,6 +15,11 @@ const MOST_WEIGHTS: u64 = 1 << 36;
 const MMA_OUTPUTS: usize = 128;
 const MMA_BYTES: usize = 128;
 
+/// Whether [`multiply_experts`] takes matrices of this form.
+pub fn multiplies_experts(matrix: &Matrix) -> bool {
+    matrix.table().is_ok()
+}
+
 /// The product of each slot with its expert's matrix: `matrix` has those of all
 /// experts, row by row, `y` becomes (choices, outputs of one) by slot, of the
 /// type of [`Matrix::activations`] or f32. `x` is of [`Lists::activations`].
