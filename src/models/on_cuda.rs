@@ -297,7 +297,9 @@ fn eight_bit_floats_are_close() {
     let Some(cuda) = cuda() else { return };
     for name in ["qwen3-fp8", "qwen3-moe-fp8", "cohere-fp8", "phi3-fp8"] {
         let found = loaded(name, cuda.clone(), Quantize::Int16).storage;
-        assert!(found.starts_with("F8_E4M3 as fp8"), "{name} is {found}");
+        // There are no kernels for experts in it.
+        let kept = if name.contains("moe") { "bf16 and fp8" } else { "fp8" };
+        assert!(found.starts_with(&format!("F8_E4M3 as {kept}")), "{name} is {found}");
         let off = apart(name, &cuda, Quantize::None, KvDtype::F32);
         eprintln!("{name}: {off:.2e}");
         // The next expert of a row may be another where both count about as much.

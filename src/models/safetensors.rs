@@ -15,6 +15,7 @@ use safetensors::{Dtype, SafeTensors};
 use self::names::Alias;
 use super::config::Float8Format;
 use super::error::LoadError;
+use super::experts::ExpertName;
 use super::rows::{in_halves, is_turned};
 use super::weights::{Purpose, TensorSource, from_bytes, from_float8};
 use crate::backend::kernels::mmap;
@@ -114,7 +115,8 @@ impl Safetensors {
                     supported: "F32, F16, BF16, F8_E4M3, F8_E5M2",
                 })?;
                 let matrix = self.read_float8(kind, rows, bytes, heads)?;
-                return from_float8(&matrix, &rows.shape, placed);
+                let experts = ExpertName::parse(name).is_some();
+                return from_float8(&matrix, &rows.shape, placed, experts);
             }
         };
         from_bytes(bytes, plain, &rows.shape, placed)

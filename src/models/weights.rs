@@ -268,15 +268,18 @@ pub fn from_bytes(
 /// Makes a weight of eight-bit floats: on a CUDA device they stay what they
 /// are, for our kernels, or become bf16 where these do not take them; elsewhere,
 /// and where something else is [asked for](Quantize), they become what the plain
-/// numbers that they stand for would, of one matrix at a time.
+/// numbers that they stand for would, of one matrix at a time. There are no
+/// kernels for `experts` of eight-bit floats.
 pub fn from_float8(
     matrix: &Float8<'_>,
     shape: &[usize],
     placed: (&Device, Purpose),
+    experts: bool,
 ) -> Result<Weight, LoadError> {
     let (device, purpose) = placed;
     if device.is_cuda() && !matches!(purpose, Purpose::Product(Quantize::To(_))) {
         if shape.len() == 2
+            && !experts
             && let Some(kept) = backend::Float8::new(matrix, device)?
         {
             return Ok(Weight::Float8(kept));
