@@ -228,6 +228,11 @@ impl DeviceTokens {
     }
 }
 
+/// Nothing is recorded.
+pub fn recorded_sizes(_: usize) -> Vec<usize> {
+    Vec::new()
+}
+
 /// Runs a step.
 ///
 /// # Errors

@@ -88,6 +88,7 @@ pub fn prepare(
                     context: context_length,
                 };
                 state.try_largest(&largest).map_err(|e| no_room(&e, options))?;
+                state.record_steps(&largest).map_err(|e| no_room(&e, options))?;
             }
             let worker = GenerateWorker { state, context_length, writing: None };
             Ok((Worker::Generate(Box::new(worker)), info))

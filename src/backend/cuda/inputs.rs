@@ -15,6 +15,9 @@ pub(super) const TILE: u32 = 64;
 const FEW_ROWS: usize = 4;
 /// Parts of contexts of all rows of a step.
 const MOST_PARTS: usize = 8192;
+/// Blocks that a table of a recorded step has at least, so that short texts
+/// share their recordings.
+const LEAST_TABLE: usize = 16;
 /// A slot that is none, of rows that only fill a recorded step.
 const PADDING: u32 = u32::MAX;
 
@@ -78,7 +81,10 @@ impl Inputs {
         let rows = padded.unwrap_or(batch.tokens());
         let sequences = padded.unwrap_or(batch.sequences());
         let longest = batch.block_tables.iter().map(Vec::len).max().unwrap_or(0).max(1);
-        let table_stride = if padded.is_some() { longest.next_power_of_two() } else { longest };
+        let table_stride = match padded {
+            Some(_) => longest.next_power_of_two().max(LEAST_TABLE),
+            None => longest,
+        };
 
         let (mut row, mut sequence, mut context, mut tiles) = (vec![], vec![], vec![], vec![]);
         for s in 0..batch.sequences() {
@@ -197,9 +203,10 @@ mod tests {
         }
         let mut long = batch.clone();
         let (packed, values) = Inputs::pack(&batch, true);
-        assert_eq!(packed.key, Some(Key { rows: 2, splits: 1, split: 256, table_stride: 2 }));
+        assert_eq!(packed.key, Some(Key { rows: 2, splits: 1, split: 256, table_stride: 16 }));
         assert_eq!(values[packed.context], [21, 6]);
-        assert_eq!(values[packed.tables], [3, 4, 1, 0]);
+        let tables = &values[packed.tables];
+        assert_eq!((&tables[..3], &tables[16..18]), (&[3, 4, 0][..], &[1, 0][..]));
         // Nine rows are not recorded alone.
         (0..7).for_each(|i| batch.push(&[7], 0, &[10 + i], 16, true));
         let (packed, values) = Inputs::pack(&batch, true);

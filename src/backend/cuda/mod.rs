@@ -22,7 +22,7 @@ pub use blocks::Blocks;
 pub use float8::Float8;
 pub use logits::{DeviceLogits, DeviceTokens};
 pub use moe::Experts;
-pub use replay::run;
+pub use replay::{recorded_sizes, run};
 pub use workspace::Workspace;
 
 use std::sync::Arc;

@@ -44,6 +44,13 @@ pub(super) fn rows_of(rows: usize) -> Option<usize> {
     }
 }
 
+/// Sizes of recorded steps that those of up to `most` rows are filled up to.
+pub fn recorded_sizes(most: usize) -> Vec<usize> {
+    let mut sizes: Vec<usize> = (1..=most.min(MOST_ROWS)).filter_map(rows_of).collect();
+    sizes.dedup();
+    sizes
+}
+
 /// Runs a step that was begun: by replaying one like it, if there is one.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Result};
 
-use crate::backend::{Batch, KvCache, KvShape, Logits, SourceBlocks};
+use crate::backend::{Batch, KvCache, KvShape, Logits, SourceBlocks, recorded_sizes};
 use crate::engine::blocks::BlockCopy;
 use crate::models::{Decoder, Seq2Seq};
 
@@ -54,6 +54,10 @@ pub type Reload = Box<dyn Fn() -> std::result::Result<Box<dyn CausalModel>, Stri
 
 /// Texts whose contexts a device cuts most.
 const FEW_TEXTS: usize = 32;
+
+/// Positions of texts whose steps are recorded before any come; those of longer
+/// ones are when they come.
+const SHORT: usize = 256;
 
 /// The bounds of a step.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +116,30 @@ impl ModelState {
                 texts.push(&[0], largest.context - 1, &blocks, block_size, true);
             }
             self.forward(&texts, &[], &mut logits)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the steps of few short texts that a device records, so that it has
+    /// done so when the first requests come. What they write to the cache nobody
+    /// reads.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn record_steps(&mut self, largest: &Largest) -> Result<()> {
+        let (block_size, context) = (self.shape.block_size, largest.context.min(SHORT));
+        let blocks = vec![0; context.div_ceil(block_size)];
+        let most = largest.sequences.min(largest.tokens);
+        let mut logits = Logits::staying();
+        for rows in recorded_sizes(most) {
+            let mut texts = Batch::new();
+            for _ in 0..rows.min(most) {
+                texts.push(&[0], context - 1, &blocks, block_size, true);
+            }
+            // The first time it runs as it is, the second time it is recorded.
+            for _ in 0..2 {
+                self.forward(&texts, &[], &mut logits)?;
+            }
         }
         Ok(())
     }

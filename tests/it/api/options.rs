@@ -139,7 +139,8 @@ async fn every_knob_turns() {
         (&ended["finish_reason"], &ended["stop_reason"]),
         (&json!("stop"), &json!("repetition"))
     );
-    let late = ask(json!({"max_tokens": 4000, "timeout": 0.3})).await;
+    // Long enough that its turn comes, too short for all of it.
+    let late = ask(json!({"max_tokens": 4000, "timeout": 3})).await;
     assert_eq!(
         (&late["finish_reason"], &late["stop_reason"]),
         (&json!("length"), &json!("timeout"))
