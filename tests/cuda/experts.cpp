@@ -3,6 +3,8 @@
 //
 //     g++ -std=c++20 -O2 -march=x86-64-v3 -fno-strict-aliasing -DDRAGOMAN_EMULATED \
 //         -Itests/cuda tests/cuda/experts.cpp tests/cuda/emulate.cpp -o experts
+#include "check.h"
+
 #include "../../src/backend/kernels/cuda/experts.cu"
 #include "../../src/backend/kernels/cuda/experts_blocks.cu"
 #undef FEW
@@ -16,27 +18,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdarg>
 #include <cstring>
-#include <random>
 #include <vector>
-
-static std::mt19937 generator(3);
-static int failures = 0, checks = 0;
-
-static double random_number(double low, double high) {
-    return std::uniform_real_distribution<double>(low, high)(generator);
-}
-
-__attribute__((format(printf, 2, 3))) static void check(bool holds, const char *format, ...) {
-    checks++;
-    if (holds || ++failures > 20) return;
-    va_list arguments;
-    va_start(arguments, format);
-    vprintf(format, arguments);
-    va_end(arguments);
-    printf("\n");
-}
 
 // As Routing::choose.
 static void choose(const float *logits, uint32_t experts, uint32_t chosen, bool normalised,

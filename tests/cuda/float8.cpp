@@ -2,30 +2,12 @@
 //
 //     g++ -std=c++20 -O2 -march=x86-64-v3 -fno-strict-aliasing -DDRAGOMAN_EMULATED \
 //         -Itests/cuda tests/cuda/float8.cpp tests/cuda/emulate.cpp -o float8 && ./float8
+#include "check.h"
+
 #include "../../src/backend/kernels/cuda/float8.cu"
 
 #include <cmath>
-#include <cstdarg>
-#include <cstdio>
-#include <random>
 #include <vector>
-
-static std::mt19937 generator(1);
-static int failures = 0, checks = 0;
-
-__attribute__((format(printf, 2, 3))) static void check(bool holds, const char *format, ...) {
-    checks++;
-    if (holds || ++failures > 20) return;
-    va_list arguments;
-    va_start(arguments, format);
-    vprintf(format, arguments);
-    va_end(arguments);
-    printf("\n");
-}
-
-static double number(double low, double high) {
-    return std::uniform_real_distribution<double>(low, high)(generator);
-}
 
 // What a code stands for, by the format's definition.
 static double value(uint8_t code) {
@@ -49,7 +31,7 @@ struct Weights {
             do codes()[i] = generator() >> 8;
             while ((codes()[i] & 0x7f) == 0x7f);
         }
-        for (float &scale : scales) scale = std::ldexp(number(1, 2), int(number(-12, 3)));
+        for (float &scale : scales) scale = std::ldexp(random_number(1, 2), int(random_number(-12, 3)));
     }
 
     double at(uint32_t r, uint32_t c) {
@@ -78,7 +60,7 @@ static void product(Weights &w, uint32_t rows, uint32_t tiles, uint32_t split) {
     uint32_t stride = w.outputs + 3;
     std::vector<uint4> storage(size_t(rows) * w.columns / 8);
     bf16 *x = reinterpret_cast<bf16 *>(storage.data());
-    for (size_t i = 0; i < size_t(rows) * w.columns; i++) x[i] = narrow<bf16>(number(-2, 2));
+    for (size_t i = 0; i < size_t(rows) * w.columns; i++) x[i] = narrow<bf16>(random_number(-2, 2));
     std::vector<Y> y(size_t(rows - 1) * stride + w.outputs + 1, narrow<Y>(7.0f));
     uint32_t per_block = 16 * WARPS / split;
     emulated::launch((w.outputs + per_block - 1) / per_block, 32 * WARPS, 0, kernel<Y>(tiles),

@@ -2,32 +2,15 @@
 //
 //     g++ -std=c++20 -O2 -march=x86-64-v3 -fno-strict-aliasing -DDRAGOMAN_EMULATED \
 //         -Itests/cuda tests/cuda/quantized.cpp tests/cuda/emulate.cpp -o quantized
+#include "check.h"
+
 #include "../../src/backend/kernels/cuda/quantized.cu"
 #include "../../src/backend/kernels/cuda/quantized_tile.cu"
 
 #include <algorithm>
 #include <cmath>
-#include <cstdarg>
-#include <random>
 #include <tuple>
 #include <vector>
-
-static std::mt19937 generator(1);
-static int failures = 0, checks = 0;
-
-static double random_number(double low, double high) {
-    return std::uniform_real_distribution<double>(low, high)(generator);
-}
-
-__attribute__((format(printf, 2, 3))) static void check(bool holds, const char *format, ...) {
-    checks++;
-    if (holds || ++failures > 20) return;
-    va_list arguments;
-    va_start(arguments, format);
-    vprintf(format, arguments);
-    va_end(arguments);
-    printf("\n");
-}
 
 enum Kind { FOUR, FIVE, SIX, EIGHT };
 static const char *const NAMES[] = {"four", "five", "six", "eight"};

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::view;
-use super::workspace::Workspace;
+use super::{looked_up, product, view};
 use crate::backend::kernels::blocks::{self, Layout};
-use crate::backend::kernels::cuda::{Gpu, Matrix, View, gather};
+use crate::backend::kernels::cuda::{Gpu, Matrix, View};
 
 #[cfg(test)]
 mod on_cuda;
@@ -144,10 +143,7 @@ impl Blocks {
     /// # Errors
     /// The device fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match Workspace::new(x.device(), false)? {
-            Some(mut workspace) => workspace.product(self.matrix()?, x),
-            None => candle_core::bail!("the input is not on the weights' device"),
-        }
+        product(self.matrix()?, x)
     }
 
     /// Its rows by token id: `ids` is (tokens) of u32, the result (tokens,
@@ -156,9 +152,6 @@ impl Blocks {
     /// # Errors
     /// The device fails.
     pub fn lookup(&self, ids: &Tensor) -> Result<Tensor> {
-        let (ids, rows) = (ids.contiguous()?, ids.dim(0)?);
-        let out = Tensor::zeros((rows, self.columns), DType::F32, ids.device())?;
-        gather(&self.gpu, self.matrix()?, View::of(&ids)?, rows, 1.0, View::of(&out)?)?;
-        Ok(out)
+        looked_up(&self.gpu, self.matrix()?, ids)
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::workspace::Workspace;
-use crate::backend::kernels::cuda::{Gpu, Matrix, View, gather, takes_float8};
+use super::{looked_up, product};
+use crate::backend::kernels::cuda::{Gpu, Matrix, View, takes_float8};
 use crate::backend::kernels::float8::{Float8 as Stored, Kind};
 
 /// A matrix of (rows, columns) in E4M3.
@@ -90,10 +90,7 @@ impl Float8 {
     /// # Errors
     /// The device fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match Workspace::new(x.device(), false)? {
-            Some(mut workspace) => workspace.product(self.matrix()?, x),
-            None => candle_core::bail!("the input is not on the weights' device"),
-        }
+        product(self.matrix()?, x)
     }
 
     /// Its rows by token id: `ids` is (tokens) of u32, the result (tokens,
@@ -102,9 +99,6 @@ impl Float8 {
     /// # Errors
     /// The device fails.
     pub fn lookup(&self, ids: &Tensor) -> Result<Tensor> {
-        let (ids, rows) = (ids.contiguous()?, ids.dim(0)?);
-        let out = Tensor::zeros((rows, self.columns), DType::F32, ids.device())?;
-        gather(&self.gpu, self.matrix()?, View::of(&ids)?, rows, 1.0, View::of(&out)?)?;
-        Ok(out)
+        looked_up(&self.gpu, self.matrix()?, ids)
     }
 }

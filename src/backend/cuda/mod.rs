@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::kernels::cuda::{Gpu, Matrix, View};
+use super::kernels::cuda::{Gpu, Matrix, View, gather};
 use super::linear::Linear;
 
 /// A linear layer's weights on the device.
@@ -86,6 +86,24 @@ pub fn load(
 /// The device does not answer.
 pub fn free_memory(device: &Device) -> Result<Option<usize>> {
     Gpu::of(device)?.map(|gpu| gpu.memory().map(|(free, _)| free)).transpose()
+}
+
+/// `x` (tokens, columns) times a matrix, for layers that are computed by Candle's
+/// operations: (tokens, rows) in f32.
+fn product(matrix: Matrix, x: &Tensor) -> Result<Tensor> {
+    match Workspace::new(x.device(), false)? {
+        Some(mut workspace) => workspace.product(matrix, x),
+        None => candle_core::bail!("the input is not on the weights' device"),
+    }
+}
+
+/// Rows of a matrix by token id, (tokens, columns) in f32; `ids` is (tokens) of
+/// u32.
+fn looked_up(gpu: &Gpu, matrix: Matrix, ids: &Tensor) -> Result<Tensor> {
+    let (ids, rows) = (ids.contiguous()?, ids.dim(0)?);
+    let out = Tensor::zeros((rows, matrix.columns), DType::F32, ids.device())?;
+    gather(gpu, matrix, View::of(&ids)?, rows, 1.0, View::of(&out)?)?;
+    Ok(out)
 }
 
 /// The view of a tensor that there may be.

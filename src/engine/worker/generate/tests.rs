@@ -241,11 +241,18 @@ fn a_request_that_fails_takes_nobody_with_it() {
 
 #[test]
 fn a_lost_device_is_loaded_again_and_those_who_wait_get_their_texts() {
-    let model = HashModel { step: Duration::from_millis(2), ..HashModel::new(ALL) };
+    lose_the_device(HashModel::new(ALL));
+}
+
+fn lose_the_device(model: HashModel) {
+    let model = HashModel { step: Duration::from_millis(2), ..model };
     let engine = engine(&model, 200, EngineOptions { max_sequences: 2, ..options() });
     let wanted: Vec<_> = (0..6).map(|i| prompt(20 + i, i as u32)).collect();
-    let mut running: Vec<_> =
-        wanted.iter().map(|p| engine.submit(request(p.clone(), 30)).unwrap()).collect();
+    let request = |prompt: &Vec<u32>| GenerationRequest {
+        no_speculation: model.draws,
+        ..request(prompt.clone(), 30)
+    };
+    let mut running: Vec<_> = wanted.iter().map(|p| engine.submit(request(p)).unwrap()).collect();
     // Both places are taken from here on.
     for first in &mut running[..2] {
         assert!(matches!(first.blocking_next(), Some(Event::Delta { .. })));
