@@ -39,7 +39,8 @@ impl Partial {
     #[inline(always)]
     pub fn merge(&mut self, later: &mut Self) {
         for r in 0..self.max.len() {
-            if later.max[r] == f32::NEG_INFINITY {
+            // No key was seen. Where none of the scores was a number the sum says so.
+            if later.max[r] == f32::NEG_INFINITY && later.sum[r] == 0.0 {
                 continue;
             }
             let max = self.max[r].max(later.max[r]);
@@ -51,5 +52,37 @@ impl Partial {
                 *o = *o * old + *l * new;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(max: f32, sum: f32, out: f32) -> Partial {
+        let mut part = Partial::default();
+        part.clear(1, 16);
+        (part.max[0], part.sum[0]) = (max, sum);
+        part.out(0, 1).fill(out);
+        part
+    }
+
+    #[test]
+    fn what_is_no_number_stays_visible() {
+        let nothing = || part(f32::NEG_INFINITY, 0.0, 0.0);
+        let broken = || part(f32::NEG_INFINITY, f32::NAN, f32::NAN);
+        for (mut first, mut later) in [
+            (nothing(), broken()),
+            (broken(), part(1.0, 2.0, 3.0)),
+            (part(1.0, 2.0, 3.0), broken()),
+            (broken(), broken()),
+        ] {
+            first.merge(&mut later);
+            assert!(first.sum[0].is_nan() && first.out(0, 1)[0].is_nan());
+        }
+        let mut whole = nothing();
+        whole.merge(&mut part(1.0, 2.0, 3.0));
+        whole.merge(&mut nothing());
+        assert_eq!((whole.max[0], whole.sum[0], whole.out(0, 1)[0]), (1.0, 2.0, 3.0));
     }
 }
