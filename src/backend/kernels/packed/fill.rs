@@ -30,10 +30,18 @@ fn body(from: From<'_>, tile: &mut [u8]) {
             _ => plain::<4>(bytes, rows, tile),
         };
     }
+    // From one format's zero to the other's.
+    let raise = match (format, Format::of(stored)) {
+        (Format::Eight, Some(Format::FiveZero)) => 128 - 16,
+        _ => 0,
+    };
     for b in 0..columns / BLOCK {
         let mut part = [Block::EMPTY; TILE];
         for (row, part) in bytes.chunks_exact(row_bytes).zip(&mut part) {
             *part = decode::block(stored, row, b);
+            if raise > 0 {
+                part.q.iter_mut().for_each(|q| *q += raise);
+            }
         }
         put(format, tile, b, &part);
     }

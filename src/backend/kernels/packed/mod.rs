@@ -243,6 +243,16 @@ impl Format {
             _ => None,
         }
     }
+
+    /// The format that a type is packed in on this machine. With eight numbers
+    /// in a register it takes longer to put fifth bits where they belong than
+    /// to read a byte for each weight.
+    fn here(stored: Stored) -> Option<Self> {
+        match Self::of(stored)? {
+            Self::FiveZero if best_level() == Level::Portable => Some(Self::Eight),
+            format => Some(format),
+        }
+    }
 }
 
 /// The format with this number, of those that are quantized.
@@ -291,7 +301,16 @@ impl Packed {
         columns: usize,
     ) -> Option<Self> {
         let dtype = dtype.into();
-        let format = Format::of(dtype)?;
+        Self::stored_as(Format::here(dtype)?, bytes, dtype, (rows, columns))
+    }
+
+    /// The same in a certain format, which holds the type's numbers.
+    fn stored_as(
+        format: Format,
+        bytes: &[u8],
+        dtype: Stored,
+        (rows, columns): (usize, usize),
+    ) -> Option<Self> {
         if rows == 0 || columns == 0 || !columns.is_multiple_of(dtype.block_size()) {
             return None;
         }
@@ -325,7 +344,7 @@ impl Packed {
     /// Bytes that a matrix takes when it is packed; `None` for types that are
     /// not packed here.
     pub fn bytes_of(dtype: impl Into<Stored>, rows: usize, columns: usize) -> Option<usize> {
-        Some(rows.div_ceil(TILE) * Format::of(dtype)?.tile_bytes(columns))
+        Some(rows.div_ceil(TILE) * Format::here(dtype.into())?.tile_bytes(columns))
     }
 
     pub fn format(&self) -> Format {

@@ -65,7 +65,7 @@ impl Packed {
         (rows, columns): (usize, usize),
     ) -> Option<Self> {
         let size = plain_size(bytes, dtype, rows, columns)?;
-        let format = Format::of(to).filter(|f| f.is_quantized())?;
+        let format = Format::here(to.into()).filter(|f| f.is_quantized())?;
         if !columns.is_multiple_of(to.block_size()) {
             return None;
         }

@@ -8,6 +8,8 @@ use super::*;
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     As(Stored),
+    /// Q5_0 as bytes.
+    Bytes,
     /// 16-bit integers from such numbers.
     Sixteen(GgmlDType),
     /// One bf16 for each, or two.
@@ -18,14 +20,19 @@ enum Kind {
 fn kinds() -> impl Iterator<Item = Kind> {
     let plain = TYPES.into_iter().filter_map(Stored::candle).filter(|t| is_plain(*t));
     let brains = [Format::Brain, Format::Brains].map(|f| Kind::Brain(f, GgmlDType::F32));
-    TYPES.into_iter().map(Kind::As).chain(plain.map(Kind::Sixteen)).chain(brains)
+    TYPES
+        .into_iter()
+        .map(Kind::As)
+        .chain(plain.map(Kind::Sixteen))
+        .chain(brains)
+        .chain([Kind::Bytes])
 }
 
 impl Kind {
     fn block_size(self) -> usize {
         match self {
             Self::As(stored) => stored.block_size(),
-            Self::Sixteen(_) | Self::Brain(..) => BLOCK,
+            Self::Bytes | Self::Sixteen(_) | Self::Brain(..) => BLOCK,
         }
     }
 }
@@ -54,6 +61,13 @@ fn matrix(kind: Kind, rows: usize, columns: usize) -> Result<(Packed, Vec<f32>)>
     let w = Tensor::randn(0f32, 1f32, (rows, columns), &Device::Cpu)?;
     let stored = match kind {
         Kind::As(stored) => stored,
+        Kind::Bytes => {
+            let (dtype, shape) = (GgmlDType::Q5_0, (rows, columns));
+            let q = QTensor::quantize(&w, dtype)?;
+            let packed = Packed::stored_as(Format::Eight, &q.data()?, dtype.into(), shape);
+            let dense = q.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+            return Ok((packed.expect("the shape fits"), dense));
+        }
         Kind::Brain(format, dtype) => {
             // Numbers that one bf16 holds, where there is but one.
             let w = match format {
