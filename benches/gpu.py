@@ -36,16 +36,25 @@ QWEN_05B = {
     "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "tie_word_embeddings": True,
     "hidden_act": "silu", "torch_dtype": "bfloat16",
 }
+MINILM = {
+    "architectures": ["BertModel"], "model_type": "bert", "hidden_size": 384, "intermediate_size": 1536,
+    "num_hidden_layers": 6, "num_attention_heads": 12, "vocab_size": 30522, "type_vocab_size": 2,
+    "max_position_embeddings": 512, "layer_norm_eps": 1e-12, "hidden_act": "gelu",
+}
+E5_SMALL = {**MINILM, "num_hidden_layers": 12, "vocab_size": 250037}
 PROMPTS = [
     "The parties shall", "Les Parties coopèrent", "Article 1. The Commission", "В соответствии с",
     "The General Assembly, recalling its resolution", "1, 2, 3, 4,", "Water is", "def treaty(",
 ]
 
 
-def report(args, name, *options):
-    """`dragoman bench engine` on the GPU; the rows of its report."""
+def report(args, name, *options, cache="f16"):
+    """`dragoman bench engine` on the GPU, with such a cache; the rows of its report."""
     file = args.out / f"{name}.json"
-    command = [args.dragoman, "--offline", "bench", "engine", *options, "--device", "cuda"]
+    settings = args.out / f"cache-{cache}.toml"
+    settings.write_text(f'[engine]\nkv_cache_dtype = "{cache}"\n')
+    command = [args.dragoman, "--config", settings, "--offline", "bench", "engine", *options]
+    command += ["--device", "cuda"]
     command += ["--no-cold-start", "--no-roofline", "--json", file]
     print("$", *command, flush=True)
     subprocess.run([str(c) for c in command], check=True)
@@ -160,6 +169,50 @@ def speed(args):
     report(args, "gguf", args.gguf, "--prompt", "512", "--batch", "1,8,32,128", "--depth", "0")
 
 
+def caches(args):
+    """What a cache of FP8 brings: the 8B shape behind 8,192 tokens, 32 streams."""
+    config = args.out / "llama-8b.json"
+    config.write_text(json.dumps(LLAMA_8B))
+    shape = ["--random-weights", config, "--weights-type", "bf16", "--repetitions", 3]
+    for cache in ["bf16", "fp8"]:
+        rows = report(args, f"cache-{cache}", *shape, "--prompt", "8192", "--batch", "32",
+                      "--depth", "8192", "--generate", 64, cache=cache)
+        for row in rows:
+            rate = row["median_ts"] if row["test"] == "prefill" else row["speed_tg"]
+            print(f"cache in {cache}, {row['test']}: {rate:.0f} tok/s")
+
+
+def vectors(args):
+    """Embeddings of the MiniLM and e5 shapes, 256 texts of 128 tokens, beside transformers."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    ours = {}
+    for name, shape in [("minilm", MINILM), ("e5-small", E5_SMALL)]:
+        config = args.out / f"{name}.json"
+        config.write_text(json.dumps(shape))
+        rows = report(args, name, "--random-weights", config, "--weights-type", "f16", "--prompt",
+                      "128", "--batch", "256", "--repetitions", 10, "--level", "forward")
+        ours[name] = max(row["inputs_per_s"] for row in rows if row["test"] == "embed")
+    for name, shape in [("minilm", MINILM), ("e5-small", E5_SMALL)]:
+        options = {k: v for k, v in shape.items() if k not in ("architectures", "model_type")}
+        with torch.device("cuda"):
+            model = BertModel(BertConfig(**options)).half().eval()
+            ids = torch.randint(1000, 29000, (256, 128))
+        took = []
+        with torch.inference_mode():
+            for _ in range(12):
+                torch.cuda.synchronize()
+                begin = time.perf_counter()
+                # As sentence-transformers does: the mean, of length 1, on the host.
+                mean = model(input_ids=ids).last_hidden_state.mean(1)
+                torch.nn.functional.normalize(mean).cpu()
+                took.append(time.perf_counter() - begin)
+        theirs = 256 / sorted(took)[len(took) // 2]
+        print(f"{name}: {ours[name]:.0f} texts/s, transformers in f16 {theirs:.0f}, "
+              f"{ours[name] / theirs:.2f} times")
+
+
 def rival(args):
     """transformers on the same shape, 32 streams."""
     import torch
@@ -179,7 +232,10 @@ def rival(args):
         print(f"transformers, 32 streams, 512 in, {new} out: {took:.2f} s, {32 * new / took:.0f} tok/s")
 
 
-PARTS = {"check": check, "texts": texts, "speed": speed, "rival": rival}
+PARTS = {
+    "check": check, "texts": texts, "speed": speed, "vectors": vectors, "caches": caches,
+    "rival": rival,
+}
 
 
 def main():

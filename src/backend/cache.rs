@@ -16,17 +16,41 @@ pub enum KvDtype {
     #[default]
     F16,
     BF16,
+    /// Codes of E4M3, with a power of two as the scale of each head of each
+    /// position: see `kernels/cuda/stored.cuh`, which alone reads and writes it.
+    Fp8,
 }
 
 impl KvDtype {
+    /// As `engine.kv_cache_dtype` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::BF16 => "bf16",
+            Self::Fp8 => "fp8",
+        }
+    }
+
     fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
             Self::F16 => DType::F16,
             Self::BF16 => DType::BF16,
+            Self::Fp8 => DType::U8,
         }
     }
+
+    /// Bytes of a number, and of what is stored for each head of each position
+    /// beside its numbers.
+    pub fn bytes(self) -> (usize, usize) {
+        (self.dtype().size_in_bytes(), usize::from(self == Self::Fp8))
+    }
 }
+
+/// Columns of heads whose attention over a cache has kernels on tensor cores,
+/// which FP8 needs.
+pub const TENSOR_CORE_HEADS: [usize; 8] = [32, 64, 80, 96, 112, 128, 192, 256];
 
 /// Sizes that fix a cache's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +66,30 @@ pub struct KvShape {
 impl KvShape {
     /// Bytes of one block over all layers, keys and values.
     pub fn block_bytes(&self) -> usize {
-        2 * self.layers * self.block_elements() * self.dtype.dtype().size_in_bytes()
+        let (number, scale) = self.dtype.bytes();
+        2 * self.layers * self.kv_heads * self.block_size * (self.head_dim * number + scale)
     }
 
-    /// Elements of one block's keys in one layer.
-    fn block_elements(&self) -> usize {
-        self.kv_heads * self.head_dim * self.block_size
+    /// Says why a model whose layers have kernels, or `kernels` not, cannot keep
+    /// such a cache on a device.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn check(&self, device: &Device, kernels: bool) -> std::result::Result<(), String> {
+        let why = match self.dtype {
+            KvDtype::Fp8 if !device.is_cuda() => {
+                "is for CUDA devices, and this model is not on one".to_owned()
+            }
+            KvDtype::Fp8 if !kernels => {
+                "takes layers that are computed by kernels, and this model has others".to_owned()
+            }
+            KvDtype::Fp8 if !TENSOR_CORE_HEADS.contains(&self.head_dim) => format!(
+                "takes heads of {TENSOR_CORE_HEADS:?} columns, and this model's have {}",
+                self.head_dim
+            ),
+            _ => return Ok(()),
+        };
+        Err(format!("engine.kv_cache_dtype = \"fp8\" {why}; use \"f16\", \"bf16\" or \"f32\""))
     }
 
     /// Where element `i` of a token's key lies on the CPU: an offset for the slot
@@ -89,12 +131,18 @@ pub struct KvCache {
     pub id: u64,
     blocks: usize,
     layers: Vec<(Tensor, Tensor)>,
+    /// Of FP8, for keys and for values of each layer: (blocks, kv_heads,
+    /// block_size).
+    scales: Vec<[Tensor; 2]>,
 }
 
 impl KvCache {
+    /// # Errors
+    /// The device has no memory for it, or does not take its type.
     pub fn new(shape: KvShape, blocks: usize, device: &Device) -> Result<Self> {
         let KvShape { kv_heads, head_dim, block_size, .. } = shape;
         let dtype = shape.dtype.dtype();
+        shape.check(device, true).map_err(candle_core::Error::msg)?;
         let layers = (0..shape.layers)
             .map(|_| {
                 let rows = (blocks, kv_heads, block_size, head_dim);
@@ -105,8 +153,17 @@ impl KvCache {
                 Ok((zeros(k, dtype, device)?, zeros(rows, dtype, device)?))
             })
             .collect::<Result<_>>()?;
+        let scales = match shape.dtype.bytes() {
+            (_, 0) => Vec::new(),
+            _ => (0..shape.layers)
+                .map(|_| {
+                    let of = || Tensor::zeros((blocks, kv_heads, block_size), DType::U8, device);
+                    Ok([of()?, of()?])
+                })
+                .collect::<Result<_>>()?,
+        };
         static CACHES: AtomicU64 = AtomicU64::new(0);
-        Ok(Self { shape, id: CACHES.fetch_add(1, Ordering::Relaxed), blocks, layers })
+        Ok(Self { shape, id: CACHES.fetch_add(1, Ordering::Relaxed), blocks, layers, scales })
     }
 
     pub fn blocks(&self) -> usize {
@@ -119,14 +176,18 @@ impl KvCache {
         (k, v)
     }
 
+    /// Scales of the keys and of the values of one layer, if there are any.
+    pub fn scales(&self, layer: usize) -> Option<&[Tensor; 2]> {
+        self.scales.get(layer)
+    }
+
     /// Copies whole blocks, each `(from, to)`, in every layer.
     pub fn copy_blocks(&mut self, copies: &[(u32, u32)]) -> Result<()> {
-        for (k, v) in &self.layers {
-            for cache in [k, v] {
-                for &(from, to) in copies {
-                    let block = cache.narrow(0, from as usize, 1)?.copy()?;
-                    cache.slice_set(&block, 0, to as usize)?;
-                }
+        let layers = self.layers.iter().flat_map(|(k, v)| [k, v]);
+        for cache in layers.chain(self.scales.iter().flatten()) {
+            for &(from, to) in copies {
+                let block = cache.narrow(0, from as usize, 1)?.copy()?;
+                cache.slice_set(&block, 0, to as usize)?;
             }
         }
         Ok(())
@@ -134,7 +195,13 @@ impl KvCache {
 
     /// Writes `k` and `v`, each (tokens, kv_heads, head_dim) in f32, to
     /// `slots`, one a token. What f16 cannot hold becomes its largest number.
+    ///
+    /// # Errors
+    /// It is of FP8, or the shapes do not fit.
     pub fn write(&mut self, layer: usize, k: &Tensor, v: &Tensor, slots: &[u32]) -> Result<()> {
+        if self.shape.dtype == KvDtype::Fp8 {
+            bail!("tensor operations do not write a cache of FP8");
+        }
         let (cache_k, cache_v) = &self.layers[layer];
         let key_at = match cache_k.device().is_cpu() {
             true => KvShape::key_at as fn(&KvShape, usize, usize) -> (usize, usize),
@@ -175,7 +242,7 @@ impl Write<'_> {
         let index = Tensor::from_iter(rows, cache.device())?;
         let new = match dtype {
             KvDtype::F16 => new.clamp(f16::MIN.to_f32(), f16::MAX.to_f32())?,
-            KvDtype::F32 | KvDtype::BF16 => new.clone(),
+            _ => new.clone(),
         };
         let new = new.to_dtype(dtype.dtype())?.flatten_all()?;
         cache.reshape(elements as usize)?.scatter_set(&index, &new, 0)
@@ -258,6 +325,15 @@ mod tests {
             assert!(values(cache.layer(0).0)?.iter().all(|v| *v == 0.0));
         }
         Ok(())
+    }
+
+    #[test]
+    fn fp8_is_refused_where_nothing_computes_with_it() {
+        let why = KvCache::new(shape(KvDtype::Fp8), 2, &Device::Cpu).unwrap_err().to_string();
+        assert!(why.starts_with("engine.kv_cache_dtype = \"fp8\" is for CUDA devices"), "{why}");
+        for dtype in [KvDtype::F32, KvDtype::F16, KvDtype::BF16] {
+            assert_eq!(shape(dtype).check(&Device::Cpu, false), Ok(()));
+        }
     }
 
     #[test]

@@ -125,6 +125,7 @@ pub fn as_recorded(
         Some("f32") => options.kv_dtype = KvDtype::F32,
         Some("f16") => options.kv_dtype = KvDtype::F16,
         Some("bf16") => options.kv_dtype = KvDtype::BF16,
+        Some("fp8") => options.kv_dtype = KvDtype::Fp8,
         Some(other) => anyhow::bail!("the record's cache is of {other:?}, which is not known"),
         None => {}
     }
@@ -183,6 +184,7 @@ pub fn options(config: &Config) -> anyhow::Result<EngineOptions> {
             KvCacheDtype::F16 => KvDtype::F16,
             KvCacheDtype::Bf16 => KvDtype::BF16,
             KvCacheDtype::F32 => KvDtype::F32,
+            KvCacheDtype::Fp8 => KvDtype::Fp8,
         },
         block_size: engine.block_size,
         max_batch_tokens: engine.max_batch_tokens,

@@ -274,7 +274,9 @@ pub struct Engine {
     /// How the cache stores its numbers: "f16" or "bf16" hold twice as many
     /// tokens as "f32" in the same memory. bf16 is coarser, and for models that
     /// were trained in it; processors that multiply it (AVX512-BF16) read long
-    /// prompts faster with it, and then queries are rounded to it too.
+    /// prompts faster with it, and then queries are rounded to it too. "fp8" holds
+    /// nearly twice as many again, with four significant bits of each number; it is
+    /// for CUDA devices, and texts become others than with the rest.
     #[config(default = "f16")]
     pub kv_cache_dtype: KvCacheDtype,
     /// Tokens in one block of the cache: a power of two from 8 to 256.
@@ -347,6 +349,7 @@ pub enum KvCacheDtype {
     F16,
     Bf16,
     F32,
+    Fp8,
 }
 
 /// What the server writes to standard error.

@@ -58,6 +58,9 @@ pub fn prepare(
             let wanted = options.context_length.map_or(model_context, |l| l.min(model_context));
             let options = &grown(options, &decoder)?;
             let shape = decoder.kv_shape(options.block_size, options.kv_dtype);
+            shape
+                .check(decoder.device(), decoder.attends_by_kernels())
+                .map_err(EngineError::Source)?;
             let blocks = cache_blocks(shape.block_bytes(), options, wanted)?;
             reserve(&source, options, &decoder, bytes, blocks * shape.block_bytes())?;
             let held = blocks * options.block_size;
@@ -119,6 +122,7 @@ pub fn prepare(
             let length = options.context_length.map_or(own, |l| l.min(own));
             let estimate = Estimate::of_seq2seq(&model.config, bytes, options)?;
             let shape = model.config.kv_shape(options.block_size, options.kv_dtype);
+            shape.check(model.device(), false).map_err(EngineError::Source)?;
             let blocks = estimate.cache_tokens.unwrap_or(0) / options.block_size;
             let each = length.div_ceil(options.block_size);
             let beams = (blocks / each).saturating_sub(1);

@@ -122,11 +122,7 @@ impl Origin {
             files: self.files.iter().map(Seen::hash).collect::<Result<_, _>>()?,
             chat_template: template.map(|text| hex(Sha256::digest(text.as_bytes()))),
             quantize: self.quantize.clone(),
-            kv_cache_dtype: writes.then_some(match self.kv_dtype {
-                KvDtype::F32 => "f32",
-                KvDtype::F16 => "f16",
-                KvDtype::BF16 => "bf16",
-            }),
+            kv_cache_dtype: writes.then_some(self.kv_dtype.name()),
             instructions: (device == "cpu").then(|| best_level().name()),
         })
     }

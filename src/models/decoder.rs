@@ -98,6 +98,11 @@ impl Decoder {
         }
     }
 
+    /// Whether all attention is computed by kernels.
+    pub fn attends_by_kernels(&self) -> bool {
+        self.layers.iter().all(|layer| layer.attention.has_kernel())
+    }
+
     /// [`DecoderConfig::activation_bytes`] of its configuration.
     pub fn activation_bytes(&self, tokens: usize, logit_rows: usize) -> u64 {
         self.config.activation_bytes(tokens, logit_rows)

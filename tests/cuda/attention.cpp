@@ -56,10 +56,40 @@ static Layer layer_of(uint32_t dim, uint32_t group) {
     return layer;
 }
 
+// A code of E4M3, by its definition.
+static double number_of(e4m3 x) {
+    const int exponent = x.code >> 3 & 15, mantissa = x.code & 7;
+    const double size = exponent ? std::ldexp(8 + mantissa, exponent - 10)
+                                 : std::ldexp(mantissa, -9);
+    return x.code & 0x80 ? -size : size;
+}
+
+// Stores heads of `dim` numbers, which become what is stored of them.
+template <typename C>
+static vector<e4m3> codes_of(vector<C> &numbers, uint32_t dim, vector<uint8_t> &scales) {
+    vector<e4m3> codes(numbers.size());
+    for (size_t at = 0; at < numbers.size(); at += dim) {
+        uint32_t largest = 0;
+        for (uint32_t d = 0; d < dim; d++)
+            largest = std::max(largest, __float_as_uint(widen(numbers[at + d])) & 0x7fffffffu);
+        scales.push_back(scale_of(largest));
+        for (uint32_t d = 0; d < dim; d++) {
+            codes[at + d] = stored_under(scales.back(), widen(numbers[at + d]));
+            const double x = std::ldexp(number_of(codes[at + d]), scales.back() - 247);
+            numbers[at + d] = narrow<C>(scales.back() == 255 ? NAN : float(x));
+        }
+    }
+    return codes;
+}
+
 // Keys and values of some sequences, in blocks in disorder.
-template <typename C> struct Cache {
+template <typename S> struct Cache {
+    typedef typename Stored<S>::Number C;
     const Layer &layer;
     vector<C> k, v;
+    // As they are stored.
+    vector<S> stored_k, stored_v;
+    vector<uint8_t> k_scales, v_scales;
     Numbers tables, contexts;
     uint32_t stride;
 
@@ -83,6 +113,15 @@ template <typename C> struct Cache {
     // Makes a key not a number, sometimes; rows that do not see it must not know.
     void spoil(uint32_t s, uint32_t i) {
         if (upto(2)) k[at(s, i, 0) + layer.dim / 2] = narrow<C>(NAN);
+    }
+    void store() {
+        if constexpr (std::is_same_v<S, C>) {
+            stored_k = k;
+            stored_v = v;
+        } else {
+            stored_k = codes_of(k, layer.dim, k_scales);
+            stored_v = codes_of(v, layer.dim, v_scales);
+        }
     }
     size_t at(uint32_t s, uint32_t i, uint32_t head) const {
         const size_t block = tables[s * stride + i / layer.block_size];
@@ -147,21 +186,32 @@ static void hold(bool right, const char *name, const char *what) {
     printf("%s: %s\n", name, what);
 }
 
+// Whether both have the same bits, but for those of what is no number.
+template <typename A> static bool same(const vector<A> &a, const vector<A> &b) {
+    for (size_t i = 0; i < a.size(); i++)
+        if (memcmp(&a[i], &b[i], sizeof(A)) && !(std::isnan(widen(a[i])) && std::isnan(widen(b[i]))))
+            return false;
+    return true;
+}
+
 template <typename C, typename A> static double allowed() {
     return std::max(tolerance<C>(), tolerance<A>());
 }
 
-template <typename C, typename A> using SplitKernel = void (*)(SPLIT_ARGUMENTS(C, A));
+template <typename S, typename A> using SplitKernel = void (*)(SPLIT_ARGUMENTS(S, A));
 template <typename A>
 using CombineKernel = void (*)(const float *, const uint32_t *, const uint32_t *, A *, uint32_t,
                                uint32_t, uint32_t, uint32_t);
 
-template <typename C, typename A>
-static void test_split(const char *name, SplitKernel<C, A> kernel, CombineKernel<A> join,
-                       uint32_t dim, uint32_t group) {
+// `twin` is the kernel for the same numbers as products take them.
+template <typename S, typename A>
+static void test_split(const char *name, SplitKernel<S, A> kernel, CombineKernel<A> join,
+                       uint32_t dim, uint32_t group,
+                       SplitKernel<typename Stored<S>::Number, A> twin = nullptr) {
+    typedef typename Stored<S>::Number C;
     const Layer layer = layer_of(dim, group);
     const uint32_t split = one_of({64u, 256u}), width = layer.heads * dim;
-    Cache<C> cache(layer, {1, 16, 257, 700, 250});
+    Cache<S> cache(layer, {1, 16, 257, 700, 250});
     // Entries in another order than rows and sequences; one is padding, one sees
     // less than there is, and row 3 is nobody's.
     const Numbers rows = {5, 0, 1, 4, 2, 6}, sequences = {3, 1, 0, 0, 2, 4};
@@ -172,13 +222,15 @@ static void test_split(const char *name, SplitKernel<C, A> kernel, CombineKernel
     // One head of one row is not a number.
     q[2 * width + dim - 1] = narrow<C>(NAN);
     cache.spoil(2, 140);
+    cache.store();
 
     // Entry by entry, and all at once.
-    auto run = [&](uint32_t first, uint32_t count, uint32_t splits, vector<A> &out) {
+    auto run_of = [&](auto kernel, const auto &k, const auto &v, uint32_t first, uint32_t count,
+                      uint32_t splits, vector<A> &out) {
         vector<float> workspace(size_t(count) * layer.heads * splits * (dim + 2), NAN);
-        emulated::launch(dim3(layer.kv_heads, splits, count), 128, 0, kernel, q.data(),
-                         cache.k.data(), cache.v.data(), cache.tables.data(), cache.stride,
-                         &rows[first], &sequences[first], &contexts[first], workspace.data(),
+        emulated::launch(dim3(layer.kv_heads, splits, count), 128, 0, kernel, q.data(), k.data(),
+                         v.data(), cache.k_scales.data(), cache.v_scales.data(),
+                         cache.tables.data(), cache.stride, &rows[first], &sequences[first], &contexts[first], workspace.data(),
                          out.data(), layer.heads, dim, layer.block_size, split, layer.window,
                          layer.scale, layer.softcap);
         if (splits > 1)
@@ -186,7 +238,17 @@ static void test_split(const char *name, SplitKernel<C, A> kernel, CombineKernel
                              &rows[first], &contexts[first], out.data(), dim, splits, split,
                              layer.window);
     };
+    auto run = [&](uint32_t first, uint32_t count, uint32_t splits, vector<A> &out) {
+        run_of(kernel, cache.stored_k, cache.stored_v, first, count, splits, out);
+    };
     vector<A> out(q.size(), narrow<A>(UNTOUCHED)), alone = out;
+    if (twin) {
+        vector<A> other = out;
+        run(0, n, splits, out);
+        run_of(twin, cache.k, cache.v, 0, n, splits, other);
+        hold(same(out, other), name, "is not what it is of the numbers themselves");
+        out = alone;
+    }
     run(0, n, splits, out);
     for (uint32_t i = 0; i < n; i++)
         run(i, 1, std::max(1u, (contexts[i] + split - 1) / split), alone);
@@ -209,7 +271,7 @@ static void test_split(const char *name, SplitKernel<C, A> kernel, CombineKernel
     hold(kept, name, "wrote a row that is nobody's");
 }
 
-template <typename C, typename A> using RowsKernel = void (*)(ROWS_ARGUMENTS(C, A));
+template <typename S, typename A> using RowsKernel = void (*)(ROWS_ARGUMENTS(S, A));
 
 // Tasks of all sequences but the last, in disorder.
 static Numbers tasks_of(const Numbers &cu_seqlens) {
@@ -229,9 +291,11 @@ static Numbers sums_of(const Numbers &rows) {
     return sums;
 }
 
-template <typename C, typename A>
-static void test_rows(const char *name, RowsKernel<C, A> kernel, uint32_t dim, uint32_t group,
-                      size_t shared, bool long_texts) {
+template <typename S, typename A>
+static void test_rows(const char *name, RowsKernel<S, A> kernel, uint32_t dim, uint32_t group,
+                      size_t shared, bool long_texts,
+                      RowsKernel<typename Stored<S>::Number, A> twin = nullptr) {
+    typedef typename Stored<S>::Number C;
     Layer layer = layer_of(dim, group);
     const bool causal = upto(4) > 0;
     if (!causal) layer.window = 0;
@@ -240,18 +304,26 @@ static void test_rows(const char *name, RowsKernel<C, A> kernel, uint32_t dim, u
                                   : Numbers{150, 64, 17, 3};
     if (!causal) contexts[0] = 40;
     const Numbers cu_seqlens = sums_of(rows), tasks = tasks_of(cu_seqlens);
-    Cache<C> cache(layer, contexts);
+    Cache<S> cache(layer, contexts);
     const uint32_t width = layer.heads * dim;
     vector<C> q(size_t(cu_seqlens.back()) * width);
     fill(q.data(), q.size(), 1.7f);
     q[dim - 1] = narrow<C>(NAN);
     cache.spoil(2, 9);
-    vector<A> out(q.size(), narrow<A>(UNTOUCHED));
-    emulated::launch(dim3(layer.heads, tasks.size() / 2), 128, shared, kernel, q.data(),
-                     cache.k.data(), cache.v.data(), cache.tables.data(), cache.stride,
-                     tasks.data(), cu_seqlens.data(), contexts.data(), out.data(),
-                     layer.kv_heads, dim, layer.block_size, layer.window, causal ? 1u : 0u,
-                     layer.scale, layer.softcap);
+    cache.store();
+    auto run = [&](auto kernel, const auto &k, const auto &v, vector<A> &out) {
+        emulated::launch(dim3(layer.heads, tasks.size() / 2), 128, shared, kernel, q.data(),
+                         k.data(), v.data(), cache.k_scales.data(), cache.v_scales.data(),
+                         cache.tables.data(), cache.stride, tasks.data(), cu_seqlens.data(),
+                         contexts.data(), out.data(), layer.kv_heads, dim, layer.block_size,
+                         layer.window, causal ? 1u : 0u, layer.scale, layer.softcap);
+    };
+    vector<A> out(q.size(), narrow<A>(UNTOUCHED)), other = out;
+    run(kernel, cache.stored_k, cache.stored_v, out);
+    if (twin) {
+        run(twin, cache.k, cache.v, other);
+        hold(same(out, other), name, "is not what it is of the numbers themselves");
+    }
     Worst worst;
     bool kept = true;
     for (uint32_t s = 0; s < rows.size(); s++)
@@ -334,6 +406,15 @@ static void test_packed(const char *name, PackedKernel<A> kernel, uint32_t dim, 
     SPLIT_FAST(c, a, 64, 8, 8, 40, 64) SPLIT_FAST(c, a, 64, 16, 64)                            \
     SPLIT_FAST(c, a, 128, 8, 80, 96, 112, 128) SPLIT_FAST(c, a, 128, 16, 80, 128)              \
     SPLIT_FAST(c, a, 256, 8, 192, 256) SPLIT_FAST(c, a, 256, 16, 256)
+#define SPLIT_CODES(a, D, H, ...)                                                              \
+    for (uint32_t dim : {__VA_ARGS__})                                                         \
+        for (uint32_t group : H == 8 ? Numbers{1, 7} : Numbers{12})                            \
+            test_split<f8, a>("attend_split_f8_" #a "_" #D "x" #H,                             \
+                              attend_split_f8_##a##_##D##x##H, attend_combine_##a, dim, group, \
+                              attend_split_bf16_##a##_##D##x##H);
+#define SPLIT_CODES_OF(a)                                                                      \
+    SPLIT_CODES(a, 64, 8, 32, 64) SPLIT_CODES(a, 64, 16, 64) SPLIT_CODES(a, 128, 8, 80, 128)   \
+    SPLIT_CODES(a, 128, 16, 128) SPLIT_CODES(a, 256, 8, 192, 256) SPLIT_CODES(a, 256, 16, 256)
 #define SPLIT_PLAIN(c, C, a, A)                                                                \
     for (uint32_t dim : {8, 20, 80, 256})                                                      \
         test_split<C, A>("attend_split_" #c "_" #a, attend_split_##c##_##a,                    \
@@ -346,6 +427,13 @@ static void test_packed(const char *name, PackedKernel<A> kernel, uint32_t dim, 
 #define ROWS_PAIR(c, a)                                                                        \
     ROWS_FAST(c, a, 32) ROWS_FAST(c, a, 64) ROWS_FAST(c, a, 80) ROWS_FAST(c, a, 96)            \
     ROWS_FAST(c, a, 112) ROWS_FAST(c, a, 128) ROWS_FAST(c, a, 192) ROWS_FAST(c, a, 256)
+#define ROWS_CODES(a, D)                                                                       \
+    test_rows<f8, a>("attend_rows_f8_" #a "_" #D, attend_rows_f8_##a##_##D, D,                 \
+                     one_of({1u, 2u, 3u}), 128 * (D + 8) * (D > 128 ? 3 : 2), D == 64,         \
+                     attend_rows_bf16_##a##_##D);
+#define ROWS_CODES_OF(a)                                                                       \
+    ROWS_CODES(a, 32) ROWS_CODES(a, 64) ROWS_CODES(a, 80) ROWS_CODES(a, 96) ROWS_CODES(a, 112) \
+    ROWS_CODES(a, 128) ROWS_CODES(a, 192) ROWS_CODES(a, 256)
 #define ROWS_PLAIN(c, C, a, A)                                                                 \
     for (uint32_t dim : {8, 20, 64})                                                           \
         test_rows<C, A>("attend_rows_" #c "_" #a, attend_rows_##c##_##a, dim,                  \
@@ -359,18 +447,57 @@ static void test_packed(const char *name, PackedKernel<A> kernel, uint32_t dim, 
         test_packed<A>("attend_packed_" #a, attend_packed_##a, dim, one_of({1u, 2u}), 0,       \
                        dim == 20);
 
+// Numbers become the nearest codes under the least scale that holds them.
+static void test_codes() {
+    std::uniform_real_distribution<float> sizes(-14.0f, 9.0f);
+    bool nearest = true, least = true;
+    for (int i = 0; i < 20000; i++) {
+        // Half of them lie between two codes.
+        float x = std::exp2(sizes(generator)) * (i % 2 ? 1.0f : -1.0f);
+        if (i % 4 < 2) {
+            const uint8_t code = upto(0x7e);
+            x = (number_of({code}) + number_of({uint8_t(code + 1)})) / (i % 4 ? 2 : -2);
+        }
+        const double off = std::abs(number_of({code_of(x)}) - std::fmin(std::fmax(x, -448), 448));
+        double best = INFINITY;
+        bool even = false;
+        for (int code = 0; code < 256; code++) {
+            if ((code & 0x7f) == 0x7f) continue;
+            const double other =
+                std::abs(number_of({uint8_t(code)}) - std::fmin(std::fmax(x, -448), 448));
+            if (other < best || (other == best && code % 2 == 0)) even = code % 2 == 0;
+            best = std::fmin(best, other);
+        }
+        nearest &= off == best && (!even || code_of(x) % 2 == 0);
+    }
+    for (int i = 0; i < 20000; i++) {
+        const float x = i < 1000 ? std::exp2f(i % 8) * (1.74f + 0.00002f * i)
+                                 : std::exp2(1.5f * sizes(generator));
+        const int scale = scale_of(__float_as_uint(x));
+        least &= std::ldexp(448.0, scale - 247) >= x && std::ldexp(448.0, scale - 248) < x;
+    }
+    hold(nearest, "code_of", "is not the nearest code");
+    hold(least, "scale_of", "is not the least scale");
+    hold(scale_of(__float_as_uint(1e30f)) == 254 && scale_of(0) == 121 &&
+             scale_of(__float_as_uint(INFINITY)) == 255,
+         "scale_of", "is another at its ends");
+}
+
 int main(int count, char **names) {
     int turn = 0;
     auto wanted = [&](const char *name) { return count < 2 || std::string(names[1]) == name; };
+    if (wanted("codes")) test_codes();
     if (wanted("split")) {
         FOR_EACH_PAIR(SPLIT_PLAIN)
         SPLIT_PAIR(f16, f32) SPLIT_PAIR(f16, f16) SPLIT_PAIR(f16, bf16)
         SPLIT_PAIR(bf16, f32) SPLIT_PAIR(bf16, f16) SPLIT_PAIR(bf16, bf16)
+        SPLIT_CODES_OF(f32) SPLIT_CODES_OF(f16) SPLIT_CODES_OF(bf16)
     }
     if (wanted("rows")) {
         FOR_EACH_PAIR(ROWS_PLAIN)
         ROWS_PAIR(f16, f32) ROWS_PAIR(f16, f16) ROWS_PAIR(f16, bf16)
         ROWS_PAIR(bf16, f32) ROWS_PAIR(bf16, f16) ROWS_PAIR(bf16, bf16)
+        ROWS_CODES_OF(f32) ROWS_CODES_OF(f16) ROWS_CODES_OF(bf16)
     }
     if (wanted("packed")) {
         FOR_EACH_TYPE(PACKED_PLAIN)

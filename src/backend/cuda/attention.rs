@@ -6,8 +6,8 @@ use super::workspace::{Slot, Workspace};
 use super::{LinearView, view};
 use crate::backend::attention::AttentionSpec;
 use crate::backend::kernels::cuda::{
-    Matrix, Paged, Part, Prefill, Rotate, Table, View, attend_rows, attend_split, norm_rows,
-    rotate_cache,
+    Cached, Matrix, Paged, Part, Prefill, Rotate, Table, View, attend_rows, attend_split,
+    norm_rows, rotate_cache,
 };
 use crate::backend::{AttentionBlock, KvCache, Norm, Over, RopeRows};
 
@@ -39,21 +39,24 @@ impl Workspace {
         let AttentionSpec { heads, kv_heads, head_dim, .. } = block.spec;
         let Projected { parts, rows } = self.project(block, x)?;
         let (keys, values) = cache.layer(block.layer);
-        let (keys, values) = (View::of(keys)?, View::of(values)?);
-        let queries = self.room(Slot::Queries, keys.dtype, rows * heads * head_dim)?;
+        let scales = match cache.scales(block.layer) {
+            Some([k, v]) => Some([View::of(k)?, View::of(v)?]),
+            None => None,
+        };
+        let cached = Cached { keys: View::of(keys)?, values: View::of(values)?, scales };
+        let queries = self.room(Slot::Queries, cached.queries(), rows * heads * head_dim)?;
         let table = table(rope)?;
         let how = Rotate { parts, table, rows, heads, kv_heads, head_dim };
         let inputs = self.inputs()?.clone();
         let block_size = cache.shape.block_size;
         let places = (inputs.positions, inputs.slots);
-        rotate_cache(&self.gpu, &how, places, queries, (keys, values), block_size)?;
+        rotate_cache(&self.gpu, &how, places, queries, cached, block_size)?;
         let Some(output) = block.output.on_cuda()? else { bail!("the layer is not on the device") };
         let out =
             self.room(Slot::Attended, output.matrix.activations(), rows * heads * head_dim)?;
         let paged = Paged {
             spec: block.spec,
-            keys,
-            values,
+            cache: cached,
             block_size,
             tables: inputs.tables,
             table_stride: inputs.table_stride,

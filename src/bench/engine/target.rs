@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::BenchError;
-use crate::backend::{KvDtype, device};
+use crate::backend::device;
 use crate::bench::roofline::ModelCost;
 use crate::bench::roofline::cost::WeightBytes;
 use crate::bench::roofline::machine;
@@ -101,7 +101,7 @@ impl Target {
         let weights = |lookup, experts| WeightBytes { all: bytes, lookup, experts, arithmetic };
         let (cost, layers, context_length, dims) = match &network {
             Network::Decoder(m) => {
-                let (_, bytes) = element(options.kv_dtype);
+                let (bytes, _) = options.kv_dtype.bytes();
                 let weights = weights(m.lookup_bytes(), m.expert_bytes());
                 let cost = ModelCost::decoder(&m.config, weights, bytes);
                 (Some(cost), m.config.layers.len(), m.config.context_length, None)
@@ -129,7 +129,7 @@ impl Target {
                 .context_length
                 .map_or(context_length, |l| l.min(context_length)),
             embedding_dims: dims,
-            kv_cache_dtype: dims.is_none().then(|| element(options.kv_dtype).0),
+            kv_cache_dtype: dims.is_none().then(|| options.kv_dtype.name()),
             step_tokens: options.max_batch_tokens,
             load_s,
         };
@@ -182,14 +182,5 @@ fn room_for(bytes: u64) -> Result<(), BenchError> {
             free >> 20
         ))),
         _ => Ok(()),
-    }
-}
-
-/// Name and bytes of one element of the cache.
-fn element(dtype: KvDtype) -> (&'static str, usize) {
-    match dtype {
-        KvDtype::F32 => ("f32", 4),
-        KvDtype::F16 => ("f16", 2),
-        KvDtype::BF16 => ("bf16", 2),
     }
 }

@@ -5,7 +5,7 @@
 // score or a value is not a number, so is the result.
 #pragma once
 
-#include "mma.cuh"
+#include "stored.cuh"
 
 #define ATTENTION_THREADS 128
 #define ATTENTION_WARPS (ATTENTION_THREADS / WARP)
@@ -50,29 +50,43 @@ struct Sight {
 };
 
 // Keys and values of one head of one sequence in blocks of the cache, which is
-// (blocks, kv_heads, block_size, dim).
+// (blocks, kv_heads, block_size, dim), with its scales, if it has any, (blocks,
+// kv_heads, block_size).
 template <typename T> struct PagedKeys {
+    typedef T Type;
     const T *keys, *values;
+    const uint8_t *key_scales, *value_scales;
     const uint32_t *table;
     uint32_t shift, mask, dim;
     size_t step, first;
 
-    __device__ __forceinline__ PagedKeys(const T *k, const T *v, const uint32_t *table,
+    __device__ __forceinline__ PagedKeys(const T *k, const T *v, const uint8_t *k_scales,
+                                         const uint8_t *v_scales, const uint32_t *table,
                                          uint32_t block_size, uint32_t kv_heads,
                                          uint32_t kv_head, uint32_t dim)
-        : keys(k), values(v), table(table), shift(0), mask(block_size - 1), dim(dim),
-          step((size_t)kv_heads * block_size), first((size_t)kv_head * block_size) {
+        : keys(k), values(v), key_scales(k_scales), value_scales(v_scales), table(table),
+          shift(0), mask(block_size - 1), dim(dim), step((size_t)kv_heads * block_size),
+          first((size_t)kv_head * block_size) {
         while ((1u << shift) < block_size) shift++;
     }
-    __device__ __forceinline__ size_t at(uint32_t i) const {
-        return (table[i >> shift] * step + first + (i & mask)) * dim;
+    __device__ __forceinline__ size_t slot(uint32_t i) const {
+        return table[i >> shift] * step + first + (i & mask);
     }
-    __device__ __forceinline__ const T *key(uint32_t i) const { return keys + at(i); }
-    __device__ __forceinline__ const T *value(uint32_t i) const { return values + at(i); }
+    __device__ __forceinline__ const T *key(uint32_t i) const { return keys + slot(i) * dim; }
+    __device__ __forceinline__ const T *value(uint32_t i) const {
+        return values + slot(i) * dim;
+    }
+    __device__ __forceinline__ uint32_t key_factors(uint32_t i) const {
+        return Stored<T>::factors(key_scales, slot(i), true);
+    }
+    __device__ __forceinline__ uint32_t value_factors(uint32_t i) const {
+        return Stored<T>::factors(value_scales, slot(i), true);
+    }
 };
 
 // Keys and values of one head of one sequence in rows of a packed batch.
 template <typename T> struct PackedKeys {
+    typedef T Type;
     const T *keys, *values;
     size_t key_stride, value_stride;
 
@@ -80,4 +94,6 @@ template <typename T> struct PackedKeys {
     __device__ __forceinline__ const T *value(uint32_t i) const {
         return values + i * value_stride;
     }
+    __device__ __forceinline__ uint32_t key_factors(uint32_t) const { return 0; }
+    __device__ __forceinline__ uint32_t value_factors(uint32_t) const { return 0; }
 };

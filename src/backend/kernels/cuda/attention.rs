@@ -5,23 +5,55 @@ use candle_core::{DType, Result, bail};
 use super::gpu::{Gpu, Launch, args, count};
 use super::view::View;
 use crate::backend::attention::AttentionSpec;
+use crate::backend::cache::TENSOR_CORE_HEADS;
 
 const THREADS: u32 = 128;
 /// Widest head of the plain kernels.
 const MOST_COLUMNS: usize = 512;
-/// Heads that have kernels on tensor cores.
-const ROWS_FAST: [usize; 8] = [32, 64, 80, 96, 112, 128, 192, 256];
+/// Heads of packed sequences that have kernels on tensor cores.
 const PACKED_FAST: [usize; 5] = [32, 64, 80, 96, 128];
 /// Tasks of one launch: the second side of a grid has no more.
 const MOST_TASKS: usize = 65_535;
+
+/// Keys and values of a layer.
+#[derive(Debug, Clone, Copy)]
+pub struct Cached {
+    /// (blocks, kv_heads, block_size, head_dim) each; codes are bytes.
+    pub keys: View,
+    pub values: View,
+    /// Of codes, (blocks, kv_heads, block_size) for keys and for values.
+    pub scales: Option<[View; 2]>,
+}
+
+impl Cached {
+    /// The type of the queries that are multiplied with it.
+    pub fn queries(&self) -> DType {
+        if self.scales.is_some() { DType::BF16 } else { self.keys.dtype }
+    }
+
+    /// Checks its sizes, for heads of so many columns, and gives its type in
+    /// the names of kernels.
+    pub(super) fn check(&self, head_dim: usize) -> Result<&'static str> {
+        self.values.holds("values", self.keys.len, self.keys.dtype)?;
+        let Some(scales) = self.scales else { return self.keys.name() };
+        self.keys.holds("codes", self.keys.len, DType::U8)?;
+        for scales in scales {
+            scales.holds("scales", self.keys.len / head_dim, DType::U8)?;
+        }
+        Ok("f8")
+    }
+
+    /// The scales, of keys and of values.
+    pub(super) fn scales(&self) -> [Option<View>; 2] {
+        self.scales.map_or([None; 2], |scales| scales.map(Some))
+    }
+}
 
 /// A layer of the cache and whose blocks are whose.
 #[derive(Debug, Clone, Copy)]
 pub struct Paged {
     pub spec: AttentionSpec,
-    /// (blocks, kv_heads, block_size, head_dim) each.
-    pub keys: View,
-    pub values: View,
+    pub cache: Cached,
     pub block_size: usize,
     /// (sequences, table_stride), within the cache.
     pub tables: View,
@@ -86,8 +118,7 @@ impl Paged {
     /// the names of kernels.
     fn check(&self) -> Result<&'static str> {
         check(&self.spec)?;
-        self.values.holds("values", self.keys.len, self.keys.dtype)?;
-        self.keys.name()
+        self.cache.check(self.spec.head_dim)
     }
 }
 
@@ -105,14 +136,16 @@ pub fn attend_split(
     out: View,
 ) -> Result<()> {
     let c = paged.check()?;
-    let Paged { spec, keys, values, .. } = *paged;
+    let Paged { spec, cache, .. } = *paged;
+    let Cached { keys, values, .. } = cache;
+    let [k_scales, v_scales] = cache.scales();
     let AttentionSpec { heads, kv_heads, head_dim, .. } = spec;
     let Decode { rows, splits, split, .. } = *how;
     for (what, list) in [("rows", how.row), ("sequences", how.sequence), ("contexts", how.context)]
     {
         list.holds(what, rows, DType::U32)?;
     }
-    let queries = queries.holds("queries", rows * heads * head_dim, keys.dtype)?;
+    let queries = queries.holds("queries", rows * heads * head_dim, cache.queries())?;
     let out = out.holds("attended rows", rows * heads * head_dim, out.dtype)?;
     match partials {
         Some(partials) => {
@@ -131,6 +164,7 @@ pub fn attend_split(
             let h = if heads / kv_heads <= 8 { 8 } else { 16 };
             format!("attend_split_{c}_{a}_{d}x{h}")
         }
+        None if cache.scales.is_some() => bail!("no kernel has heads of {head_dim} in FP8"),
         None => format!("attend_split_{c}_{a}"),
     };
     let grid = (count(kv_heads)?, count(splits)?, count(rows)?);
@@ -139,6 +173,8 @@ pub fn attend_split(
         queries,
         keys,
         values,
+        k_scales,
+        v_scales,
         paged.tables,
         count(paged.table_stride)?,
         how.row,
@@ -185,26 +221,31 @@ pub fn attend_rows(
     out: View,
 ) -> Result<()> {
     let c = paged.check()?;
-    let Paged { spec, keys, values, .. } = *paged;
+    let Paged { spec, cache, .. } = *paged;
+    let Cached { keys, values, .. } = cache;
+    let [k_scales, v_scales] = cache.scales();
     let AttentionSpec { heads, kv_heads, head_dim, .. } = spec;
     let Prefill { tiles, count: n, .. } = *how;
     if n > MOST_TASKS {
         bail!("a step of {n} tiles of rows is larger than {MOST_TASKS}");
     }
     tiles.holds("tiles", 2 * n, DType::U32)?;
-    let queries = queries.holds("queries", out.len, keys.dtype)?;
+    let queries = queries.holds("queries", out.len, cache.queries())?;
     let a = out.name()?;
-    let (name, shared) = match keys.dtype != DType::F32 && ROWS_FAST.contains(&head_dim) {
+    let (name, shared) = match keys.dtype != DType::F32 && TENSOR_CORE_HEADS.contains(&head_dim) {
         true => {
             let parts = if head_dim > 128 { 3 } else { 2 };
             (format!("attend_rows_{c}_{a}_{head_dim}"), 128 * (head_dim + 8) * parts)
         }
+        false if cache.scales.is_some() => bail!("no kernel has heads of {head_dim} in FP8"),
         false => (format!("attend_rows_{c}_{a}"), 0),
     };
     let given = args![
         queries,
         keys,
         values,
+        k_scales,
+        v_scales,
         paged.tables,
         count(paged.table_stride)?,
         tiles,

@@ -2,8 +2,10 @@
 // every key and value is loaded once, straight to registers, for all heads of
 // its group, and long contexts are cut into splits that run side by side.
 //
-// k and v are (blocks, kv_heads, block_size, head_dim) of type C; q is
-// (rows, heads, head_dim) of type C, out (rows, heads * head_dim) of type A.
+// k and v are (blocks, kv_heads, block_size, head_dim) of type C, with scales
+// (blocks, kv_heads, block_size) if C is f8 (see stored.cuh); q is (rows, heads,
+// head_dim) of type C, of bf16 where that is f8, out (rows, heads * head_dim) of
+// type A.
 // Entry i is row rows[i] of sequence sequences[i], which sees the first
 // contexts[i] keys of its blocks, or, with a window, the last `window` of those.
 // A context of 0 is no entry. tables is (sequences, table_stride).
@@ -13,7 +15,7 @@
 // attend_split_C_A          kv_heads, splits, n   128    0               head_dim to 512
 // attend_combine_A          heads, n              128    0
 //
-// C of DxH is f16 or bf16, D 64, 128 or 256; H, 8 or 16, is how many heads share
+// C of DxH is f16, bf16 or f8, D 64, 128 or 256; H, 8 or 16, is how many heads share
 // a pass over the keys: take the least that is no less than heads / kv_heads.
 // More than 16 heads take several passes. Block sizes are powers of two from 8.
 //
@@ -23,7 +25,7 @@
 // writes greatest exponent, sum of weights and head_dim weighted sums to the
 // workspace, f32 (n, heads, splits, head_dim + 2), and the second joins them;
 // what no split reaches is neither written nor read. q, k and v are aligned to 16
-// bytes.
+// bytes. C of the second is f32, f16 or bf16.
 #include "plain.cuh"
 #include "split.cuh"
 
@@ -33,7 +35,8 @@ static __device__ __forceinline__ void split_plain(SPLIT_ARGUMENTS(C, A)) {
     const Share share(contexts[entry], split, blockIdx.y, window);
     if (share.empty()) return;
     const uint32_t row = rows[entry];
-    const PagedKeys<C> keys(k, v, tables + (size_t)sequences[entry] * table_stride, block_size,
+    const PagedKeys<C> keys(k, v, k_scales, v_scales,
+                            tables + (size_t)sequences[entry] * table_stride, block_size,
                             gridDim.x, kv_head, head_dim);
     const Score score(scale, softcap);
     __shared__ Plain s;
@@ -116,6 +119,7 @@ FOR_EACH_PAIR(PLAIN_SPLIT)
     FAST_SPLIT(c, a, 128, 16) FAST_SPLIT(c, a, 256, 8) FAST_SPLIT(c, a, 256, 16)
 FAST_SPLITS(f16, f32) FAST_SPLITS(f16, f16) FAST_SPLITS(f16, bf16)
 FAST_SPLITS(bf16, f32) FAST_SPLITS(bf16, f16) FAST_SPLITS(bf16, bf16)
+FAST_SPLITS(f8, f32) FAST_SPLITS(f8, f16) FAST_SPLITS(f8, bf16)
 
 #define COMBINE(a, A)                                                                          \
     extern "C" __global__ void attend_combine_##a(                                             \

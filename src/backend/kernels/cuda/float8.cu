@@ -5,43 +5,12 @@
 // `group` columns of a row: all of them, or a multiple of CHUNK. A row with a
 // code for NaN has NaN for a scale instead, so codes are read as numbers here.
 
-#include "mma.cuh"
+#include "float8.cuh"
 
 // Columns that a warp takes at a time.
 #define CHUNK 128
 // Of a block.
 #define WARPS 8
-
-// Two numbers of bf16 times 2^120, which is exact for codes.
-static __device__ __forceinline__ uint32_t times_2_120(uint32_t both) {
-#ifdef DRAGOMAN_EMULATED
-    bf16 x[2];
-    memcpy(x, &both, 4);
-    return pack<bf16>(ldexpf(widen(x[0]), 120), ldexpf(widen(x[1]), 120));
-#else
-    uint32_t y;
-    // Adding -0 leaves a product what it is.
-    asm("fma.rn.bf16x2 %0, %1, %2, %3;"
-        : "=r"(y)
-        : "r"(both), "r"(0x7b807b80u), "r"(0x80008000u));
-    return y;
-#endif
-}
-
-// Four codes as bf16, first and second, third and fourth. Exponent and mantissa
-// stand in the lowest bits of bf16's exponent and the highest of its mantissa,
-// where they are worth 2^-120 of what they are, numbers below the least normal
-// one as well.
-static __device__ __forceinline__ void widen_codes(uint32_t codes, uint32_t &low, uint32_t &high) {
-#ifdef DRAGOMAN_EMULATED
-    uint32_t a = (codes & 0xffu) << 8 | (codes & 0xff00u) << 16;
-    uint32_t b = (codes & 0xff0000u) >> 8 | (codes & 0xff000000u);
-#else
-    uint32_t a = __byte_perm(codes, 0, 0x1404), b = __byte_perm(codes, 0, 0x3424);
-#endif
-    low = times_2_120((a & 0x80008000u) | (a >> 4 & 0x07f007f0u));
-    high = times_2_120((b & 0x80008000u) | (b >> 4 & 0x07f007f0u));
-}
 
 // The number in the lower or the upper half of a register.
 static __device__ __forceinline__ float half_of(uint32_t both, int upper) {

@@ -44,6 +44,20 @@ static __device__ __forceinline__ Words load_words(const void *from, bool there)
     return x;
 }
 
+// The same of 8 bytes.
+static __device__ __forceinline__ void load_pair(uint32_t (&x)[2], const void *from,
+                                                 bool there) {
+#ifdef DRAGOMAN_EMULATED
+    if (there) memcpy(x, from, 8);
+    else memset(x, 0, 8);
+#else
+    asm("{\n .reg .pred p;\n setp.ne.u32 p, %3, 0;\n mov.u32 %0, 0;\n mov.u32 %1, 0;\n"
+        " @p ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];\n}"
+        : "=&r"(x[0]), "=&r"(x[1])
+        : "l"(from), "r"((uint32_t)there));
+#endif
+}
+
 // Two numbers as a register of a fragment. Does not saturate.
 template <typename T> static __device__ __forceinline__ uint32_t pack(float low, float high);
 

@@ -22,7 +22,9 @@ mod staging;
 mod view;
 
 pub use activation::{Gated, convert, finish_logits, gated};
-pub use attention::{Decode, Packed, Paged, Prefill, attend_packed, attend_rows, attend_split};
+pub use attention::{
+    Cached, Decode, Packed, Paged, Prefill, attend_packed, attend_rows, attend_split,
+};
 pub use experts::{Lists, Mixture, Shared, Taken, combine_experts, route};
 pub use experts_product::{multiplies_experts, multiply_experts};
 pub use float8::takes_float8;

@@ -2,8 +2,9 @@
 // 64 rows.
 //
 // k and v are (blocks, kv_heads, block_size, head_dim) of type C, already with
-// the keys of these rows; q is (rows, heads, head_dim) of type C, out (rows,
-// heads * head_dim) of type A. Sequence s has rows cu_seqlens[s] to
+// the keys of these rows, with scales (blocks, kv_heads, block_size) if C is f8
+// (see stored.cuh); q is (rows, heads, head_dim) of type C, of bf16 where that is
+// f8, out (rows, heads * head_dim) of type A. Sequence s has rows cu_seqlens[s] to
 // cu_seqlens[s + 1], the last of which is at position context_lens[s] - 1, and
 // row s of tables, (sequences, table_stride). Task t is {sequence, first of its
 // 64 rows within the sequence}: tasks[2t], tasks[2t + 1]; those that see most
@@ -17,22 +18,24 @@
 // attend_rows_C_A_D  heads, tasks  128    128 (D + 8) (D > 128 ? 3 : 2)  head_dim = D
 // attend_rows_C_A    heads, tasks  128    0                             head_dim <= 512
 //
-// That is bytes; D of 128 needs 34816, of 256 101376. C of the first is f16 or
-// bf16, D 32, 64, 80, 96, 112, 128, 192 or 256. Block sizes are powers of two.
-// q, k and v are aligned to 16 bytes, out to 8.
+// That is bytes; D of 128 needs 34816, of 256 101376. C of the first is f16, bf16
+// or f8, D 32, 64, 80, 96, 112, 128, 192 or 256; of the second f32, f16 or bf16.
+// Block sizes are powers of two. q, k and v are aligned to 16 bytes, out to 8.
 #include "plain.cuh"
 #include "tile.cuh"
 
 #define ROWS_ARGUMENTS(C, A)                                                                   \
-    const C *__restrict__ q, const C *__restrict__ k, const C *__restrict__ v,                 \
-        const uint32_t *__restrict__ tables, uint32_t table_stride,                            \
+    const typename Stored<C>::Number *__restrict__ q, const C *__restrict__ k,                 \
+        const C *__restrict__ v, const uint8_t *__restrict__ k_scales,                         \
+        const uint8_t *__restrict__ v_scales, const uint32_t *__restrict__ tables,             \
+        uint32_t table_stride,                                                                 \
         const uint32_t *__restrict__ tasks, const uint32_t *__restrict__ cu_seqlens,           \
         const uint32_t *__restrict__ context_lens, A *__restrict__ out, uint32_t kv_heads,     \
         uint32_t head_dim, uint32_t block_size, uint32_t window, uint32_t causal, float scale, \
         float softcap
 #define ROWS_NAMES                                                                             \
-    q, k, v, tables, table_stride, tasks, cu_seqlens, context_lens, out, kv_heads, head_dim,   \
-        block_size, window, causal, scale, softcap
+    q, k, v, k_scales, v_scales, tables, table_stride, tasks, cu_seqlens, context_lens, out,   \
+        kv_heads, head_dim, block_size, window, causal, scale, softcap
 
 // D is 0 for the plain version.
 template <typename C, typename A, int D>
@@ -45,13 +48,15 @@ static __device__ __forceinline__ void attend_rows(ROWS_ARGUMENTS(C, A)) {
     const Sight sight = {window > 0 ? window - 1 : UNBOUNDED, causal ? 0 : UNBOUNDED, context};
     const uint32_t position = causal ? context - all + first : 0;
     const uint32_t *table = tables + (size_t)sequence * table_stride;
-    const PagedKeys<C> keys(k, v, table, block_size, kv_heads, head / (heads / kv_heads), dim);
+    const PagedKeys<C> keys(k, v, k_scales, v_scales, table, block_size, kv_heads,
+                            head / (heads / kv_heads), dim);
     const size_t stride = (size_t)heads * dim;
     const size_t at = (start + first) * stride + head * dim;
     const Score score(scale, softcap);
     if constexpr (D > 0) {
-        DYNAMIC_SHARED(C, shared);
-        Tile<C, A, D>::run(shared, q + at, stride, out + at, stride, rows, position, sight,
+        typedef typename Stored<C>::Number T;
+        DYNAMIC_SHARED(T, shared);
+        Tile<T, A, D>::run(shared, q + at, stride, out + at, stride, rows, position, sight,
                            keys, score);
     } else {
         plain_rows(q + at, stride, out + at, stride, rows, position, dim, sight, keys, score);
@@ -75,3 +80,4 @@ FOR_EACH_PAIR(PLAIN_ROWS)
     FAST_ROWS(c, a, 112) FAST_ROWS(c, a, 128) FAST_ROWS(c, a, 192) FAST_ROWS(c, a, 256)
 FAST_ROWS_OF(f16, f32) FAST_ROWS_OF(f16, f16) FAST_ROWS_OF(f16, bf16)
 FAST_ROWS_OF(bf16, f32) FAST_ROWS_OF(bf16, f16) FAST_ROWS_OF(bf16, bf16)
+FAST_ROWS_OF(f8, f32) FAST_ROWS_OF(f8, f16) FAST_ROWS_OF(f8, bf16)

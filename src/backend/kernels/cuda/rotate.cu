@@ -1,7 +1,7 @@
 // Queries, keys and values on their way from the product to attention: biases,
 // norms of heads, rotation, and the cache.
 
-#include "common.cuh"
+#include "stored.cuh"
 
 // One head of one row, by a warp: bias and norm, then its columns turned,
 // halves against each other (arXiv:2104.09864); columns from 2 * half on stay.
@@ -134,42 +134,69 @@ static __device__ Turned<A> turn(const Rows<A> &rows, const float *cos, const fl
      layer,                                                                                \
      eps}
 
+// Stores a warp's head, or its codes and their scale.
+template <typename C>
+static __device__ __forceinline__ void store(C *to, uint8_t *, const float *head,
+                                             uint32_t head_dim) {
+    for (uint32_t c = threadIdx.x % WARP; c < head_dim; c += WARP) to[c] = narrow<C>(head[c]);
+}
+template <>
+__device__ __forceinline__ void store(e4m3 *to, uint8_t *scale, const float *head,
+                                      uint32_t head_dim) {
+    // In bits, of which those of what is no number are the greatest.
+    uint32_t largest = 0;
+    for (uint32_t c = threadIdx.x % WARP; c < head_dim; c += WARP)
+        largest = max(largest, __float_as_uint(head[c]) & 0x7fffffffu);
+    for (int apart = WARP / 2; apart > 0; apart /= 2)
+        largest = max(largest, __shfl_xor_sync(ALL_LANES, largest, apart));
+    const uint32_t own = scale_of(largest);
+    for (uint32_t c = threadIdx.x % WARP; c < head_dim; c += WARP)
+        to[c] = stored_under(own, head[c]);
+    if (threadIdx.x % WARP == 0) *scale = own;
+}
+
 // Launched as `turn` says. Queries go to `q_out` (rows, heads, head_dim), keys and
 // values to the row's slot of a layer of the cache, (blocks, kv_heads,
-// block_size, head_dim) each. A row whose slot is 0xffffffff is padding.
-// `cos` and `sin` are tables (positions, half).
+// block_size, head_dim) each, with scales (blocks, kv_heads, block_size) if C is
+// f8. A row whose slot is 0xffffffff is padding. `cos` and `sin` are tables
+// (positions, half).
 template <typename A, typename C>
 static __device__ void rotate_cache(Rows<A> rows, const float *cos, const float *sin,
                                     uint32_t half, const uint32_t *positions,
-                                    const uint32_t *slots, C *q_out, C *k_cache, C *v_cache,
-                                    uint32_t heads, uint32_t kv_heads, uint32_t head_dim,
+                                    const uint32_t *slots,
+                                    typename Stored<C>::Number *q_out, C *k_cache, C *v_cache,
+                                    uint8_t *k_scales, uint8_t *v_scales, uint32_t heads,
+                                    uint32_t kv_heads, uint32_t head_dim,
                                     uint32_t block_size) {
     uint32_t row = blockIdx.x, slot = slots[row];
     Turned<A> turned = turn(rows, cos, sin, half, positions[row], heads, kv_heads, head_dim);
     Which w = turned.which;
     if (turned.none || (slot == 0xffffffffu && w.kind > 0)) return;
-    C *to;
     if (w.kind == 0) {
-        to = q_out + ((uint64_t)row * heads + w.head) * head_dim;
-    } else {
-        uint64_t block = slot / block_size, offset = slot % block_size;
-        uint64_t begin = ((block * kv_heads + w.head) * block_size + offset) * head_dim;
-        to = (w.kind == 1 ? k_cache : v_cache) + begin;
+        const uint64_t at = (uint64_t)row * heads + w.head;
+        store(q_out + at * head_dim, nullptr, turned.head, head_dim);
+        return;
     }
-    for (uint32_t c = threadIdx.x % WARP; c < head_dim; c += WARP)
-        to[c] = narrow<C>(turned.head[c]);
+    uint64_t block = slot / block_size, offset = slot % block_size;
+    uint64_t at = (block * kv_heads + w.head) * block_size + offset;
+    C *to = (w.kind == 1 ? k_cache : v_cache) + at * head_dim;
+    store(to, (w.kind == 1 ? k_scales : v_scales) + at, turned.head, head_dim);
 }
 
 #define ROTATE_CACHE(a_name, A, c_name, C)                                                 \
     extern "C" __global__ void rotate_cache_##a_name##_##c_name(                           \
         ROWS(A), const float *cos, const float *sin, uint32_t half,                        \
-        const uint32_t *positions, const uint32_t *slots, C *q_out, C *k_cache,            \
-        C *v_cache, uint32_t heads, uint32_t kv_heads, uint32_t head_dim,                  \
-        uint32_t block_size) {                                                             \
+        const uint32_t *positions, const uint32_t *slots, Stored<C>::Number *q_out,        \
+        C *k_cache, C *v_cache, uint8_t *k_scales, uint8_t *v_scales, uint32_t heads,      \
+        uint32_t kv_heads, uint32_t head_dim, uint32_t block_size) {                       \
         rotate_cache<A, C>(GIVEN_ROWS, cos, sin, half, positions, slots, q_out, k_cache,   \
-                           v_cache, heads, kv_heads, head_dim, block_size);                \
+                           v_cache, k_scales, v_scales, heads, kv_heads, head_dim,         \
+                           block_size);                                                    \
     }
 FOR_EACH_PAIR(ROTATE_CACHE)
+ROTATE_CACHE(f32, f32, f8, f8)
+ROTATE_CACHE(f16, f16, f8, f8)
+ROTATE_CACHE(bf16, bf16, f8, f8)
 
 // Launched as `turn` says. The same where the rows are, for encoders. With
 // `positions` null, row r takes row r of the tables.

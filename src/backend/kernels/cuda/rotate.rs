@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Result, bail};
 
+use super::attention::Cached;
 use super::gpu::{Arg, Gpu, Launch, args, count};
 use super::norm::NormView;
 use super::view::View;
@@ -103,8 +104,7 @@ impl Rotate {
 }
 
 /// Puts queries into `q_out` (rows, heads, head_dim) and keys and values into
-/// their slots of a layer of the cache, each (blocks, kv_heads, block_size,
-/// head_dim). `positions` and `slots` are one u32 a row; those are the
+/// their slots of a layer of the cache. `positions` and `slots` are one u32 a row; those are the
 /// caller's to keep within table and cache, or 0xffffffff for a row that is
 /// padding.
 ///
@@ -115,15 +115,16 @@ pub fn rotate_cache(
     how: &Rotate,
     (positions, slots): (View, View),
     q_out: View,
-    (keys, values): (View, View),
+    cache: Cached,
     block_size: usize,
 ) -> Result<()> {
     how.check()?;
     let Rotate { rows, heads, kv_heads, head_dim, table, parts } = *how;
     positions.holds("positions", rows, DType::U32)?;
     slots.holds("slots", rows, DType::U32)?;
-    let q_out = q_out.holds("queries", rows * heads * head_dim, keys.dtype)?;
-    values.holds("values", keys.len, keys.dtype)?;
+    let c = cache.check(head_dim)?;
+    let q_out = q_out.holds("queries", rows * heads * head_dim, cache.queries())?;
+    let [k_scales, v_scales] = cache.scales();
     let mut given = how.args()?;
     given.extend_from_slice(args![
         table.cos,
@@ -132,14 +133,16 @@ pub fn rotate_cache(
         positions,
         slots,
         q_out,
-        keys,
-        values,
+        cache.keys,
+        cache.values,
+        k_scales,
+        v_scales,
         count(heads)?,
         count(kv_heads)?,
         count(head_dim)?,
         count(block_size)?
     ]);
-    let name = format!("rotate_cache_{}_{}", parts[0].rows.name()?, keys.name()?);
+    let name = format!("rotate_cache_{}_{}", parts[0].rows.name()?, c);
     // SAFETY: the sizes were checked above.
     unsafe { gpu.launch(&name, how.shape()?, &given) }
 }

@@ -42,19 +42,24 @@ static __device__ __forceinline__ void put_weights(float *workspace, uint32_t he
     workspace[part * (dim + 2) + 1] = sum;
 }
 
-#define SPLIT_ARGUMENTS(C, A)                                                                  \
-    const C *__restrict__ q, const C *__restrict__ k, const C *__restrict__ v,                 \
-        const uint32_t *__restrict__ tables, uint32_t table_stride,                            \
+#define SPLIT_ARGUMENTS(S, A)                                                                  \
+    const typename Stored<S>::Number *__restrict__ q, const S *__restrict__ k,                 \
+        const S *__restrict__ v, const uint8_t *__restrict__ k_scales,                         \
+        const uint8_t *__restrict__ v_scales, const uint32_t *__restrict__ tables,             \
+        uint32_t table_stride,                                                                 \
         const uint32_t *__restrict__ rows, const uint32_t *__restrict__ sequences,             \
         const uint32_t *__restrict__ contexts, float *__restrict__ workspace,                  \
         A *__restrict__ out, uint32_t heads, uint32_t head_dim, uint32_t block_size,           \
         uint32_t split, uint32_t window, float scale, float softcap
 #define SPLIT_NAMES                                                                            \
-    q, k, v, tables, table_stride, rows, sequences, contexts, workspace, out, heads, head_dim, \
-        block_size, split, window, scale, softcap
+    q, k, v, k_scales, v_scales, tables, table_stride, rows, sequences, contexts, workspace,   \
+        out, heads, head_dim, block_size, split, window, scale, softcap
 
 // CHUNKS: of 64 dimensions. TILES: of 8 heads.
-template <typename C, typename A, int CHUNKS, int TILES> struct Split {
+template <typename S, typename A, int CHUNKS, int TILES> struct Split {
+    typedef typename Stored<S>::Number C;
+    typedef typename Stored<S>::Eight Eight;
+
     static constexpr int HALVES = 2 * CHUNKS;
     static constexpr int HEADS = 8 * TILES;
     // Wide queries lie in shared memory, as registers hold no more.
@@ -68,44 +73,69 @@ template <typename C, typename A, int CHUNKS, int TILES> struct Split {
         alignas(16) float sums[HEADS][CHUNKS * 64];
     };
 
-    // Where 16 keys are: element offsets of the first 8 and of the others.
+    // Where 16 keys are: the first 8 and the others, in heads of positions and in
+    // numbers.
     struct Place {
         uint32_t key;
-        size_t at[2];
+        size_t slot[2], at[2];
     };
 
-    static __device__ __forceinline__ void load_keys(Words (&x)[HALVES][2], const C *k,
-                                                     const Place &place, const Share &share,
-                                                     uint32_t dim) {
+    static __device__ __forceinline__ void load_keys(Eight (&x)[HALVES][2],
+                                                     uint32_t (&factors)[2], const S *k,
+                                                     const uint8_t *scales, const Place &place,
+                                                     const Share &share, uint32_t dim) {
         const uint32_t g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             const uint32_t key = place.key + 8 * half + g;
             const bool seen = key >= share.low && key < share.end;
-            const C *from = k + place.at[half] + g * dim + 8 * t;
+            const S *from = k + place.at[half] + g * dim + 8 * t;
+            factors[half] = Stored<S>::factors(scales, place.slot[half] + g, seen);
 #pragma unroll
             for (int c = 0; c < HALVES; c++)
-                x[c][half] = load_words(from + 32 * c, seen && 32 * c + 8 * t < dim);
+                x[c][half].load(from + 32 * c, seen && 32 * c + 8 * t < dim);
         }
     }
 
-    static __device__ __forceinline__ void load_values(Words (&x)[4], int c, const C *v,
+    // Whose value is the i-th of four: keys 2t, 2t + 1, 2t + 8 and 2t + 9.
+    static __device__ __forceinline__ uint32_t value_key(const Place &place, int i) {
+        return place.key + i / 2 * 8 + 2 * (threadIdx.x % 4) + i % 2;
+    }
+
+    static __device__ __forceinline__ void load_values(Eight (&x)[4], int c, const S *v,
                                                        const Place &place, const Share &share,
                                                        uint32_t dim) {
         const uint32_t g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
         const bool within = 64 * c + 8 * g < dim;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const uint32_t key = place.key + i / 2 * 8 + 2 * t + i % 2;
-            const C *from = v + place.at[i / 2] + (2 * t + i % 2) * dim + 64 * c + 8 * g;
-            x[i] = load_words(from, within && key >= share.low && key < share.end);
+            const uint32_t key = value_key(place, i);
+            const S *from = v + place.at[i / 2] + (2 * t + i % 2) * dim + 64 * c + 8 * g;
+            x[i].load(from, within && key >= share.low && key < share.end);
+        }
+    }
+
+    static __device__ __forceinline__ void load_value_factors(uint32_t (&factors)[4],
+                                                              const uint8_t *scales,
+                                                              const Place &place,
+                                                              const Share &share) {
+        const uint32_t t = threadIdx.x % 4;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const uint32_t key = value_key(place, i);
+            const bool seen = key >= share.low && key < share.end;
+            factors[i] = Stored<S>::factors(scales, place.slot[i / 2] + 2 * t + i % 2, seen);
         }
     }
 
     // sums of one chunk += values · weights.
     static __device__ __forceinline__ void add_values(float (&sums)[TILES][CHUNKS][4][4], int c,
-                                                      const Words (&x)[4],
+                                                      const Eight (&stored)[4],
+                                                      const uint32_t (&factors)[4],
                                                       const uint32_t (&p)[TILES][2]) {
+        Words x[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) x[i] = stored[i].numbers(factors[i]);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const uint32_t a0 = low_halves(x[0].w[i], x[1].w[i]);
@@ -118,7 +148,7 @@ template <typename C, typename A, int CHUNKS, int TILES> struct Split {
         }
     }
 
-    static __device__ __forceinline__ void run(SPLIT_ARGUMENTS(C, A)) {
+    static __device__ __forceinline__ void run(SPLIT_ARGUMENTS(S, A)) {
         const uint32_t entry = blockIdx.z, kv_head = blockIdx.x, group = heads / gridDim.x;
         const Share share(contexts[entry], split, blockIdx.y, window);
         if (share.empty()) return;
@@ -126,14 +156,16 @@ template <typename C, typename A, int CHUNKS, int TILES> struct Split {
         const uint32_t *table = tables + (size_t)sequences[entry] * table_stride;
         for (uint32_t first = 0; first < group; first += HEADS) {
             const uint32_t count = min(group - first, (uint32_t)HEADS);
-            pass(q + ((size_t)row * heads + kv_head * group + first) * head_dim, k, v, table,
-                 share, workspace, out, row, kv_head * group + first, count, heads, head_dim,
-                 block_size, Score(scale, softcap));
+            pass(q + ((size_t)row * heads + kv_head * group + first) * head_dim, k, v, k_scales,
+                 v_scales, table, share, workspace, out, row, kv_head * group + first, count,
+                 heads, head_dim, block_size, Score(scale, softcap));
         }
     }
 
     // One pass over the keys, for `count` heads from `head` on.
-    static __device__ __forceinline__ void pass(const C *q, const C *k, const C *v,
+    static __device__ __forceinline__ void pass(const C *q, const S *k, const S *v,
+                                                const uint8_t *k_scales,
+                                                const uint8_t *v_scales,
                                                 const uint32_t *table, const Share &share,
                                                 float *workspace, A *out, uint32_t row,
                                                 uint32_t head, uint32_t count, uint32_t heads,
@@ -183,38 +215,43 @@ template <typename C, typename A, int CHUNKS, int TILES> struct Split {
             for (int half = 0; half < 2; half++) {
                 const uint32_t block = __shfl_sync(ALL_LANES, blocks, tile % 16 * 2 + half);
                 const uint32_t in = (place.key + 8 * half) & (block_size - 1);
-                place.at[half] =
-                    (((size_t)block * gridDim.x + blockIdx.x) * block_size + in) * dim;
+                place.slot[half] = ((size_t)block * gridDim.x + blockIdx.x) * block_size + in;
+                place.at[half] = place.slot[half] * dim;
             }
             return place;
         };
 
         const uint32_t tiles = start < share.end ? (share.end - start + step - 1) / step : 0;
-        Words keys[HALVES][2];
+        Eight keys[HALVES][2];
+        uint32_t key_factors[2], value_factors[4];
         Place place = place_of(0);
-        if (AHEAD && tiles > 0) load_keys(keys, k, place, share, dim);
+        if (AHEAD && tiles > 0) load_keys(keys, key_factors, k, k_scales, place, share, dim);
         for (uint32_t i = 0; i < tiles; i++) {
-            Words values[AHEAD ? CHUNKS : 1][4];
+            Eight values[AHEAD ? CHUNKS : 1][4];
             const Place here = place;
+            load_value_factors(value_factors, v_scales, here, share);
             if constexpr (AHEAD) {
 #pragma unroll
                 for (int c = 0; c < CHUNKS; c++) load_values(values[c], c, v, here, share, dim);
             } else {
-                load_keys(keys, k, here, share, dim);
+                load_keys(keys, key_factors, k, k_scales, here, share, dim);
             }
 
             float x[TILES][4] = {};
 #pragma unroll
-            for (int c = 0; c < HALVES; c++)
+            for (int c = 0; c < HALVES; c++) {
+                const Words a = keys[c][0].numbers(key_factors[0]);
+                const Words b = keys[c][1].numbers(key_factors[1]);
 #pragma unroll
                 for (int tile = 0; tile < TILES; tile++) {
                     const Words of = SHARED_QUERIES ? s.q[tile][c][lane] : qs[tile][c];
-                    const Words &a = keys[c][0], &b = keys[c][1];
                     mma<C>(x[tile], a.w[0], b.w[0], a.w[1], b.w[1], of.w[0], of.w[1]);
                     mma<C>(x[tile], a.w[2], b.w[2], a.w[3], b.w[3], of.w[2], of.w[3]);
                 }
+            }
             place = place_of(i + 1);
-            if (AHEAD && i + 1 < tiles) load_keys(keys, k, place, share, dim);
+            if (AHEAD && i + 1 < tiles)
+                load_keys(keys, key_factors, k, k_scales, place, share, dim);
 
             const uint32_t key = here.key + g;
             const bool seen[2] = {key >= share.low && key < share.end,
@@ -248,7 +285,7 @@ template <typename C, typename A, int CHUNKS, int TILES> struct Split {
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++) {
                 if constexpr (!AHEAD) load_values(values[0], c, v, here, share, dim);
-                add_values(sums, c, values[AHEAD ? c : 0], p);
+                add_values(sums, c, values[AHEAD ? c : 0], value_factors, p);
             }
         }
         join(s, sums, greatest, sum, workspace, out, row, head, count, heads, dim);

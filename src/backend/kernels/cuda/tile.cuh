@@ -25,17 +25,27 @@ template <typename T, typename A, int D> struct Tile {
     typedef uint32_t Fragments[QUERIES_STAY ? D / 16 : 1][4];
 
     // Begins to load 64 rows, of which `low` to `high` are there; others become 0.
-    template <typename Row>
+    // Rows that are not stored as products take them are loaded here and now.
+    template <typename S, typename Row, typename Factors>
     static __device__ __forceinline__ void load(T *to, uint32_t first, uint32_t low,
-                                                uint32_t high, const T *any, const Row &row) {
+                                                uint32_t high, const S *any, const Row &row,
+                                                const Factors &factors) {
         constexpr int PIECES = D / 8;
-        // A few at a time, as their addresses take registers.
-#pragma unroll 4
+        // A few at a time, as their addresses take registers, and codes as well.
+        constexpr int TOGETHER = sizeof(S) == sizeof(T) ? 4 : 2;
+#pragma unroll TOGETHER
         for (int j = 0; j < TILE_KEYS * PIECES / ATTENTION_THREADS; j++) {
             const uint32_t i = threadIdx.x + j * ATTENTION_THREADS;
             const uint32_t r = i / PIECES, d = i % PIECES * 8, at = first + r;
             const bool there = at >= low && at < high;
-            copy_async(to + r * STRIDE + d, there ? row(at) + d : any, there);
+            if constexpr (sizeof(S) == sizeof(T)) {
+                copy_async(to + r * STRIDE + d, there ? row(at) + d : any, there);
+            } else {
+                typename Stored<S>::Eight eight;
+                eight.load(there ? row(at) + d : any, there);
+                *reinterpret_cast<Words *>(to + r * STRIDE + d) =
+                    eight.numbers(there ? factors(at) : 0);
+            }
         }
         copies_commit();
     }
@@ -108,10 +118,17 @@ template <typename T, typename A, int D> struct Tile {
 
         const uint32_t low = sight.low(first), high = sight.high(first + rows - 1);
         const uint32_t begin = low / TILE_KEYS * TILE_KEYS;
-        auto key = [&](uint32_t i) { return keys.key(i); };
-        auto value = [&](uint32_t i) { return keys.value(i); };
-        load(q_tile, 0, 0, rows, q, [&](uint32_t i) { return q + i * q_stride; });
-        load(k_tile, begin, low, high, keys.keys, key);
+        auto load_keys = [&](uint32_t from) {
+            load(k_tile, from, low, high, keys.keys, [&](uint32_t i) { return keys.key(i); },
+                 [&](uint32_t i) { return keys.key_factors(i); });
+        };
+        auto load_values = [&](uint32_t from) {
+            load(v_tile, from, low, high, keys.values, [&](uint32_t i) { return keys.value(i); },
+                 [&](uint32_t i) { return keys.value_factors(i); });
+        };
+        load(q_tile, 0, 0, rows, q, [&](uint32_t i) { return q + i * q_stride; },
+             [](uint32_t) { return 0u; });
+        load_keys(begin);
         Fragments qs;
         if constexpr (QUERIES_STAY) {
             copies_wait<1>();
@@ -138,13 +155,13 @@ template <typename T, typename A, int D> struct Tile {
         for (uint32_t tile = begin; tile < high; tile += TILE_KEYS) {
             copies_wait<0>();
             __syncthreads();
-            load(v_tile, tile, low, high, keys.values, value);
+            load_values(tile);
             const bool sees = tile < most_high && tile + TILE_KEYS > least_low;
             float x[8][4];
             if (sees) multiply_keys(x, q_tile, qs, k_tile);
             __syncthreads();
             const uint32_t next = tile + TILE_KEYS;
-            if (next < high) load(k_tile, next, low, high, keys.keys, key);
+            if (next < high) load_keys(next);
             else copies_commit();
 
             if (sees) {
