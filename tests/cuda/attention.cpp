@@ -189,7 +189,8 @@ static void hold(bool right, const char *name, const char *what) {
 // Whether both have the same bits, but for those of what is no number.
 template <typename A> static bool same(const vector<A> &a, const vector<A> &b) {
     for (size_t i = 0; i < a.size(); i++)
-        if (memcmp(&a[i], &b[i], sizeof(A)) && !(std::isnan(widen(a[i])) && std::isnan(widen(b[i]))))
+        if (memcmp(&a[i], &b[i], sizeof(A)) &&
+            !(std::isnan(widen(a[i])) && std::isnan(widen(b[i]))))
             return false;
     return true;
 }
@@ -230,9 +231,9 @@ static void test_split(const char *name, SplitKernel<S, A> kernel, CombineKernel
         vector<float> workspace(size_t(count) * layer.heads * splits * (dim + 2), NAN);
         emulated::launch(dim3(layer.kv_heads, splits, count), 128, 0, kernel, q.data(), k.data(),
                          v.data(), cache.k_scales.data(), cache.v_scales.data(),
-                         cache.tables.data(), cache.stride, &rows[first], &sequences[first], &contexts[first], workspace.data(),
-                         out.data(), layer.heads, dim, layer.block_size, split, layer.window,
-                         layer.scale, layer.softcap);
+                         cache.tables.data(), cache.stride, &rows[first], &sequences[first],
+                         &contexts[first], workspace.data(), out.data(), layer.heads, dim,
+                         layer.block_size, split, layer.window, layer.scale, layer.softcap);
         if (splits > 1)
             emulated::launch(dim3(layer.heads, count), 128, 0, join, workspace.data(),
                              &rows[first], &contexts[first], out.data(), dim, splits, split,

@@ -53,7 +53,6 @@ struct Sight {
 // (blocks, kv_heads, block_size, dim), with its scales, if it has any, (blocks,
 // kv_heads, block_size).
 template <typename T> struct PagedKeys {
-    typedef T Type;
     const T *keys, *values;
     const uint8_t *key_scales, *value_scales;
     const uint32_t *table;
@@ -86,7 +85,6 @@ template <typename T> struct PagedKeys {
 
 // Keys and values of one head of one sequence in rows of a packed batch.
 template <typename T> struct PackedKeys {
-    typedef T Type;
     const T *keys, *values;
     size_t key_stride, value_stride;
 

@@ -104,9 +104,9 @@ impl Rotate {
 }
 
 /// Puts queries into `q_out` (rows, heads, head_dim) and keys and values into
-/// their slots of a layer of the cache. `positions` and `slots` are one u32 a row; those are the
-/// caller's to keep within table and cache, or 0xffffffff for a row that is
-/// padding.
+/// their slots of a layer of the cache. `positions` and `slots` are one u32 a
+/// row; those are the caller's to keep within table and cache, or 0xffffffff for
+/// a row that is padding.
 ///
 /// # Errors
 /// The memory does not fit the sizes, or the device fails.
