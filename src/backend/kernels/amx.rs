@@ -6,7 +6,7 @@
 //! [`InUse`] is dropped; nothing else in the process uses them.
 
 use std::arch::asm;
-use std::arch::x86_64::{__cpuid_count, _MM_HINT_T1, _mm_prefetch, _xgetbv};
+use std::arch::x86_64::{__cpuid_count, _xgetbv};
 use std::cell::Cell;
 use std::sync::OnceLock;
 
@@ -238,13 +238,6 @@ multiply!(
     /// Pairs of bf16, sums in f32.
     multiply_brains = "tdpbf16ps"
 );
-
-/// Asks for a line of memory, to be in the second cache.
-#[inline(always)]
-pub fn prefetch(at: *const u8) {
-    // SAFETY: it only hints: the address may be any.
-    unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
-}
 
 #[cfg(test)]
 mod tests {

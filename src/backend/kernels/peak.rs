@@ -12,9 +12,13 @@ use super::instructions::{Instructions, allows};
 use super::multiversion;
 use super::packed::words::{Here as Words, Words as _};
 use super::packed::{Level, best_level};
+use super::simd::prefetch_line_ahead;
 
 /// Independent chains of multiply-adds, enough to hide their latency.
 const CHAINS: usize = if cfg!(target_arch = "aarch64") { 16 } else { 12 };
+
+/// Bytes that a read asks for before it needs them.
+const AHEAD: usize = 2048;
 
 multiversion!(
     /// Adds up all of `data`, which reads it once and in order.
@@ -27,6 +31,10 @@ fn read_body(data: &[u64], sum: &mut u64) {
     let chunks = data.chunks_exact(lanes.len());
     let tail = chunks.remainder().iter().fold(0u64, |s, &x| s.wrapping_add(x));
     for chunk in chunks {
+        // As the packed kernels do, for what they read is held against this.
+        for line in 0..size_of_val(chunk) / 64 {
+            prefetch_line_ahead(chunk.as_ptr().cast::<u8>().wrapping_add(AHEAD + 64 * line));
+        }
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
             *lane = lane.wrapping_add(x);
         }

@@ -180,6 +180,21 @@ pub fn prefetch_line(at: *const u8) {
     let _ = at;
 }
 
+/// The same, for the cache of the second level.
+#[inline(always)]
+pub fn prefetch_line_ahead(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+    }
+    #[cfg(target_arch = "aarch64")]
+    super::arm::prefetch_line_ahead(at);
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = at;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

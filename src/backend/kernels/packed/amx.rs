@@ -91,7 +91,6 @@ unsafe fn rows<const F: u8, const NT: usize, const RG: usize>(
     let units = work.columns / unit_columns;
     let mut room = MaybeUninit::<Room>::uninit();
     let room = room.as_mut_ptr();
-    let mut ahead = work.ahead.from;
     // SAFETY: every pointer stays in its tile, in the rows of the group, or in
     // the room, of which everything is written before it is read.
     unsafe {
@@ -134,11 +133,8 @@ unsafe fn rows<const F: u8, const NT: usize, const RG: usize>(
                     amx::multiply_signed::<3, 5, 7>();
                 }
             }
-            for _ in 0..work.ahead.lines.div_ceil(per_block) {
-                for t in 0..NT {
-                    amx::prefetch(tile(t).wrapping_add(ahead));
-                }
-                ahead += 64;
+            if unit % per_block == 0 {
+                (0..NT).for_each(|t| work.ahead.ask(tile(t), unit / per_block));
             }
             if unit + 1 < units {
                 for t in 0..NT {

@@ -8,22 +8,34 @@ use std::arch::x86_64::*;
 use super::matmul::{Results, VECTOR_ROWS, Work};
 use super::{BLOCK, Format, TABLE, format};
 
-/// Lets `$rows` compute all rows of a group, of as many as it takes at a time.
+/// Lets `$rows` compute all rows of a group. Of one or two the sums of a whole
+/// tile stay in registers: lanes of both halves stand in each cache line, and
+/// what is read is used at once. More take the halves one after the other.
 macro_rules! all_rows {
     ($rows:ident, $work:ident, $results:ident) => {
-        each_place($work, |place| {
+        each_tile($work, |place| {
+            let second = Place { half: 1, ..place };
             macro_rules! dispatch {
-                ($format:ident) => {
+                ($format:ident) => {{
+                    const F: u8 = Format::$format as u8;
+                    macro_rules! both {
+                        ($count:literal) => {{
+                            $rows::<F, $count, 1>($work, place, $results);
+                            $rows::<F, $count, 1>($work, second, $results);
+                        }};
+                    }
                     // SAFETY: the caller's promise; lengths were checked.
                     unsafe {
-                        const F: u8 = Format::$format as u8;
-                        match $work.group.rows - place.row {
-                            1 => $rows::<F, 1>($work, place, $results),
-                            2 => $rows::<F, 2>($work, place, $results),
-                            _ => $rows::<F, 3>($work, place, $results),
+                        match $work.group.rows {
+                            1 => $rows::<F, 1, 2>($work, place, $results),
+                            2 => $rows::<F, 2, 2>($work, place, $results),
+                            3 => both!(3),
+                            4 => both!(4),
+                            5 => both!(5),
+                            _ => both!(6),
                         }
                     }
-                };
+                }};
             }
             for_format!($work.format, dispatch)
         })
@@ -46,29 +58,23 @@ pub unsafe fn kernel_vnni(work: &Work<'_>, results: &mut Results) {
     all_rows!(rows_vnni, work, results);
 }
 
-/// Rows 0-7 or 8-15 of a tile, and the first row of activations.
+/// A tile and the first half of its lanes (0-7 or 8-15).
 #[derive(Clone, Copy)]
 struct Place {
     tile: *const u8,
     number: usize,
     half: usize,
-    row: usize,
 }
 
-/// Lets `some` compute rows of activations from a place on, and say how many.
-fn each_place(work: &Work<'_>, mut some: impl FnMut(Place) -> usize) {
+/// Lets `some` compute all rows of each tile.
+fn each_tile(work: &Work<'_>, mut some: impl FnMut(Place)) {
     let Work { group, columns, .. } = work;
     let blocks = columns / BLOCK;
     assert!((1..=VECTOR_ROWS).contains(&group.rows));
     assert!(work.tiles.iter().all(|t| t.len() >= blocks.div_ceil(2) * work.format.pair_bytes()));
     assert!(group.q.len() >= group.rows * columns && group.steps.len() >= group.rows * blocks);
     for (number, tile) in work.tiles.iter().enumerate() {
-        for half in 0..2 {
-            let mut row = 0;
-            while row < group.rows {
-                row += some(Place { tile: tile.as_ptr(), number, half, row });
-            }
-        }
+        some(Place { tile: tile.as_ptr(), number, half: 0 });
     }
 }
 
@@ -233,93 +239,101 @@ impl Format {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn rows<const F: u8, const MR: usize>(
+unsafe fn rows<const F: u8, const MR: usize, const HALVES: usize>(
     work: &Work<'_>,
     place: Place,
     results: &mut Results,
-) -> usize {
+) {
     // SAFETY: the caller's promise.
-    unsafe { body::<Pairs, F, MR>(work, place, results) }
+    unsafe { body::<Pairs, F, MR, HALVES>(work, place, results) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-unsafe fn rows_vnni<const F: u8, const MR: usize>(
+unsafe fn rows_vnni<const F: u8, const MR: usize, const HALVES: usize>(
     work: &Work<'_>,
     place: Place,
     results: &mut Results,
-) -> usize {
+) {
     // SAFETY: the caller's promise.
-    unsafe { body::<Vnni, F, MR>(work, place, results) }
+    unsafe { body::<Vnni, F, MR, HALVES>(work, place, results) }
 }
 
-/// `MR` rows for eight lanes of a tile; returns `MR`.
+/// The group's rows, of which there are `MR`, for eight lanes of a tile or for
+/// all.
 #[inline(always)]
-unsafe fn body<D: Dots, const F: u8, const MR: usize>(
+unsafe fn body<D: Dots, const F: u8, const MR: usize, const HALVES: usize>(
     work: &Work<'_>,
     place: Place,
     results: &mut Results,
-) -> usize {
+) {
     let shape = const { format::<F>() };
     let signed = const { D::SIGNED && matches!(format::<F>(), Format::Eight | Format::FourTable) };
-    let (all, h) = (work.group.rows, place.half);
+    assert!(work.group.rows == MR && place.half + HALVES <= 2);
     // SAFETY: every pointer stays in the tile or in the rows of the group.
     unsafe {
-        let mut sums = [_mm256_setzero_ps(); MR];
-        let mut q = work.group.q.as_ptr().add(place.row * BLOCK);
-        let mut steps = work.group.steps.as_ptr().add(place.row);
-        // Once for all lanes and rows.
-        let lines = if (h, place.row) == (0, 0) { work.ahead.lines } else { 0 };
-        let mut ahead = place.tile.wrapping_add(work.ahead.from);
+        let mut sums = [[_mm256_setzero_ps(); MR]; HALVES];
+        let mut q = work.group.q.as_ptr();
+        let mut steps = work.group.steps.as_ptr();
         for b in 0..work.columns / BLOCK {
-            for _ in 0..lines {
-                _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
-                ahead = ahead.wrapping_add(64);
+            if place.half == 0 {
+                work.ahead.ask(place.tile, b);
             }
             let (weights_at, scales_at) = shape.block_at(b);
             let weights = place.tile.add(weights_at);
-            let mut dots = [D::start(0); MR];
+            let mut dots = [[D::start(0); MR]; HALVES];
             macro_rules! start {
                 ($m:ident => $minus:expr) => {
                     for $m in 0..MR {
-                        dots[$m] = D::start(match shape.zero_shift() {
+                        let at = match shape.zero_shift() {
                             Some(shift) if !signed => $minus << shift,
                             _ => 0,
-                        });
+                        };
+                        for dots in &mut dots {
+                            dots[$m] = D::start(at);
+                        }
                     }
                 };
             }
             macro_rules! columns {
                 ($($g:literal)*) => { $(
-                    let mut w = group::<F>(weights, $g, h);
-                    if signed {
-                        w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+                    let mut w = [_mm256_setzero_si256(); HALVES];
+                    for h in 0..HALVES {
+                        w[h] = group::<F>(weights, $g, place.half + h);
+                        if signed {
+                            w[h] = _mm256_xor_si256(w[h], _mm256_set1_epi8(-128));
+                        }
                     }
                     for m in 0..MR {
                         let four = q.add(m * BLOCK + $g * 4).cast::<i32>().read_unaligned();
                         let x = _mm256_set1_epi32(four);
-                        match signed {
-                            true => dots[m].add_signed(w, x),
-                            false => dots[m].add(w, x),
-                        }
-                        if ($g + 1) % shape.groups_in_16_bits() == 0 {
-                            dots[m].widen();
+                        for h in 0..HALVES {
+                            match signed {
+                                true => dots[h][m].add_signed(w[h], x),
+                                false => dots[h][m].add(w[h], x),
+                            }
+                            if ($g + 1) % shape.groups_in_16_bits() == 0 {
+                                dots[h][m].widen();
+                            }
                         }
                     }
                 )* };
             }
+            // Scales or offsets of eight lanes.
             macro_rules! halves {
-                ($slot:literal) => {{
-                    let at = place.tile.add(scales_at + $slot * 32 + h * 16);
+                ($slot:literal, $h:ident) => {{
+                    let at = place.tile.add(scales_at + $slot * 32 + (place.half + $h) * 16);
                     _mm256_cvtph_ps(_mm_load_si128(at.cast()))
                 }};
             }
             macro_rules! add {
                 ($slot:literal) => {
-                    let s = halves!($slot);
-                    for m in 0..MR {
-                        let scale = _mm256_mul_ps(s, _mm256_set1_ps((*steps.add(m)).scale));
-                        let dot = _mm256_cvtepi32_ps(dots[m].sums());
-                        sums[m] = _mm256_fmadd_ps(dot, scale, sums[m]);
+                    for h in 0..HALVES {
+                        let s = halves!($slot, h);
+                        for m in 0..MR {
+                            let scale = _mm256_mul_ps(s, _mm256_set1_ps((*steps.add(m)).scale));
+                            let dot = _mm256_cvtepi32_ps(dots[h][m].sums());
+                            sums[h][m] = _mm256_fmadd_ps(dot, scale, sums[h][m]);
+                        }
                     }
                 };
             }
@@ -327,7 +341,7 @@ unsafe fn body<D: Dots, const F: u8, const MR: usize>(
                 start!(m => (*steps.add(m)).minus_low);
                 columns!(0 1 2 3);
                 add!(0);
-                start!(m => (*steps.add(m)).minus - (*steps.add(m)).minus_low);
+                start!(m => (*steps.add(m)).minus_high());
                 columns!(4 5 6 7);
                 add!(1);
             } else {
@@ -335,22 +349,25 @@ unsafe fn body<D: Dots, const F: u8, const MR: usize>(
                 columns!(0 1 2 3 4 5 6 7);
                 add!(0);
                 if shape.zero_shift().is_none() {
-                    let offset = halves!(1);
-                    for m in 0..MR {
-                        let weighted = _mm256_set1_ps((*steps.add(m)).weighted);
-                        sums[m] = _mm256_fmadd_ps(offset, weighted, sums[m]);
+                    for h in 0..HALVES {
+                        let offset = halves!(1, h);
+                        for m in 0..MR {
+                            let weighted = _mm256_set1_ps((*steps.add(m)).weighted);
+                            sums[h][m] = _mm256_fmadd_ps(offset, weighted, sums[h][m]);
+                        }
                     }
                 }
             }
-            q = q.add(all * BLOCK);
-            steps = steps.add(all);
+            q = q.add(MR * BLOCK);
+            steps = steps.add(MR);
         }
-        for (m, &sum) in sums.iter().enumerate() {
-            let lanes = &mut results[place.row + m][place.number];
-            _mm256_storeu_ps(lanes.as_mut_ptr().add(h * 8), sum);
+        for (h, sums) in sums.iter().enumerate() {
+            for (m, &sum) in sums.iter().enumerate() {
+                let lanes = &mut results[m][place.number];
+                _mm256_storeu_ps(lanes.as_mut_ptr().add((place.half + h) * 8), sum);
+            }
         }
     }
-    MR
 }
 
 #[cfg(test)]
@@ -394,11 +411,14 @@ mod tests {
 
     #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512vnni")]
     unsafe fn encoded(work: &Work<'_>, results: &mut Results) {
-        each_place(work, |place| {
+        each_tile(work, |place| {
             macro_rules! dispatch {
                 ($format:ident) => {
-                    // SAFETY: the caller has the instructions.
-                    unsafe { body::<Encoded, { Format::$format as u8 }, 1>(work, place, results) }
+                    for half in 0..2 {
+                        const F: u8 = Format::$format as u8;
+                        // SAFETY: the caller has the instructions.
+                        unsafe { body::<Encoded, F, 5, 1>(work, Place { half, ..place }, results) }
+                    }
                 };
             }
             for_format!(work.format, dispatch)

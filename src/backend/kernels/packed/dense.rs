@@ -5,7 +5,7 @@ use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 
 use super::matmul::{Results, VECTOR_ROWS, Work};
-use super::{Format, TILE};
+use super::{BLOCK, Format, TILE};
 use crate::backend::kernels::multiversion;
 use crate::backend::kernels::simd::Simd;
 
@@ -126,6 +126,9 @@ fn some<S: Simd, L: Load, const NT: usize, const MR: usize>(
     let zero = S::load(&[0.0; 16]);
     let mut sums = [[zero; NT]; MR];
     for c in 0..columns {
+        if c % BLOCK == 0 && first == 0 {
+            tiles.iter().for_each(|tile| work.ahead.ask(*tile, c / BLOCK));
+        }
         let mut w = [zero; NT];
         for t in 0..NT {
             // SAFETY: inside the tile, as asserted.

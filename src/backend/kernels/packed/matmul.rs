@@ -12,6 +12,7 @@ use crate::backend::kernels::amx;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::backend::kernels::instructions::{Instructions, allows};
 use crate::backend::kernels::rows::Rows;
+use crate::backend::kernels::simd::{prefetch_line, prefetch_line_ahead};
 use crate::backend::kernels::team::{Member, team};
 
 /// An instruction set the kernels are written for.
@@ -164,6 +165,17 @@ impl Level {
         }
     }
 
+    /// Whether a kernel keeps up with lines that come from the second cache.
+    const fn uses_second_cache(self) -> bool {
+        match self {
+            Self::Portable => false,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 | Self::AvxVnni => false,
+            #[allow(unreachable_patterns)] // Of machines that have no other level.
+            _ => true,
+        }
+    }
+
     /// What has to be given back when a thread is done with kernels of this
     /// level.
     #[cfg(target_arch = "x86_64")]
@@ -209,7 +221,7 @@ impl<'a> Groups<'a> {
             let one = |i: usize| {
                 // SAFETY: by the caller's promise.
                 let group = unsafe { inputs.group(first + i) };
-                (group, Ahead::of(w, i, count, group.rows))
+                (group, Ahead::of(w, (i, count), group.rows, inputs.level))
             };
             let mut groups = [one(0); _];
             for (i, group) in groups.iter_mut().enumerate().take(count).skip(1) {
@@ -233,26 +245,41 @@ pub(super) struct Work<'a> {
     pub ahead: Ahead,
 }
 
-/// What a kernel asks memory for: lines of the tiles that come after its own,
-/// so that they are there when it is their turn. Where several groups share a
-/// tile only the first would wait for memory, and the others leave it idle.
+/// What a kernel asks memory for, so that it is there when it is its turn. Where
+/// several groups share a tile these are lines of the tiles that come after its
+/// own: only the first group would wait for memory, and the others leave it
+/// idle. A group alone asks for blocks shortly after those it multiplies.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Ahead {
     /// Bytes after the beginning of a tile.
-    pub from: usize,
-    /// Cache lines for each block that is multiplied.
-    pub lines: usize,
+    from: usize,
+    /// Cache lines for each two blocks that are multiplied.
+    lines: usize,
+    /// Whether they wait in the second cache.
+    second: bool,
 }
 
 impl Ahead {
     /// The part of group `number` of `groups`.
-    fn of(w: &Packed, number: usize, groups: usize, rows: usize) -> Self {
+    fn of(w: &Packed, (number, groups): (usize, usize), rows: usize, level: Level) -> Self {
+        let pairs = w.columns.div_ceil(2 * BLOCK);
         if groups < 2 && rows <= VECTOR_ROWS {
-            return Self::default();
+            let pair = w.tile_bytes / pairs;
+            return Self { from: 2 * pair, lines: pair / 64, second: false };
         }
         let share = (w.tile_bytes / 64).div_ceil(groups);
-        let lines = share.div_ceil((w.columns / BLOCK).max(1));
-        Self { from: w.tile_bytes + number * share * 64, lines }
+        let lines = share.div_ceil(pairs);
+        Self { from: w.tile_bytes + number * share * 64, lines, second: level.uses_second_cache() }
+    }
+
+    /// Asks for what belongs to block `b` of the tile.
+    #[inline(always)]
+    pub fn ask(self, tile: *const u8, b: usize) {
+        let until = |b: usize| (b * self.lines).div_ceil(2);
+        for line in until(b)..until(b + 1) {
+            let at = tile.wrapping_add(self.from + 64 * line);
+            if self.second { prefetch_line_ahead(at) } else { prefetch_line(at) }
+        }
     }
 }
 

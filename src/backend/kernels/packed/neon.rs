@@ -12,7 +12,6 @@ use std::arch::aarch64::*;
 
 use super::matmul::{PAIR, Results, VECTOR_ROWS, Work};
 use super::{BLOCK, Format, TABLE, format};
-use crate::backend::kernels::arm::prefetch_line_ahead;
 use dots::{Bytes, Dots, Pairs};
 
 pub use pairs::kernel as kernel_i8mm;
@@ -136,31 +135,6 @@ unsafe fn vector<const F: u8>(w: *const u8, g: usize, v: usize) -> uint8x16_t {
     }
 }
 
-/// The lines of a tile after this one that [`Work::ahead`] wants, by what was
-/// asked for already.
-struct Asked {
-    next: *const u8,
-    lines: usize,
-}
-
-impl Asked {
-    /// Of several passes over a tile one asks.
-    #[inline(always)]
-    fn of(work: &Work<'_>, t: usize, asks: bool) -> Self {
-        let lines = if asks { work.ahead.lines } else { 0 };
-        Self { next: work.tiles[t].as_ptr().wrapping_add(work.ahead.from), lines }
-    }
-
-    /// For one block.
-    #[inline(always)]
-    fn ask(&mut self) {
-        for _ in 0..self.lines {
-            prefetch_line_ahead(self.next);
-            self.next = self.next.wrapping_add(64);
-        }
-    }
-}
-
 /// Four f16.
 #[inline(always)]
 pub unsafe fn halves(at: *const u8) -> float32x4_t {
@@ -185,9 +159,11 @@ unsafe fn body<D: Dots, const F: u8, const MR: usize>(
         let mut sums = [[vdupq_n_f32(0.0); VECTORS]; MR];
         let mut q = work.group.q.as_ptr().add(first * BLOCK);
         let mut steps = work.group.steps.as_ptr().add(first);
-        let mut ahead = Asked::of(work, t, first == 0);
         for b in 0..work.columns / BLOCK {
-            ahead.ask();
+            // Of several passes over a tile one asks.
+            if first == 0 {
+                work.ahead.ask(tile, b);
+            }
             let (weights_at, scales_at) = shape.block_at(b);
             let weights = tile.add(weights_at);
             let mut dots = [[D::start(0); VECTORS]; MR];

@@ -12,7 +12,7 @@ use super::activations::Step;
 use super::matmul::{Results, Work};
 use super::words::{Here, Words};
 use super::{BLOCK, Format, TABLE, TILE, format};
-use crate::backend::kernels::simd::{Baseline, Simd, prefetch_line};
+use crate::backend::kernels::simd::{Baseline, Simd};
 
 /// The stored weight of lane `r` and column `c` of block `b`.
 fn weight(format: Format, tile: &[u8], b: usize, r: usize, c: usize) -> i32 {
@@ -64,9 +64,6 @@ pub fn kernel(work: &Work<'_>, results: &mut Results) {
     for_format!(work.format, dispatch)
 }
 
-/// How many blocks before one is multiplied it is asked for.
-const AHEAD: usize = 4;
-
 /// Sixteen of each tile's rows, at a vector.
 #[derive(Clone, Copy)]
 #[repr(align(16))]
@@ -117,7 +114,7 @@ fn each_block<const F: u8>(
     for (b, (q, steps)) in blocks.enumerate().take(work.columns / BLOCK) {
         let (weights, scales) = shape.block_at(b);
         for (t, tile) in work.tiles.iter().enumerate() {
-            ask_ahead::<F>(tile, b + AHEAD);
+            work.ahead.ask(tile.as_ptr(), b);
             let weights = &tile[weights..weights + shape.weight_bytes()];
             let scales = &tile[scales..scales + shape.scale_bytes()];
             for (slot, to) in scales.as_chunks().0.iter().zip(&mut factors) {
@@ -126,17 +123,6 @@ fn each_block<const F: u8>(
             see(t, weights, &factors, q, steps);
         }
     }
-}
-
-/// Asks for a block, which may be of a tile after this one. Scales are needed
-/// before the weights that stand before them, so their lines come out of order.
-#[inline(always)]
-fn ask_ahead<const F: u8>(tile: &[u8], b: usize) {
-    let shape = const { format::<F>() };
-    let (weights, scales) = shape.block_at(b);
-    let line = |at: usize| prefetch_line(tile.as_ptr().wrapping_add(at));
-    (weights..weights + shape.weight_bytes()).step_by(64).for_each(line);
-    line(scales);
 }
 
 // The parts are functions of their own because what is short enough becomes
@@ -149,29 +135,32 @@ pub fn widen(from: &[u8; 2 * TILE], to: &mut [f32; TILE]) {
     Baseline::load_f16(&bits).store(to);
 }
 
-/// Groups `g` and `g + 4` of a block's weights, rows `4 v` and following: the
-/// even columns and the odd ones of each.
+/// Groups `g` and `g + 4` of a block's weights, rows `4 v` and following, as the
+/// words that [`factors`] are for. What stands above a number in its word is
+/// left there if it can be: to clear it takes longer.
 #[inline(always)]
 fn planes<W: Words, const F: u8>(weights: &[u8], g: usize, v: usize) -> [W; 4] {
     let shape = const { format::<F>() };
     // There are so many wherever this is called.
     let bytes = |g: usize| weights[g * 64 + v * 16..].first_chunk().unwrap_or(&[0; 16]);
-    let nibbles = bytes(g);
-    if shape == Format::FourTable {
-        let column = |c: usize| -> W {
-            let both = |i: usize| BOTH[usize::from(nibbles[2 * i + c])].cast_signed();
-            W::of(&std::array::from_fn(both))
-        };
-        let [even, odd] = [column(0), column(1)];
-        return [even.and(255), odd.and(255), even.right(8), odd.right(8)];
-    }
-    let w = W::load(nibbles);
-    let [low, high] = [w.and(0x0f0f), w.right(4).and(0x0f0f)];
-    let [low, high] = match shape {
-        Format::Eight => [w, W::load(bytes(g + 4))],
+    let w = W::load(bytes(g));
+    let low = || w.and(0x0f0f);
+    let high = || w.right(4).and(0x0f0f);
+    let alone = |[low, high]: [W; 2]| [low.and(255), low.right(8), high.and(255), high.right(8)];
+    let pairs = |[low, high]: [W; 2]| [low, low.right(8), high, high.right(8)];
+    match shape {
+        Format::Eight => alone([w, W::load(bytes(g + 4))]),
+        Format::FourTable => {
+            let column = |c: usize| -> W {
+                let both = |i: usize| BOTH[usize::from(bytes(g)[2 * i + c])].cast_signed();
+                W::of(&std::array::from_fn(both))
+            };
+            let [even, odd] = [column(0), column(1)];
+            [even.and(255), odd.and(255), even.right(8), odd.right(8)]
+        }
         Format::Five | Format::FiveZero => {
             let bits = |g: usize| weights[256 + g * 8..].first_chunk().unwrap_or(&[0; 8]);
-            [low.or(W::fifths(bits(g), v)), high.or(W::fifths(bits(g + 4), v))]
+            pairs([low().or(W::fifths(bits(g), v)), high().or(W::fifths(bits(g + 4), v))])
         }
         Format::Six => {
             let upper = |group: usize| {
@@ -179,11 +168,33 @@ fn planes<W: Words, const F: u8>(weights: &[u8], g: usize, v: usize) -> [W; 4] {
                 let w = if g < 3 { w.left(4 - 2 * g as u32) } else { w.right(2) };
                 w.and(0x3030)
             };
-            [low.or(upper(4)), high.or(upper(5))]
+            pairs([low().or(upper(4)), high().or(upper(5))])
         }
-        _ => [low, high],
-    };
-    [low.and(255), low.right(8), high.and(255), high.right(8)]
+        Format::FourHalves => pairs([low(), high()]),
+        _ => [w.and(15), w.right(4), w.right(8), w.right(12)],
+    }
+}
+
+/// What [`planes`] are multiplied with. A plane that has another above it,
+/// `2^k` times as high, counts that one too; what this makes too much the other's
+/// factor takes away: `a x + b y = (a + 2^k b) x + b (y - 2^k x)`. Sums that
+/// leave 32 bits on the way are back in them at the end.
+#[inline(always)]
+fn factors<W: Words, const F: u8>(q: &[i8; BLOCK]) -> [W; 4] {
+    let [[even, odd], [even_high, odd_high]] = activations::<W>(q);
+    match const { format::<F>() } {
+        Format::Eight | Format::FourTable => [even, odd, even_high, odd_high],
+        Format::Five | Format::FiveZero | Format::Six | Format::FourHalves => {
+            [even, odd.minus(even.left(8)), even_high, odd_high.minus(even_high.left(8))]
+        }
+        // As nibbles stand in a word, the lowest first.
+        _ => [
+            even,
+            even_high.minus(even.left(4)),
+            odd.minus(even_high.left(4)),
+            odd_high.minus(odd.left(4)),
+        ],
+    }
 }
 
 /// What both nibbles of a byte choose from [`TABLE`].
@@ -215,12 +226,12 @@ fn sum<W: Words, const F: u8>(
     dots: &mut Dots,
 ) {
     let halves = const { format::<F>().has_halves() };
-    let [x, y] = activations::<W>(q);
+    let x = factors::<W, F>(q);
     let (mut low, mut high) = ([W::none(); 4], [W::none(); 4]);
     // Written out, so that nothing is chosen by a number at run time.
     macro_rules! groups {
         ($($g:literal)*) => { $(
-            let by = [x[0].pair($g), x[1].pair($g), y[0].pair($g), y[1].pair($g)];
+            let by = [x[0].pair($g), x[1].pair($g), x[2].pair($g), x[3].pair($g)];
             for v in 0..4 {
                 let w = of($g, v);
                 low[v] = w[0].add_products(low[v], by[0]);

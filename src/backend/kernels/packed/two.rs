@@ -198,6 +198,9 @@ mod x86 {
         // SAFETY: every pointer stays in the tile or in the rows of the group.
         unsafe {
             for b in 0..work.columns / BLOCK {
+                if (side, row) == (0, 0) {
+                    work.ahead.ask(tile, b);
+                }
                 let [weights, nibbles, factors] = places(b);
                 let factor = |slot: usize| {
                     let at = tile.add(factors + slot * 32 + side * 16);
@@ -291,6 +294,7 @@ mod x86 {
         // SAFETY: every pointer stays in its tile or in the rows of the group.
         unsafe {
             for b in 0..work.columns / BLOCK {
+                work.tiles.iter().for_each(|tile| work.ahead.ask(tile.as_ptr(), b));
                 let [weights, ..] = places(b);
                 let steps = work.group.steps.as_ptr().add(b * MR);
                 for half in 0..2 {

@@ -111,16 +111,9 @@ unsafe fn rows<const F: u8, const NT: usize, const MR: usize>(
         }
         let mut q = work.group.q.as_ptr();
         let mut steps = work.group.steps.as_ptr();
-        let mut ahead = work.ahead.from;
         for b in 0..work.columns / BLOCK {
             let (weights_at, scales_at) = shape.block_at(b);
-            for _ in 0..work.ahead.lines {
-                for t in 0..NT {
-                    // It only hints: the address may be any.
-                    _mm_prefetch::<_MM_HINT_T1>(tiles[t].wrapping_add(ahead).cast());
-                }
-                ahead += 64;
-            }
+            tiles.iter().for_each(|tile| work.ahead.ask(*tile, b));
             let mut dots = [[_mm512_setzero_si512(); MR]; NT];
             macro_rules! columns {
                 ($($g:literal)*) => { $(
@@ -168,7 +161,7 @@ unsafe fn rows<const F: u8, const NT: usize, const MR: usize>(
                 start!(m => (*steps.add(m)).minus_low);
                 columns!(0 1 2 3);
                 add!(0);
-                start!(m => (*steps.add(m)).minus - (*steps.add(m)).minus_low);
+                start!(m => (*steps.add(m)).minus_high());
                 columns!(4 5 6 7);
                 add!(1);
             } else {

@@ -27,6 +27,8 @@ pub trait Words: Copy {
     fn of(numbers: &[i16; 8]) -> Self;
     fn and(self, mask: u16) -> Self;
     fn or(self, other: Self) -> Self;
+    /// Wraps around.
+    fn minus(self, other: Self) -> Self;
     /// Shifts zeros in from above.
     fn right(self, by: u32) -> Self;
     fn left(self, by: u32) -> Self;
@@ -55,8 +57,15 @@ mod tests {
     fn all<W: Words>(bytes: [u8; 16], others: [u8; 16]) -> Vec<[i32; 4]> {
         let (x, y) = (W::load(&bytes), W::load(&others));
         let numbers = std::array::from_fn(|i| i16::from_le_bytes([bytes[i], others[i]]));
-        let mut made =
-            vec![x, W::of(&numbers), x.and(0x1234), x.or(y), x.low_bytes(), x.high_bytes()];
+        let mut made = vec![
+            x,
+            W::of(&numbers),
+            x.and(0x1234),
+            x.or(y),
+            x.minus(y),
+            x.low_bytes(),
+            x.high_bytes(),
+        ];
         made.extend((0..16).flat_map(|by| [x.left(by), x.right(by)]));
         made.extend((0..4).map(|number| x.pair(number)));
         let bits = bytes.first_chunk().expect("sixteen bytes");

@@ -44,7 +44,6 @@ unsafe fn rows<const RESTS: bool, const TILES: bool, const MORE: bool>(
     let first = rows.min(amx::ROWS);
     let format = if RESTS { Format::Brains } else { Format::Brain };
     let tiles = [work.tiles[0].as_ptr(), work.tiles[work.tiles.len() - 1].as_ptr()];
-    let mut ahead = work.ahead.from;
     // SAFETY: every pointer stays in its tile, in the rows of the group, or in
     // the results.
     unsafe {
@@ -93,12 +92,7 @@ unsafe fn rows<const RESTS: bool, const TILES: bool, const MORE: bool>(
                 load_rows(x.add(rows * ROW));
                 multiply();
             }
-            for _ in 0..work.ahead.lines {
-                for tile in &tiles[..work.tiles.len()] {
-                    amx::prefetch(tile.wrapping_add(ahead));
-                }
-                ahead += 64;
-            }
+            tiles[..work.tiles.len()].iter().for_each(|tile| work.ahead.ask(*tile, b));
         }
         let stride = size_of_val(&results[0]);
         let mut to = |row: usize, tile: usize| results[row..][0][tile].as_mut_ptr().cast();

@@ -6,7 +6,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{Asked, check, halves, kernel_dotprod, vector};
+use super::{check, halves, kernel_dotprod, vector};
 use crate::backend::kernels::arm::multiply_pairs;
 use crate::backend::kernels::packed::matmul::{Results, Work};
 use crate::backend::kernels::packed::{BLOCK, Format, format};
@@ -79,9 +79,10 @@ unsafe fn rows<const F: u8, const NP: usize>(
         let mut sums = [[vdupq_n_f32(0.0); 4]; NP];
         let mut q = work.group.q.as_ptr();
         let mut steps = work.group.steps.as_ptr();
-        let mut ahead = Asked::of(work, t, half == 0);
         for b in 0..work.columns / BLOCK {
-            ahead.ask();
+            if half == 0 {
+                work.ahead.ask(tile, b);
+            }
             let (weights_at, scales_at) = shape.block_at(b);
             let weights = tile.add(weights_at);
             let mut dots = [[vdupq_n_s32(0); 4]; NP];

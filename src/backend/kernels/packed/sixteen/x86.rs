@@ -51,10 +51,12 @@ unsafe fn wide<const NT: usize, const MR: usize>(work: &Work<'_>, results: &mut 
         let mut x = work.group.wide.as_ptr();
         let mut by = work.group.wide_scales.as_ptr();
         let mut left = work.columns;
+        let mut first = 0;
         while left > 0 {
             let columns = left.min(SPAN);
             let mut dots = [[_mm512_setzero_si512(); MR]; NT];
             for block in 0..columns / BLOCK {
+                work.tiles.iter().for_each(|tile| work.ahead.ask(tile.as_ptr(), first + block));
                 let at = block * (BLOCK / 2 * PAIR_BYTES);
                 macro_rules! pairs {
                     ($($p:literal)*) => { $(
@@ -83,6 +85,7 @@ unsafe fn wide<const NT: usize, const MR: usize>(work: &Work<'_>, results: &mut 
                 tiles[t] = tiles[t].wrapping_add(SPAN_BYTES);
             }
             by = by.add(MR);
+            first += SPAN / BLOCK;
             left -= columns;
         }
         for (m, row) in results.iter_mut().enumerate().take(MR) {
@@ -127,16 +130,13 @@ unsafe fn narrow<const MR: usize>(work: &Work<'_>, t: usize, results: &mut Resul
         let mut tile = work.tiles[t].as_ptr();
         let mut x = work.group.wide.as_ptr();
         let mut by = work.group.wide_scales.as_ptr();
-        let mut ahead = tile.wrapping_add(work.ahead.from);
+        let mut first = 0;
         let mut left = work.columns;
         while left > 0 {
             let columns = left.min(SPAN);
             let mut dots = [[_mm256_setzero_si256(); 2]; MR];
             for block in 0..columns / BLOCK {
-                for _ in 0..work.ahead.lines {
-                    _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
-                    ahead = ahead.wrapping_add(64);
-                }
+                work.ahead.ask(work.tiles[t].as_ptr(), first + block);
                 for p in 0..BLOCK / 2 {
                     let at = tile.add((block * (BLOCK / 2) + p) * PAIR_BYTES).cast::<__m256i>();
                     let w = [_mm256_load_si256(at), _mm256_load_si256(at.add(1))];
@@ -162,6 +162,7 @@ unsafe fn narrow<const MR: usize>(work: &Work<'_>, t: usize, results: &mut Resul
             }
             tile = tile.wrapping_add(SPAN_BYTES);
             by = by.wrapping_add(MR);
+            first += SPAN / BLOCK;
             left -= columns;
         }
         for (m, row) in results.iter_mut().enumerate().take(MR) {

@@ -38,6 +38,11 @@ impl Words for Plain {
     }
 
     #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i].wrapping_sub(other.0[i])))
+    }
+
+    #[inline(always)]
     fn right(self, by: u32) -> Self {
         self.each(|x| x >> by)
     }

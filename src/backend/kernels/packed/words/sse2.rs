@@ -37,6 +37,12 @@ impl Words for Sse2 {
         Self(unsafe { _mm_or_si128(self.0, other.0) })
     }
 
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        // SAFETY: see the head of the file.
+        Self(unsafe { _mm_sub_epi16(self.0, other.0) })
+    }
+
     // What is known where it is inlined becomes part of the instruction.
     #[inline(always)]
     fn right(self, by: u32) -> Self {
