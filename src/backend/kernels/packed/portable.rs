@@ -187,13 +187,8 @@ fn factors<W: Words, const F: u8>(q: &[i8; BLOCK]) -> [W; 4] {
         Format::Five | Format::FiveZero | Format::Six | Format::FourHalves => {
             [even, odd.minus(even.left(8)), even_high, odd_high.minus(even_high.left(8))]
         }
-        // As nibbles stand in a word, the lowest first.
-        _ => [
-            even,
-            even_high.minus(even.left(4)),
-            odd.minus(even_high.left(4)),
-            odd_high.minus(odd.left(4)),
-        ],
+        // As nibbles stand in a word, the lowest, which is alone, first.
+        _ => [even, even_high, odd.minus(even_high.left(4)), odd_high.minus(odd.left(4))],
     }
 }
 
