@@ -92,7 +92,7 @@ unsafe fn rows<const RESTS: bool, const TILES: bool, const MORE: bool>(
                 load_rows(x.add(rows * ROW));
                 multiply();
             }
-            tiles[..work.tiles.len()].iter().for_each(|tile| work.ahead.ask(*tile, b));
+            work.tiles.iter().for_each(|tile| work.ahead.ask(tile.as_ptr(), b));
         }
         let stride = size_of_val(&results[0]);
         let mut to = |row: usize, tile: usize| results[row..][0][tile].as_mut_ptr().cast();
