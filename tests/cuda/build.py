@@ -42,8 +42,11 @@ def run(*command):
 
 def candle_kernels():
     """The folder of the candle-kernels crate in cargo's registry."""
-    known = json.loads(run("cargo", "metadata", "--format-version", "1", "--offline",
-                           "--features", "cuda", "--manifest-path", ROOT / "Cargo.toml"))
+    # Of this platform alone: nobody has fetched what others depend on.
+    host = re.search(r"^host: (\S+)$", run("rustc", "-vV"), re.MULTILINE)[1]
+    known = json.loads(run("cargo", "metadata", "--format-version", "1", "--locked",
+                           "--features", "cuda", "--filter-platform", host,
+                           "--manifest-path", ROOT / "Cargo.toml"))
     for package in known["packages"]:
         if package["name"] == "candle-kernels":
             return Path(package["manifest_path"]).parent
