@@ -3,10 +3,13 @@
 //! Without VNNI, bytes are multiplied into sums of 16 bits, and as many groups
 //! are added up there as fit before the sums are widened.
 
+mod spread;
+
 use std::arch::x86_64::*;
 
 use super::matmul::{Results, VECTOR_ROWS, Work};
 use super::{BLOCK, Format, TABLE, format};
+pub use spread::take_apart;
 
 /// Lets `$rows` compute all rows of a group. Of one or two the sums of a whole
 /// tile stay in registers: lanes of both halves stand in each cache line, and
@@ -47,7 +50,19 @@ macro_rules! all_rows {
 /// # Safety
 /// The machine has AVX2, FMA and F16C.
 pub unsafe fn kernel(work: &Work<'_>, results: &mut Results) {
-    all_rows!(rows, work, results);
+    if work.spread.iter().all(|blocks| blocks.is_empty()) {
+        return all_rows!(rows, work, results);
+    }
+    each_tile(work, |place| {
+        macro_rules! dispatch {
+            ($format:ident) => {{
+                const F: u8 = Format::$format as u8;
+                // SAFETY: the caller's promise; lengths were checked.
+                unsafe { spread::kernel::<F>(work, place.number, results) }
+            }};
+        }
+        for_format!(work.format, dispatch)
+    });
 }
 
 /// The same with the dot products of bytes of AVX-VNNI.
@@ -449,7 +464,14 @@ mod tests {
             let tiles = [packed.tile(0), packed.tile(1)];
             let format = packed.format;
             let ahead = Ahead::default();
-            let work = Work { format, columns: 512, tiles: &tiles, group: &group, ahead };
+            let work = Work {
+                format,
+                columns: 512,
+                tiles: &tiles,
+                spread: [&[]; 2],
+                group: &group,
+                ahead,
+            };
             let [mut a, mut b]: [Results; 2] = [[[[0.0; TILE]; PAIR]; MAX_ROWS]; 2];
             // SAFETY: the machine has the instructions.
             unsafe {

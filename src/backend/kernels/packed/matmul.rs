@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::activations::{Activations, Group, Inputs, Wants};
 use super::piece::Piece;
+use super::spread::{Bytes, Spread};
 use super::{BLOCK, Format, Packed, TILE, brain, dense, portable, sixteen, two};
 #[cfg(target_arch = "x86_64")]
 use crate::backend::kernels::amx;
@@ -241,6 +242,8 @@ pub(super) struct Work<'a> {
     pub format: Format,
     pub columns: usize,
     pub tiles: &'a [&'a [u8]],
+    /// Of each tile, if its weights were taken apart.
+    pub spread: [&'a [Bytes]; PAIR],
     pub group: &'a Group<'a>,
     pub ahead: Ahead,
 }
@@ -369,6 +372,7 @@ pub unsafe fn product(
     let _in_use = level.in_use();
     // A kernel writes over the rows it is given; no others are read.
     let AtLines(results) = &mut AtLines([[[0.0; TILE]; PAIR]; MAX_ROWS]);
+    let mut room = Spread::new();
     // SAFETY: by the caller's promise.
     for groups in unsafe { Groups::of(w, inputs) } {
         for first in mine.start..mine.start + half {
@@ -376,9 +380,12 @@ pub unsafe fn product(
             let tiles = [w.tile(first), second.map_or(&[][..], |t| w.tile(t))];
             let numbers = [first, second.unwrap_or(first)];
             let count = 1 + usize::from(second.is_some());
+            let sides = tiles.map(|tile| (w.format, tile));
+            let spread = room.take_apart((level, groups.count), w.columns, sides);
             for (group, ahead) in groups.iter() {
                 let (tiles, ahead) = (&tiles[..count], *ahead);
-                let work = Work { format: w.format, columns: w.columns, tiles, group, ahead };
+                let (format, columns) = (w.format, w.columns);
+                let work = Work { format, columns, tiles, spread, group, ahead };
                 run(level, &work, results);
                 for (tile, number) in numbers.iter().enumerate().take(count) {
                     let column = number * TILE;
@@ -432,19 +439,23 @@ pub unsafe fn product_of_pair(
     // A kernel writes over the rows it is given; no others are read.
     let AtLines(results) = &mut AtLines([[[0.0; TILE]; PAIR]; MAX_ROWS]);
     let AtLines(others) = &mut AtLines(*results);
+    let mut room = Spread::new();
     // SAFETY: by the caller's promise.
     for groups in unsafe { Groups::of(a, inputs) } {
         for tile in mine.clone() {
             let tiles = [a.tile(tile), b.tile(tile)];
             let column = tile * TILE;
+            let sides = [(a.format, tiles[0]), (b.format, tiles[1])];
+            let spread = room.take_apart((level, groups.count), a.columns, sides);
             for (group, ahead) in groups.iter() {
                 let (columns, ahead) = (a.columns, *ahead);
-                let work = |format, tiles| Work { format, columns, tiles, group, ahead };
+                let work =
+                    |format, tiles, spread| Work { format, columns, tiles, spread, group, ahead };
                 if a.format == b.format {
-                    run(level, &work(a.format, &tiles), results);
+                    run(level, &work(a.format, &tiles, spread), results);
                 } else {
-                    run(level, &work(a.format, &tiles[..1]), results);
-                    run(level, &work(b.format, &tiles[1..]), others);
+                    run(level, &work(a.format, &tiles[..1], spread), results);
+                    run(level, &work(b.format, &tiles[1..], [spread[1], &[]]), others);
                     for (row, other) in results.iter_mut().zip(&*others) {
                         row[1] = other[0];
                     }

@@ -69,6 +69,7 @@ mod piece;
 mod portable;
 mod quantize;
 mod sixteen;
+mod spread;
 mod stored;
 mod two;
 #[cfg(target_arch = "x86_64")]
