@@ -48,11 +48,12 @@ PROMPTS = [
 ]
 
 
-def report(args, name, *options, cache="f16"):
+def report(args, name, *options, cache="f16", tuned=False):
     """`dragoman bench engine` on the GPU, with such a cache; the rows of its report."""
     file = args.out / f"{name}.json"
-    settings = args.out / f"cache-{cache}.toml"
-    settings.write_text(f'[engine]\nkv_cache_dtype = "{cache}"\n')
+    settings = args.out / f"{name}.toml"
+    settings.write_text(
+        f'[engine]\nkv_cache_dtype = "{cache}"\ntune_products = {str(tuned).lower()}\n')
     command = [args.dragoman, "--config", settings, "--offline", "bench", "engine", *options]
     command += ["--device", "cuda"]
     command += ["--no-cold-start", "--no-roofline", "--json", file]
@@ -182,6 +183,44 @@ def caches(args):
             print(f"cache in {cache}, {row['test']}: {rate:.0f} tok/s")
 
 
+def products(args):
+    """What trying cuBLASLt's algorithms brings: the 8B shape with and without, in turns."""
+    config = args.out / "llama-8b.json"
+    config.write_text(json.dumps(LLAMA_8B))
+    shape = ["--random-weights", config, "--weights-type", "bf16", "--repetitions", 3]
+    for turn in range(2):
+        for tuned in [False, True]:
+            name = f"products-{'tuned' if tuned else 'cublas'}-{turn}"
+            rows = report(args, name, *shape, "--prompt", "512", "--batch", "8,32,256",
+                          "--depth", "0", "--generate", 64, tuned=tuned)
+            for row in rows:
+                rate = row["median_ts"] if row["test"] == "prefill" else row["speed_tg"]
+                print(f"{name}, {row['test']} {row['pl']}: {rate:.0f} tok/s")
+
+
+def llama(args):
+    """llama.cpp's CUDA build on the same file, in turns."""
+    if args.llama_bin is None:
+        raise RuntimeError("--llama-bin FOLDER was not given")
+    import llamacpp
+
+    prompt, generate, streams = 512, 128, [1, 32]
+    asked = argparse.Namespace(
+        gguf=args.gguf, threads=4, prompt=prompt, generate=generate, batched_prompt=128)
+    for turn in range(3):
+        rows = report(args, f"beside-llama-{turn}", args.gguf, "--prompt", prompt, "--batch", "1,32",
+                      "--depth", 128, "--generate", generate)
+        ours = {}
+        for row in rows:
+            if row["test"] == "prefill":
+                ours[f"prefill {prompt}"] = row["median_ts"]
+            else:
+                ours[f"batched decode, {row['pl']}"] = row["speed_tg"]
+        theirs = llamacpp.their_round(asked, args.llama_bin, streams)
+        for name, rate in ours.items():
+            print(f"{name}: {rate:.0f} tok/s, llama.cpp {theirs[name]:.0f}, {rate / theirs[name]:.2f} times")
+
+
 def vectors(args):
     """Embeddings of the MiniLM and e5 shapes, 256 texts of 128 tokens, beside transformers."""
     import torch
@@ -234,7 +273,7 @@ def rival(args):
 
 PARTS = {
     "check": check, "texts": texts, "speed": speed, "vectors": vectors, "caches": caches,
-    "rival": rival,
+    "rival": rival, "products": products, "llama": llama,
 }
 
 
@@ -243,6 +282,7 @@ def main():
     parser.add_argument("--dragoman", type=Path, required=True)
     parser.add_argument("--tests", type=Path, help="the library's tests, built with the feature cuda")
     parser.add_argument("--gguf", type=Path, required=True)
+    parser.add_argument("--llama-bin", type=Path, help="a folder with llama.cpp's programs, built for CUDA")
     parser.add_argument("--out", type=Path, default=Path("gpu"))
     parser.add_argument("--only", default=",".join(PARTS))
     args = parser.parse_args()

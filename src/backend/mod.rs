@@ -30,7 +30,7 @@ pub use batch::{Batch, Follows, SourceBlocks, SourceText};
 pub use block::{AttentionBlock, BlockNorms, MlpBlock, Over, QkNorm, encode};
 pub use cache::{KvCache, KvDtype, KvShape};
 pub use cross::CrossBlock;
-pub use cuda::{Blocks, Float8, Kernels, recorded_sizes};
+pub use cuda::{Blocks, Float8, Kernels, recorded_sizes, tune};
 pub use device::DeviceSpec;
 pub use head::Head;
 pub use kernels::team::for_each;

@@ -35,6 +35,18 @@ impl Kernels {
     }
 }
 
+/// There is none.
+#[derive(Debug, Clone, Copy)]
+pub enum Tuning {}
+
+/// None, of a device that is not there.
+///
+/// # Errors
+/// Never.
+pub fn tune(_: &Device) -> Result<Option<Tuning>> {
+    Ok(None)
+}
+
 /// None, of a device that is not there.
 ///
 /// # Errors

@@ -186,6 +186,7 @@ pub fn options(config: &Config) -> anyhow::Result<EngineOptions> {
             KvCacheDtype::F32 => KvDtype::F32,
             KvCacheDtype::Fp8 => KvDtype::Fp8,
         },
+        tune_products: engine.tune_products,
         block_size: engine.block_size,
         max_batch_tokens: engine.max_batch_tokens,
         max_sequences: engine.max_sequences,

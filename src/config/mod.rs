@@ -279,6 +279,12 @@ pub struct Engine {
     /// for CUDA devices, and texts become others than with the rest.
     #[config(default = "f16")]
     pub kv_cache_dtype: KvCacheDtype,
+    /// On CUDA devices: have each size of product with f32, f16 and bf16 matrices
+    /// tried by cuBLAS and by cuBLASLt's algorithms when a generation model is
+    /// started, and keep the fastest. Which that is can change from start to start, and with it
+    /// the last bits of results; without this texts are the same every time.
+    #[config(default = false)]
+    pub tune_products: bool,
     /// Tokens in one block of the cache: a power of two from 8 to 256.
     /// Smaller blocks waste less memory, larger ones cost less bookkeeping.
     #[config(default = 16)]

@@ -53,6 +53,8 @@ pub struct EngineOptions {
     pub kv_cache_grows: bool,
     /// How the cache stores keys and values.
     pub kv_dtype: KvDtype,
+    /// On a CUDA device: try products with dense matrices in several ways.
+    pub tune_products: bool,
     /// Positions in one cache block.
     pub block_size: usize,
     /// Tokens computed in one step.
@@ -82,6 +84,7 @@ impl Default for EngineOptions {
             kv_cache_mib: 1024,
             kv_cache_grows: false,
             kv_dtype: KvDtype::F16,
+            tune_products: false,
             block_size: 16,
             max_batch_tokens: 512,
             max_sequences: 64,

@@ -11,7 +11,7 @@ use super::source::{ModelSource, Modules};
 use super::worker::encode::EncodeWorker;
 use super::worker::generate::GenerateWorker;
 use super::worker::state::{Largest, ModelState, Reload};
-use crate::backend::device;
+use crate::backend::{device, tune};
 use crate::models::encoder::{Dense, Pooling};
 use crate::models::{self, Decoder, Encoder, LoadError, LoadOptions, LoadedModel, Network};
 
@@ -79,17 +79,26 @@ pub fn prepare(
             };
             let info = info(ModelKind::Generation, limits);
             let reload = reload(source, options.clone());
-            let on_gpu = decoder.device().is_cuda();
+            let place = decoder.device().clone();
             let mut state =
                 ModelState::new(decoder, shape, blocks, reload).map_err(LoadError::from)?;
             let context_length = limits.context_length;
-            if on_gpu {
+            if options.tune_products && !place.is_cuda() {
+                tracing::warn!(
+                    model = info.id,
+                    "engine.tune_products is for CUDA devices; products are computed as without it"
+                );
+            }
+            if place.is_cuda() {
                 let largest = Largest {
                     tokens: options.max_batch_tokens,
                     sequences: options.max_sequences,
                     logit_rows: logit_rows(options),
                     context: context_length,
                 };
+                // Steps of these sizes are what there is to try.
+                let tuning = options.tune_products.then(|| tune(&place)).transpose();
+                let _tuning = tuning.map_err(|e| no_room(&e, options))?;
                 state.try_largest(&largest).map_err(|e| no_room(&e, options))?;
                 state.record_steps(&largest).map_err(|e| no_room(&e, options))?;
             }

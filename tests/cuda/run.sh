@@ -19,11 +19,10 @@ text = "#include <stdlib.h>\n" + "".join(f"void {name}(void) {{ abort(); }}\n" f
 open(sys.argv[1], "w").write(text)
 PYTHON
 gcc -shared -fPIC "$out/launchers.c" -o "$out/libcudart.so"
-for name in nvrtc cublasLt; do
-    [[ -e $out/lib$name.so ]] || gcc -shared -x c /dev/null -o "$out/lib$name.so"
-done
+[[ -e $out/libnvrtc.so ]] || gcc -shared -x c /dev/null -o "$out/libnvrtc.so"
 ln -sf libcuda.so.1 "$out/libcuda.so"
 ln -sf libcublas.so.13 "$out/libcublas.so"
+ln -sf libcublasLt.so.13 "$out/libcublasLt.so"
 ln -sf libcurand.so.10 "$out/libcurand.so"
 
 export NVCC=$PWD/tests/cuda/nvcc CUDARC_CUDA_VERSION=13000 CUDA_COMPUTE_CAP=75

@@ -17,7 +17,7 @@ mod moe;
 mod replay;
 mod workspace;
 
-pub use super::kernels::cuda::open;
+pub use super::kernels::cuda::{Tuning, open};
 pub use blocks::Blocks;
 pub use float8::Float8;
 pub use logits::{DeviceLogits, DeviceTokens};
@@ -86,6 +86,15 @@ pub fn load(
 /// The device does not answer.
 pub fn free_memory(device: &Device) -> Result<Option<usize>> {
     Gpu::of(device)?.map(|gpu| gpu.memory().map(|(free, _)| free)).transpose()
+}
+
+/// Has dense products of this device that are new tried in several ways, as long
+/// as what it gives lives; `None` for a device of another kind.
+///
+/// # Errors
+/// The device has no room for that.
+pub fn tune(device: &Device) -> Result<Option<Tuning>> {
+    Gpu::of(device)?.map(Tuning::new).transpose()
 }
 
 /// `x` (tokens, columns) times a matrix, for layers that are computed by Candle's

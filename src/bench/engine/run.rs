@@ -6,9 +6,10 @@ use super::forward::Forward;
 use super::row::{Row, Samples, Sizes};
 use super::served::Served;
 use super::{BenchError, Level, ModelFacts, Plan, Skipped, Target, Watch};
+use crate::backend::tune;
 use crate::bench::roofline::machine;
 use crate::bench::roofline::{Memory, ModelCost};
-use crate::models::Decoder;
+use crate::models::{Decoder, LoadError};
 
 /// Seconds and tokens of one repetition; `None` when it was stopped.
 pub type Repetition = Result<Option<(f64, f64)>, BenchError>;
@@ -93,6 +94,9 @@ impl Run<'_> {
         let (plan, context) = (self.plan, model.config.context_length);
         let (kv, level) = (cost.kv_bytes_per_position, Level::Forward);
         let stop = self.watch.stop;
+        // Sizes that are new come up in warm-ups.
+        let tuning = plan.options.tune_products.then(|| tune(model.device())).transpose();
+        let _tuning = tuning.map_err(LoadError::from)?;
         for &pp in &plan.prompts {
             let sizes = Sizes { pp, tg: 0, pl: 1 };
             if !self.fits("prefill", sizes, context, kv) {

@@ -13,6 +13,7 @@ use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::cuda_backend::{DeviceId, WrapErr};
 use candle_core::{CudaDevice, DType, Device, Result, bail};
 
+use super::gemm::Tuned;
 use super::landing::Places;
 use super::staging::Staging;
 use super::view::View;
@@ -20,7 +21,7 @@ use super::view::View;
 include!(concat!(env!("OUT_DIR"), "/images.rs"));
 
 /// Memory that products may use; what NVIDIA advises for compute capability 9.0.
-const BLAS_BYTES: usize = 32 << 20;
+pub(super) const BLAS_BYTES: usize = 32 << 20;
 /// Blocks that may count in one launch which of them is done last.
 const COUNTERS: usize = 1024;
 /// Shared memory that a launch may ask for as it is: 48 KiB without what the
@@ -36,8 +37,9 @@ pub struct Gpu {
     pub(super) blas: Arc<CudaBlas>,
     pub(super) places: Places,
     staging: Mutex<Option<Staging>>,
+    tuned: Mutex<Tuned>,
     /// Held for the products that use it.
-    _blas_memory: CudaSlice<u8>,
+    blas_memory: CudaSlice<u8>,
     /// All 0 between launches.
     counters: CudaSlice<u32>,
 }
@@ -143,7 +145,8 @@ impl Gpu {
             places: Places::default(),
             staging: Mutex::default(),
             blas,
-            _blas_memory: memory,
+            tuned: Mutex::default(),
+            blas_memory: memory,
             counters: device.alloc_zeros(COUNTERS)?,
         })
     }
@@ -197,6 +200,16 @@ impl Gpu {
     /// What weights go through while they are loaded.
     pub(super) fn staging(&self) -> MutexGuard<'_, Option<Staging>> {
         self.staging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How dense products are computed.
+    pub(super) fn tuned(&self) -> MutexGuard<'_, Tuned> {
+        self.tuned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the memory is that products may use, [`BLAS_BYTES`] of it.
+    pub(super) fn blas_memory(&self) -> u64 {
+        self.blas_memory.device_ptr(&self.stream).0
     }
 
     /// Waits until all that was launched is done.

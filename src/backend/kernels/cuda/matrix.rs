@@ -1,13 +1,10 @@
-//! Products with matrices: dense ones by cuBLAS or, for a few rows, by
+//! Products with matrices: dense ones by [`super::gemm`] or, for a few rows, by
 //! `matvec.cu`; quantized ones by [`super::quantized`].
 
-use std::ffi::c_void;
-
-use candle_core::cuda_backend::WrapErr;
-use candle_core::cuda_backend::cudarc::cublas::{result, sys};
 use candle_core::{DType, Result, bail};
 
 use super::float8::{self, Float8View};
+use super::gemm::{self, Gemm, Places};
 use super::gpu::{Gpu, Launch, args, count};
 use super::quantized::{self, BlocksView};
 use super::view::View;
@@ -205,41 +202,7 @@ pub(super) fn dense(
         // SAFETY: the sizes were checked here and by the caller.
         return unsafe { gpu.launch(&name, shape, given) };
     }
-    let kind = |view: View| {
-        Ok(match view.dtype {
-            DType::F32 => sys::cudaDataType::CUDA_R_32F,
-            DType::F16 => sys::cudaDataType::CUDA_R_16F,
-            DType::BF16 => sys::cudaDataType::CUDA_R_16BF,
-            other => bail!("products of {other:?} are not supported"),
-        })
-    };
-    let (x_kind, y_kind) = (kind(x)?, kind(y)?);
-    let int = |n: usize| i32::try_from(n).map_err(candle_core::Error::wrap);
-    let (one, zero) = (1f32, 0f32);
-    // SAFETY: rows of C are columns to cuBLAS, so it multiplies W, transposed,
-    // with x as it is; the sizes were checked here and by the caller.
-    unsafe {
-        result::gemm_ex(
-            *gpu.blas.handle(),
-            sys::cublasOperation_t::CUBLAS_OP_T,
-            sys::cublasOperation_t::CUBLAS_OP_N,
-            int(outputs)?,
-            int(rows)?,
-            int(inputs)?,
-            std::ptr::from_ref(&one).cast(),
-            w.address as *const c_void,
-            x_kind,
-            int(inputs)?,
-            x.address as *const c_void,
-            x_kind,
-            int(inputs)?,
-            std::ptr::from_ref(&zero).cast(),
-            y.address as *mut c_void,
-            y_kind,
-            int(stride)?,
-            sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
-            sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
-        )
-    }
-    .w()
+    let gemm = Gemm { outputs, inputs, rows, stride, x: x.dtype, y: y.dtype };
+    // SAFETY: the sizes were checked here and by the caller.
+    unsafe { gemm::gemm(gpu, gemm, Places { w: w.address, x: x.address, y: y.address }) }
 }

@@ -97,7 +97,7 @@ fn a_model_that_is_started_takes_what_memory_is_left() {
     let json = serde_json::json!({"version": "1.0", "added_tokens": [], "model": model});
     std::fs::write(&tokenizer, json.to_string()).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny/gemma3");
-    let start = |device: DeviceSpec| {
+    let start = |device: DeviceSpec, tune_products: bool| {
         let source = crate::engine::ModelSource {
             id: "tiny".into(),
             paths: ModelPaths {
@@ -110,14 +110,17 @@ fn a_model_that_is_started_takes_what_memory_is_left() {
         let (quantize, kv_dtype) = (Quantize::None, KvDtype::F32);
         // None at all, were it not for what is left.
         let kv_cache_mib = usize::from(device == DeviceSpec::Cpu);
-        let more = EngineOptions { kv_cache_mib, kv_cache_grows: true, ..options() };
+        let more = EngineOptions { kv_cache_mib, kv_cache_grows: true, tune_products, ..options() };
         Engine::start(source, EngineOptions { device, quantize, kv_dtype, ..more }, |_, _| {})
             .unwrap()
     };
-    let (cpu, gpu) = (start(DeviceSpec::Cpu), start(DeviceSpec::Cuda(0)));
+    let (cpu, gpu) = (start(DeviceSpec::Cpu, false), start(DeviceSpec::Cuda(0), false));
+    let tuned = start(DeviceSpec::Cuda(0), true);
     for request in requests() {
         let text = |engine: &Engine| tokens(engine.submit(request.clone()).unwrap());
-        assert_eq!(text(&cpu), text(&gpu));
+        let expected = text(&cpu);
+        assert_eq!(expected, text(&gpu));
+        assert_eq!(expected, text(&tuned));
     }
     // As many as all sequences at their longest fill.
     assert_eq!(gpu.stats().kv_blocks_total, 16 * 128 / BLOCK);
