@@ -190,9 +190,7 @@ unsafe fn narrow<const N: usize>(w: *const u8, q: *const i8, count: usize) -> [[
                 4 => dots!(w, q, "1, 2, 3"),
                 _ => dots!(w, q, "1, 2, 3, 4, 5, 6, 7"),
             };
-            for m in 0..N {
-                sums[m] = three[m];
-            }
+            sums.copy_from_slice(&three[..N]);
             return sums;
         }
         for g in 0..count {
