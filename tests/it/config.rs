@@ -119,7 +119,7 @@ fn bad_files_are_refused_with_key_line_and_fix() {
         ),
         (
             "[engine]\nzebra = 1\n",
-            &["test.toml:2", "engine.zebra", "kv_cache_mib, kv_cache_dtype, block_size"],
+            &["test.toml:2", "engine.zebra", "kv_cache_dtype, tune_products, block_size"],
         ),
         (
             "[server]\ndevice = \"cpu\"\n",
