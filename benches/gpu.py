@@ -65,6 +65,18 @@ def report(args, name, *options, cache="f16", tuned=False):
     return model["rows"]
 
 
+def random_weights(args, name, shape):
+    """The options of `report` for such a shape, in bf16."""
+    config = args.out / f"{name}.json"
+    config.write_text(json.dumps(shape))
+    return ["--random-weights", config, "--weights-type", "bf16", "--repetitions", 3]
+
+
+def rate(row):
+    """Tokens a second of a row of a report."""
+    return row["median_ts"] if row["test"] == "prefill" else row["speed_tg"]
+
+
 def check(args):
     """Our tests on the device, and a few of them under compute-sanitizer."""
     environment = {**os.environ, "DRAGOMAN_TEST_DEVICE": "cuda"}
@@ -146,10 +158,8 @@ def ceilings(_):
 def speed(args):
     """The 8B shape: share of the ceilings, one stream to 256."""
     copy, product = ceilings(args)
-    config = args.out / "llama-8b.json"
-    config.write_text(json.dumps(LLAMA_8B))
     parameters = 8.03e9
-    shape = ["--random-weights", config, "--weights-type", "bf16", "--repetitions", 3]
+    shape = random_weights(args, "llama-8b", LLAMA_8B)
     rows = report(args, "llama-8b", *shape, "--prompt", "512,8192", "--batch", "1,32,256",
                   "--depth", "512", "--generate", 128)
     for row in rows:
@@ -163,39 +173,31 @@ def speed(args):
             keys = row["pl"] * 32 * 2 * 8 * 128 * 2 * (512 + 64)
             share = steps * (parameters * 2 + keys) / copy
             print(f"{row['pl']} streams: {row['speed_tg']:.0f} tok/s, {share:.0%} of the copy's rate")
-    config = args.out / "qwen-0.5b.json"
-    config.write_text(json.dumps(QWEN_05B))
-    shape = ["--random-weights", config, "--weights-type", "bf16", "--repetitions", 3]
+    shape = random_weights(args, "qwen-0.5b", QWEN_05B)
     report(args, "qwen-0.5b", *shape, "--prompt", "512", "--batch", "1,8,32,128", "--depth", "0")
     report(args, "gguf", args.gguf, "--prompt", "512", "--batch", "1,8,32,128", "--depth", "0")
 
 
 def caches(args):
     """What a cache of FP8 brings: the 8B shape behind 8,192 tokens, 32 streams."""
-    config = args.out / "llama-8b.json"
-    config.write_text(json.dumps(LLAMA_8B))
-    shape = ["--random-weights", config, "--weights-type", "bf16", "--repetitions", 3]
+    shape = random_weights(args, "llama-8b", LLAMA_8B)
     for cache in ["bf16", "fp8"]:
         rows = report(args, f"cache-{cache}", *shape, "--prompt", "8192", "--batch", "32",
                       "--depth", "8192", "--generate", 64, cache=cache)
         for row in rows:
-            rate = row["median_ts"] if row["test"] == "prefill" else row["speed_tg"]
-            print(f"cache in {cache}, {row['test']}: {rate:.0f} tok/s")
+            print(f"cache in {cache}, {row['test']}: {rate(row):.0f} tok/s")
 
 
 def products(args):
     """What trying cuBLASLt's algorithms brings: the 8B shape with and without, in turns."""
-    config = args.out / "llama-8b.json"
-    config.write_text(json.dumps(LLAMA_8B))
-    shape = ["--random-weights", config, "--weights-type", "bf16", "--repetitions", 3]
+    shape = random_weights(args, "llama-8b", LLAMA_8B)
     for turn in range(2):
         for tuned in [False, True]:
             name = f"products-{'tuned' if tuned else 'cublas'}-{turn}"
             rows = report(args, name, *shape, "--prompt", "512", "--batch", "8,32,256",
                           "--depth", "0", "--generate", 64, tuned=tuned)
             for row in rows:
-                rate = row["median_ts"] if row["test"] == "prefill" else row["speed_tg"]
-                print(f"{name}, {row['test']} {row['pl']}: {rate:.0f} tok/s")
+                print(f"{name}, {row['test']} {row['pl']}: {rate(row):.0f} tok/s")
 
 
 def llama(args):
@@ -210,15 +212,12 @@ def llama(args):
     for turn in range(3):
         rows = report(args, f"beside-llama-{turn}", args.gguf, "--prompt", prompt, "--batch", "1,32",
                       "--depth", 128, "--generate", generate)
-        ours = {}
-        for row in rows:
-            if row["test"] == "prefill":
-                ours[f"prefill {prompt}"] = row["median_ts"]
-            else:
-                ours[f"batched decode, {row['pl']}"] = row["speed_tg"]
         theirs = llamacpp.their_round(asked, args.llama_bin, streams)
-        for name, rate in ours.items():
-            print(f"{name}: {rate:.0f} tok/s, llama.cpp {theirs[name]:.0f}, {rate / theirs[name]:.2f} times")
+        for row in rows:
+            read = row["test"] == "prefill"
+            name = f"prefill {prompt}" if read else f"batched decode, {row['pl']}"
+            ours, other = rate(row), theirs[name]
+            print(f"{name}: {ours:.0f} tok/s, llama.cpp {other:.0f}, {ours / other:.2f} times")
 
 
 def vectors(args):

@@ -16,7 +16,8 @@ thread_local! {
 }
 
 /// Groups of rows from which weights are taken apart, if kernels of the level
-/// multiply them so: the sooner the longer it takes.
+/// multiply them so: the sooner the longer it takes. Not of weights that AVX2
+/// multiplies as signed bytes, whose sums need other kernels.
 const fn from_groups(level: Level, format: Format) -> Option<usize> {
     match (level, format) {
         #[cfg(target_arch = "x86_64")]

@@ -7,14 +7,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use candle_core::Result;
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::sys::CUdevice_attribute as Attribute;
 use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags as Flags;
 use candle_core::cuda_backend::cudarc::driver::sys::CUstreamCaptureStatus as Status;
-use candle_core::cuda_backend::cudarc::driver::{
-    CudaEvent, CudaSlice, DevicePtr, result as driver,
-};
-use candle_core::{Device, Result};
+use candle_core::cuda_backend::cudarc::driver::{CudaEvent, CudaSlice};
 
 use super::lt::{ALIGNED, Algorithm, Handle, Shape};
 use super::{Gemm, Places, by_cublas};
@@ -84,7 +82,7 @@ impl Tuned {
 
     /// The fastest of cuBLASLt's ways, if one is faster than cuBLAS's.
     unsafe fn fastest(&mut self, gpu: &Gpu, gemm: Gemm, at: Places) -> Result<Option<Plan>> {
-        let (Some(trial), Some(handle)) = (&self.trial, &self.handle) else { return Ok(None) };
+        let (Some(trial), Some(handle)) = (&mut self.trial, &self.handle) else { return Ok(None) };
         let shape = Shape::new(gemm)?;
         let algorithms = shape.algorithms(handle)?;
         // SAFETY: as the caller says.
@@ -119,30 +117,23 @@ impl Trial {
     fn new(gpu: &Gpu) -> Result<Self> {
         let context = gpu.stream.context();
         let cache = context.attribute(Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE).w()?;
-        let Device::Cuda(device) = gpu.device() else { candle_core::bail!("not a CUDA device") };
-        let flush = device.alloc_zeros(usize::try_from(cache).unwrap_or(0).max(1) * 2)?;
+        let flush = gpu.stream.alloc_zeros(usize::try_from(cache).unwrap_or(0).max(1) * 2).w()?;
         let event = || context.new_event(Some(Flags::CU_EVENT_DEFAULT)).w();
         Ok(Self { flush, begin: event()?, end: event()? })
     }
 
     /// Milliseconds of the shortest of some runs.
-    fn time(&self, gpu: &Gpu, mut run: impl FnMut() -> Result<()>) -> Result<f32> {
+    fn time(&mut self, gpu: &Gpu, mut run: impl FnMut() -> Result<()>) -> Result<f32> {
         run()?;
         let mut least = f32::INFINITY;
         for _ in 0..TIMES {
-            self.flush(gpu)?;
+            gpu.stream.memset_zeros(&mut self.flush).w()?;
             self.begin.record(&gpu.stream).w()?;
             run()?;
             self.end.record(&gpu.stream).w()?;
             least = least.min(self.begin.elapsed_ms(&self.end).w()?);
         }
         Ok(least)
-    }
-
-    fn flush(&self, gpu: &Gpu) -> Result<()> {
-        let (address, _) = self.flush.device_ptr(&gpu.stream);
-        // SAFETY: the memory is the trial's own, and that large.
-        unsafe { driver::memset_d8_async(address, 0, self.flush.len(), gpu.stream.cu_stream()).w() }
     }
 }
 
